@@ -1,0 +1,55 @@
+# Needs Python 3.11 or newer, with its venv module, and make. Everything else goes into .venv.
+PYTHON ?= python3
+
+# torch is installed first and by version: left to the resolver, a newer torch may come instead, and on
+# Linux with several GB of GPU libraries. To choose another build:  make demo TORCH='torch==2.13.0+cpu'
+TORCH ?= torch==2.13.0
+
+SHELL = /bin/sh
+BIN = .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNTIME = .venv/.installed-runtime
+DEV = .venv/.installed-dev
+
+.PHONY: help demo test check bench clean
+
+help:
+	@echo 'make demo    train an RBM on the bundled digits, report in runs/digits/report.html'
+	@echo 'make test    run every test'
+	@echo 'make check   format, lint, types, import contract'
+	@echo 'make bench   run the benchmarks'
+	@echo 'make clean   remove .venv and what the tools left behind (runs/ stays)'
+
+demo: $(RUNTIME)
+	$(BIN)/harmonium fit digits --out runs/digits
+	@echo 'The report: runs/digits/report.html'
+
+test: $(DEV)
+	$(BIN)/python -m pytest -q -n 2
+
+check: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(RUNTIME)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make a second run instant; a change of pyproject.toml installs anew.
+$(RUNTIME): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'harmonium needs Python 3.11 or newer; name one with  make PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Installing into .venv (a minute or two, once) ...'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install '$(TORCH)'
+	$(PIP) install -e .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) install -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of harmonium; each module here is one benchmark, run with `python -m benchmarks`."""

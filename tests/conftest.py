@@ -1,0 +1,17 @@
+"""What every test file shares: threads, pictures without a screen, and shapes checked as signatures state them."""
+
+import os
+
+import jaxtyping
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Workers share the processors. This comes before torch is imported, which reads it once; a test that is
+# about threads sets their number itself.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+
+# The mathematics is checked against its signatures at every call. The ground is left out: its kernels are
+# compiled, and its functions run some thousand times per test.
+CHECKED = ("units", "models", "sampling", "likelihood", "diagnostics", "learning", "recipes")
+jaxtyping.install_import_hook([f"harmonium.{floor}" for floor in CHECKED], "beartype.beartype")
