@@ -1,4 +1,4 @@
-"""What every test file shares: threads, pictures without a screen, and shapes checked as signatures state them."""
+"""What every test file shares: threads, pictures without a screen, and signatures checked for shapes."""
 
 import os
 
