@@ -1,0 +1,55 @@
+"""harmonium: energy-based models on discrete and mixed data, with the restricted Boltzmann machine at the centre.
+
+Write down an energy; everything else follows: probability, free energy, inference, gradient, samples, and a likelihood
+with an interval that holds. Names load on first use, so that importing the package and `harmonium --help` stay instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "units": ["Bernoulli", "Binomial", "Categorical", "DReLU", "Gaussian", "Mixed", "Poisson", "ReLU", "Spin", "Units"],
+    "models": ["RBM", "BlockModel", "EnergyModel", "PairwiseModel"],
+    "sampling": ["BlockGibbs", "Chains", "Clamp", "sample"],
+    "likelihood": ["Estimate", "log_likelihood", "log_partition"],
+    "recipes": ["fit"],
+    "store": ["load", "save"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from the table above
+
+if TYPE_CHECKING:
+    from harmonium.likelihood import Estimate, log_likelihood, log_partition
+    from harmonium.models import RBM, BlockModel, EnergyModel, PairwiseModel
+    from harmonium.recipes import fit
+    from harmonium.sampling import BlockGibbs, Chains, Clamp, sample
+    from harmonium.store import load, save
+    from harmonium.units import (
+        Bernoulli,
+        Binomial,
+        Categorical,
+        DReLU,
+        Gaussian,
+        Mixed,
+        Poisson,
+        ReLU,
+        Spin,
+        Units,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'harmonium' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"harmonium.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

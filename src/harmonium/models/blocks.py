@@ -1,0 +1,110 @@
+"""Models that name their blocks.
+
+A block is a set of variables that are independent of each other given all the others. A model says which layers of
+units its blocks are, and which field acts on each given the rest; sampling, clamping, annealing, enumeration and learning
+are then written once, for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harmonium.models.energy import EnergyModel
+from harmonium.random import Address
+from harmonium.units import Units
+
+State = tuple[Tensor, ...]  # one (batch, width) tensor per block
+
+
+class BlockModel(EnergyModel):
+    """An energy that is linear in every block given the others: E = Uᵢ(xᵢ) - fieldᵢ(rest)·xᵢ + (terms without xᵢ).
+
+    `n_visible_blocks` leading blocks are visible, the rest hidden. States are tuples with one tensor per block.
+    """
+
+    n_visible_blocks: int = 1
+
+    @property
+    @abstractmethod
+    def layers(self) -> Sequence[Units]:
+        """The units of each block."""
+
+    @abstractmethod
+    def field(self, block: int, state: State) -> Tensor:
+        """The field I on `block` given all the other blocks, bias included, (batch, width). Doesn't read state[block]."""
+
+    def conditional_units(self, block: int) -> Units:
+        """The units that turn the field of `block` into its conditional distribution."""
+        return self.layers[block]
+
+    def block_address(self, block: int, address: Address) -> Address:
+        """Where the draws of `block` live: units are numbered through all blocks, each starting at a multiple of four."""
+        before = sum(-(-layer.width // 4) * 4 for layer in self.layers[:block])
+        return address.at(unit=before)
+
+    def marginal_energy(self, block: int, state: State) -> Tensor:
+        """-log of the sum of exp(-E) over `block`, (batch,), nats: F as a function of the other blocks.
+
+        Since E is linear in xᵢ, it is E(xᵢ = 0) minus the cumulants in the field: all that free energies are.
+        """
+        layers = self.layers
+        zeros = next(x for i, x in enumerate(state) if i != block)
+        absent = zeros.new_zeros(len(zeros), layers[block].width)
+        rest = tuple(absent if i == block else x for i, x in enumerate(state))
+        cumulant = self.conditional_units(block).cumulant(self.field(block, rest))
+        return self.energy_without(block, rest) - cumulant.sum(-1)
+
+    @abstractmethod
+    def energy_without(self, block: int, state: State) -> Tensor:
+        """The terms of E that don't involve `block`, (batch,), nats. Doesn't read state[block]."""
+
+    def energy(self, *state: Tensor) -> Tensor:
+        """E(x₁, x₂, …) with one (batch, width) tensor per block, (batch,), nats."""
+        self.check_state(state)
+        last = len(state) - 1
+        linear = (self.field(last, state) * state[last]).sum(-1)
+        potential = self.conditional_units(last).potential(state[last]).sum(-1)
+        return self.energy_without(last, state) + potential - linear
+
+    def check_state(self, state: State) -> None:
+        """Raise a ValueError unless there is one tensor per block, of its width and all of one length."""
+        if len(state) != len(self.layers):
+            raise ValueError(f"state: expected {len(self.layers)} blocks, got {len(state)}.")
+        for i, (x, layer) in enumerate(zip(state, self.layers, strict=True)):
+            if x.ndim != 2 or x.shape[1] != layer.width or len(x) != len(state[0]):
+                raise ValueError(
+                    f"state: expected block {i} of shape ({len(state[0])}, {layer.width}), got {tuple(x.shape)}."
+                )
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v), (batch,), nats, in closed form for models of one visible and one hidden block.
+
+        >>> import harmonium as hm
+        >>> rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(3))
+        >>> rbm.free_energy(torch.zeros(1, 2)).item() < 0
+        True
+        """
+        if len(self.layers) == 1:
+            return self.energy(v)
+        if len(self.layers) != 2:
+            raise ValueError(f"free_energy: expected a model of one hidden block, got {len(self.layers) - 1}.")
+        absent = v.new_empty(len(v), 0)
+        return self.marginal_energy(1, (v, absent))
+
+    def random_state(self, chains: int, address: Address) -> State:
+        """One state per chain, every block drawn from its own units as if the others were absent (field = bias)."""
+        state = []
+        for i, layer in enumerate(self.layers):
+            field = layer.bias.detach().expand(chains, layer.width)
+            state.append(layer.sample(field, self.block_address(i, address)))
+        return tuple(state)
+
+    @torch.no_grad()
+    def state_of(self, v: Tensor) -> State:
+        """A state whose visible block is `v` and whose other blocks are at their modes given no field."""
+        hidden = [layer.mode(layer.bias.expand(len(v), layer.width)) for layer in self.layers[1:]]
+        return (v, *hidden)

@@ -1,0 +1,63 @@
+"""Arithmetic on energies: a point (1-β) E₀ + β E₁ of the path between two models is a model again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from harmonium.models.blocks import BlockModel, State
+from harmonium.units import Units
+
+
+class Interpolation(BlockModel):
+    """The model with energy (1-β) E₀ + β E₁, for two models over the same blocks.
+
+    `beta` is a number, or a (batch, 1) tensor that puts every chain at a temperature of its own. Since both energies are
+    linear in each block given the rest, so is their mixture: its fields are mixtures of fields, its units have mixed
+    potentials. Whatever samples or integrates block models works on it.
+    """
+
+    def __init__(self, start: BlockModel, end: BlockModel, beta: float | Tensor) -> None:
+        super().__init__()
+        if [layer.config() for layer in start.layers] != [layer.config() for layer in end.layers]:
+            raise ValueError("start, end: expected models over the same layers of units, got different ones.")
+        # tuples keep the two models' parameters out of this one's: a point of a path is not to be trained
+        self._ends = (start, end)
+        self.n_visible_blocks = end.n_visible_blocks
+        self.beta = beta
+        self._units = tuple(
+            start.conditional_units(i).interpolate(end.conditional_units(i), beta) for i in range(len(end.layers))
+        )
+
+    def at(self, beta: float | Tensor) -> Interpolation:
+        """The model at another point of the same path."""
+        return Interpolation(*self._ends, beta)
+
+    @property
+    def layers(self) -> Sequence[Units]:
+        return self._ends[1].layers
+
+    def conditional_units(self, block: int) -> Units:
+        return self._units[block]
+
+    def _mix(self, a: Tensor, b: Tensor, beta: float | Tensor) -> Tensor:
+        return a + beta * (b - a)
+
+    def field(self, block: int, state: State) -> Tensor:
+        start, end = self._ends
+        return self._mix(start.field(block, state), end.field(block, state), self.beta)
+
+    def energy_without(self, block: int, state: State) -> Tensor:
+        beta = self.beta.squeeze(-1) if isinstance(self.beta, Tensor) else self.beta
+        start, end = self._ends
+        return self._mix(start.energy_without(block, state), end.energy_without(block, state), beta)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._ends[1].dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._ends[1].device

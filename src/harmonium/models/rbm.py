@@ -1,0 +1,149 @@
+"""The restricted Boltzmann machine: two blocks, and no edge inside either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harmonium import kernels
+from harmonium.models.pairwise import Coupling, PairwiseModel, check_pairing
+from harmonium.random import Address, Purpose
+from harmonium.units import Units
+
+
+class RBM(PairwiseModel):
+    """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h over visible units v and hidden units h of any type.
+
+    Given one side, the units of the other are independent: P(h | v) = Π_l P(h_l | v) with the field W_l·v + b_l on each
+    (for 0/1 units the sigmoid of it), and likewise P(v | h). Summing h out leaves
+
+        F(v) = U(v) - a·v - Σ_l Γ_l(W_l·v + b_l),     P(v) = exp(-F(v)) / Z
+
+    (Smolensky 1986; Fischer & Igel 2012).
+
+    Args:
+        visible: the visible units, e.g. `hm.Bernoulli(64)`.
+        hidden: the hidden units.
+        dtype: float32 (default) or float64.
+        device: where the parameters live.
+        seed: of the initial weights, which are normal with standard deviation 0.1 / √(n_visible + n_hidden).
+
+    Raises:
+        ValueError: when no finite coupling of these types has a finite Z (Poisson with anything unbounded).
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(2))
+    >>> rbm.weight.shape, rbm.visible.bias.shape
+    (torch.Size([4, 2]), torch.Size([4]))
+    """
+
+    def __init__(
+        self,
+        visible: Units,
+        hidden: Units,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        for name, units in (("visible", visible), ("hidden", hidden)):
+            if not isinstance(units, Units):
+                raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {units!r}.")
+        if visible is hidden:
+            raise ValueError("hidden: expected a layer of its own, got the same object as visible.")
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype: expected torch.float32 or torch.float64, got {dtype}.")
+        check_pairing(visible, hidden)
+        nn.Module.__init__(self)
+        self.visible = visible
+        self.hidden = hidden
+        shape = (visible.width, hidden.width)
+        u = kernels.uniform(Address(seed, Purpose.WEIGHTS), shape, torch.float64, torch.device("cpu"))
+        scale = 0.1 / sum(shape) ** 0.5  # small, so that training starts near independence with symmetry broken
+        self.weight = nn.Parameter((scale * torch.special.ndtri(u)).to(dtype))
+        self.to(device=device, dtype=dtype)
+
+    @property
+    def layers(self) -> Sequence[Units]:
+        return (self.visible, self.hidden)
+
+    def couplings(self) -> Sequence[Coupling]:
+        """W, between the visible block 0 and the hidden block 1."""
+        return (Coupling(self.weight, 0, 1),)
+
+    def _visible_states(self, v: Tensor) -> Tensor:
+        if v.ndim != 2 or v.shape[1] != self.visible.width:
+            raise ValueError(f"v: expected shape (batch, {self.visible.width}), got {tuple(v.shape)}.")
+        return v.to(self.weight)
+
+    def _hidden_states(self, h: Tensor) -> Tensor:
+        if h.ndim != 2 or h.shape[1] != self.hidden.width:
+            raise ValueError(f"h: expected shape (batch, {self.hidden.width}), got {tuple(h.shape)}.")
+        return h.to(self.weight)
+
+    def energy(self, *state: Tensor) -> Tensor:
+        """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
+        self.check_state(state)
+        v, h = self._visible_states(state[0]), self._hidden_states(state[1])
+        return self.visible.energy(v) + self.hidden.energy(h) - ((v @ self.weight) * h).sum(-1)
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
+        v = self._visible_states(v)
+        field = torch.addmm(self.hidden.bias, v, self.weight)
+        return self.visible.energy(v) - self.hidden.cumulant(field).sum(-1)
+
+    def hidden_free_energy(self, h: Tensor) -> Tensor:
+        """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
+        h = self._hidden_states(h)
+        field = torch.addmm(self.visible.bias, h, self.weight.T)
+        return self.hidden.energy(h) - self.visible.cumulant(field).sum(-1)
+
+    def hidden_given_visible(self, v: Tensor) -> Tensor:
+        """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
+        return self.hidden.mean(torch.addmm(self.hidden.bias, self._visible_states(v), self.weight))
+
+    def visible_given_hidden(self, h: Tensor) -> Tensor:
+        """⟨v | h⟩, (batch, n_visible)."""
+        return self.visible.mean(torch.addmm(self.visible.bias, self._hidden_states(h), self.weight.T))
+
+    @torch.no_grad()
+    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
+        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients: -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ and -Σ wₙ⟨h | vₙ⟩ for the biases.
+
+        The same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
+        """
+        v = self._visible_states(v)
+        field = torch.addmm(self.hidden.bias, v, self.weight)
+        weighted = -weights[:, None] * self.hidden.mean(field)
+        _add_to_grad(self.weight, v.T @ weighted)
+        _add_to_grad(self.visible.bias, -(weights @ v))
+        _add_to_grad(self.hidden.bias, weighted.sum(0))
+        self._accumulate_shape_gradient(v, field, weights)
+
+    def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
+        """The parameters inside U (scales, thresholds) enter element by element: there autograd is as good as any."""
+        if not self.visible.shape_parameters() and not self.hidden.shape_parameters():
+            return
+        with torch.enable_grad():
+            per_row = self.visible.potential(v).sum(-1) - self.hidden.cumulant(field).sum(-1)
+            total = (weights * per_row).sum()
+            if total.requires_grad:
+                total.backward()  # type: ignore[no-untyped-call]
+
+    def config(self) -> dict[str, Any]:
+        return {"type": "RBM", "visible": self.visible.config(), "hidden": self.hidden.config()}
+
+    def extra_repr(self) -> str:
+        return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
+
+
+def _add_to_grad(parameter: nn.Parameter, value: Tensor) -> None:
+    if not parameter.requires_grad:
+        return
+    parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
+
+

@@ -1,0 +1,172 @@
+"""What every type of unit provides."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from enum import IntEnum
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from harmonium import checks
+from harmonium.random import Address
+
+
+class Tail(IntEnum):
+    """How fast exp(-U(x)) falls, which decides whom a unit may be coupled to before Z becomes infinite."""
+
+    BOUNDED = 0  # x lives in a bounded set
+    FACTORIAL = 1  # as 1/x!, slower than any Gaussian
+    QUADRATIC = 2  # as exp(-γ x²/2)
+
+
+class Units(nn.Module, ABC):
+    """A layer of `n` sites of one type, independent of each other given their fields.
+
+    A site is its potential U(x) over its support. In a field I (bias included) it has the density exp(I x - U(x) - Γ(I))
+    with the cumulant
+
+        Γ(I) = log Σₓ exp(I x - U(x)),     mean Γ'(I),     variance Γ''(I),
+
+    an integral instead of the sum where x is continuous. All energies are in nats.
+
+    Shapes: states and fields are (batch, width), where `width` is `n` but for one-hot sites; potentials and cumulants
+    are (batch, n). `bias` has shape (width,).
+    """
+
+    tail: Tail = Tail.BOUNDED
+    cardinality: int | None = None  # number of states of one site; None when there are infinitely many
+    bias: nn.Parameter
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = checks.positive_integer("n", n)
+        self.bias = nn.Parameter(torch.zeros(self.width))
+
+    @property
+    def width(self) -> int:
+        """Columns of a state: n, or n times the number of states for one-hot sites."""
+        return self.n
+
+    @property
+    def code_width(self) -> int:
+        """Columns of a state in its compact form (see `encode`)."""
+        return self.n
+
+    @abstractmethod
+    def potential(self, x: Tensor) -> Tensor:
+        """U(x) of every site, (batch, n), nats. `x` must lie in the support."""
+
+    @abstractmethod
+    def cumulant(self, field: Tensor) -> Tensor:
+        """Γ(I) of every site, (batch, n), nats."""
+
+    @abstractmethod
+    def mean(self, field: Tensor) -> Tensor:
+        """Γ'(I), (batch, width)."""
+
+    @abstractmethod
+    def variance(self, field: Tensor) -> Tensor:
+        """Γ''(I), (batch, width); its diagonal for one-hot sites."""
+
+    @abstractmethod
+    def mode(self, field: Tensor) -> Tensor:
+        """The most probable state, (batch, width)."""
+
+    @abstractmethod
+    def sample(self, field: Tensor, address: Address) -> Tensor:
+        """A state drawn from exp(I x - U(x) - Γ(I)), (batch, width): a pure function of field and address."""
+
+    @abstractmethod
+    def violation(self, x: Tensor) -> str | None:
+        """What is wrong with `x` as states of these units ("values must be 0 or 1"), or None when nothing is."""
+
+    def energy(self, x: Tensor) -> Tensor:
+        """U(x) - bias·x summed over the layer, (batch,), nats."""
+        return self.potential(x).sum(-1) - x @ self.bias
+
+    def check(self, x: Tensor, name: str = "x") -> None:
+        """Raise a ValueError unless `x` is a (batch, width) tensor of states of these units."""
+        if x.ndim != 2 or x.shape[1] != self.width:
+            raise ValueError(f"{name}: expected shape (batch, {self.width}), got {tuple(x.shape)}.")
+        problem = self.violation(x)
+        if problem:
+            raise ValueError(f"{name}: {problem} ({type(self).__name__} units).")
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """States from their compact form: one-hot rows from integers for categorical sites, otherwise unchanged."""
+        return codes
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The inverse of `encode`."""
+        return x
+
+    # -- finite units can be enumerated -------------------------------------------------------------------------
+
+    @property
+    def n_states(self) -> int | None:
+        """Number of joint states of the layer, None when infinite."""
+        return None if self.cardinality is None else self.cardinality**self.n
+
+    def site_values(self) -> Tensor:
+        """The states of one site, (cardinality, width // n)."""
+        raise ValueError(f"{type(self).__name__} units have infinitely many states and can't be enumerated.")
+
+    def states(self, index: Tensor) -> Tensor:
+        """The joint states with these numbers, (len(index), width), float32; site 0 varies fastest."""
+        values = self.site_values().to(index.device)
+        digits = torch.empty(len(index), self.n, dtype=torch.long, device=index.device)
+        for site in range(self.n):
+            digits[:, site] = index % len(values)
+            index = torch.div(index, len(values), rounding_mode="floor")
+        return values[digits].reshape(len(digits), self.width)
+
+    # -- parameters ---------------------------------------------------------------------------------------------
+
+    def shape_parameters(self) -> dict[str, nn.Parameter]:
+        """The learnable parameters of U, all but the bias, by name."""
+        return {name: p for name, p in self.named_parameters(recurse=False) if name != "bias"}
+
+    def interpolate(self, other: Self, beta: float | Tensor) -> Self:
+        """Units whose potential is (1-β) U + β U', for units of the same type; `beta` is a number or (batch, 1).
+
+        Their own `bias` is not meant to be read: along a path of models the field carries it.
+        """
+        return self
+
+    def with_tensors(self, **tensors: Tensor) -> Self:
+        """A shallow copy that reads these tensors in place of the parameters of the same names."""
+        clone = copy.copy(self)
+        clone._parameters = {k: p for k, p in self._parameters.items() if k not in tensors}
+        for name, value in tensors.items():
+            object.__setattr__(clone, name, value)
+        return clone
+
+    @torch.no_grad()
+    def match(self, x: Tensor, weights: Tensor | None = None) -> None:
+        """Set the parameters to the maximum-likelihood independent units for the rows of `x`.
+
+        The base class solves the (concave) problem Σ Γ(b) - b·x̄ + Ū by L-BFGS; types with a closed form override it.
+        """
+        rows = x.to(self.bias)
+        w = torch.full((len(rows),), 1.0 / len(rows)).to(rows) if weights is None else weights.to(rows) / weights.sum()
+        self.bias.zero_()
+        optimiser = torch.optim.LBFGS(self.parameters(recurse=False), max_iter=200, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimiser.zero_grad()
+            nll = (w[:, None] * self.potential(rows)).sum() - (w @ rows) @ self.bias + self.cumulant(self.bias[None]).sum()
+            nll.backward()
+            return nll
+
+        with torch.enable_grad():
+            optimiser.step(loss)  # type: ignore[no-untyped-call]
+
+    def config(self) -> dict[str, Any]:
+        """What the constructor needs to build the same units again (numbers and strings only)."""
+        return {"type": type(self).__name__, "n": self.n}
+
+    def extra_repr(self) -> str:
+        return ", ".join(str(v) for k, v in self.config().items() if k != "type")

@@ -1,0 +1,147 @@
+"""Several types of unit side by side in one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harmonium.random import Address
+from harmonium.units.base import Tail, Units
+
+
+class Mixed(Units):
+    """A layer whose columns are those of its parts, in order; every formula acts part by part.
+
+    The layer owns one `bias` over all columns; `parts` keep their other parameters (scales, thresholds).
+
+    >>> from harmonium.units.bernoulli import Bernoulli
+    >>> from harmonium.units.gaussian import Gaussian
+    >>> Mixed(Bernoulli(2), Gaussian(1)).width
+    3
+    """
+
+    def __init__(self, *parts: Units) -> None:
+        if not parts or not all(isinstance(p, Units) and not isinstance(p, Mixed) for p in parts):
+            raise TypeError("parts: expected one or more layers of units (none of them Mixed).")
+        nn.Module.__init__(self)
+        self.n = sum(p.n for p in parts)
+        self.parts = nn.ModuleList(parts)
+        self.bias = nn.Parameter(torch.cat([p.bias.detach() for p in parts]))
+        for p in parts:
+            p.register_parameter("bias", None)  # from here on the layer's one bias is the only one
+        self.cardinality = None
+
+    def _parts(self) -> list[Units]:
+        return list(self.parts)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
+
+    @property
+    def width(self) -> int:
+        return sum(p.width for p in self._parts())
+
+    @property
+    def code_width(self) -> int:
+        return sum(p.code_width for p in self._parts())
+
+    @property
+    def tail(self) -> Tail:  # type: ignore[override]  # derived from the parts, a constant elsewhere
+        """The heaviest tail among the parts."""
+        return max(p.tail for p in self._parts())
+
+    def columns(self) -> list[slice]:
+        """The columns of each part."""
+        edges = [0]
+        for p in self._parts():
+            edges.append(edges[-1] + p.width)
+        return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+    def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor) -> Tensor:
+        return torch.cat([function(p, x[..., c]) for p, c in zip(self._parts(), self.columns(), strict=True)], -1)
+
+    def potential(self, x: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.potential(y), x)
+
+    def cumulant(self, field: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.cumulant(y), field)
+
+    def mean(self, field: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.mean(y), field)
+
+    def variance(self, field: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.variance(y), field)
+
+    def mode(self, field: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.mode(y), field)
+
+    def sample(self, field: Tensor, address: Address) -> Tensor:
+        drawn, unit = [], address.unit
+        for p, c in zip(self._parts(), self.columns(), strict=True):
+            drawn.append(p.sample(field[..., c], address.at(unit=unit)))
+            unit += -(-p.width // 4) * 4  # each part starts at a multiple of four, as addresses ask for
+        return torch.cat(drawn, -1)
+
+    def violation(self, x: Tensor) -> str | None:
+        for p, c in zip(self._parts(), self.columns(), strict=True):
+            problem = p.violation(x[..., c])
+            if problem:
+                return f"columns {c.start} to {c.stop - 1}: {problem}"
+        return None
+
+    def _codes(self) -> list[slice]:
+        edges = [0]
+        for p in self._parts():
+            edges.append(edges[-1] + p.code_width)
+        return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+    def encode(self, codes: Tensor) -> Tensor:
+        pieces = [p.encode(codes[..., c]) for p, c in zip(self._parts(), self._codes(), strict=True)]
+        return torch.cat(pieces, -1)
+
+    def decode(self, x: Tensor) -> Tensor:
+        return self._each(lambda p, y: p.decode(y).to(x), x)
+
+    @property
+    def n_states(self) -> int | None:
+        total = 1
+        for p in self._parts():
+            if p.n_states is None:
+                return None
+            total *= p.n_states
+        return total
+
+    def states(self, index: Tensor) -> Tensor:
+        pieces = []
+        for p in self._parts():
+            count = p.n_states
+            if count is None:
+                raise ValueError(f"{type(p).__name__} units have infinitely many states and can't be enumerated.")
+            pieces.append(p.states(index % count))
+            index = torch.div(index, count, rounding_mode="floor")
+        return torch.cat(pieces, -1)
+
+    def interpolate(self, other: Mixed, beta: float | Tensor) -> Mixed:
+        mixed = self.with_tensors()
+        mixed._modules = dict(self._modules)
+        mixed._modules["parts"] = nn.ModuleList(
+            a.interpolate(b, beta) for a, b in zip(self._parts(), other._parts(), strict=True)
+        )
+        return mixed
+
+    def shape_parameters(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.named_parameters() if name != "bias"}
+
+    @torch.no_grad()
+    def match(self, x: Tensor, weights: Tensor | None = None) -> None:
+        for p, c in zip(self._parts(), self.columns(), strict=True):
+            p.bias = nn.Parameter(self.bias[c].clone())
+            p.match(x[..., c], weights)
+            self.bias[c] = p.bias
+            p.bias = None  # type: ignore[assignment]  # borrowed for the call only
+
+    def config(self) -> dict[str, Any]:
+        return {"type": "Mixed", "parts": [p.config() for p in self._parts()]}
+
+    def extra_repr(self) -> str:
+        return ""
