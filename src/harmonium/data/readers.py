@@ -1,0 +1,126 @@
+"""One function for each kind of file, from its path to its arrays; pickled objects are never loaded."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
+from harmonium.data.values import DataError
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes."""
+
+    parts: dict[str, np.ndarray]
+    columns: tuple[str, ...] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Content:
+    """The content of a file .npy, .npz, .csv, .parquet or .h5, chosen by its ending.
+
+    Raises:
+        DataError: no such file, an ending of another kind, or a file that can't be read as what it ends in.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'.")
+    if not path.is_file():
+        reason = "it is a directory" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path} can't be read: {reason}.")
+    try:
+        return reader(path)
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise DataError(f"{path} can't be read as {path.suffix.lower()}: {_reason(error)}.") from error
+
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zlib.error,
+    csv.Error,
+)
+"""What NumPy, pandas, pyarrow and h5py raise between them on damaged files."""
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    text = " ".join(str(error).split())
+    if "allow_pickle" in text or "Python objects" in text:
+        return "it is damaged, or holds Python objects, which are not loaded"
+    return text.removeprefix("Error tokenizing data. C error: ").rstrip(".") or type(error).__name__
+
+
+def _npy(path: Path) -> Content:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise DataError(f"{path} can't be read as .npy: it is empty or not in NumPy's format.")
+    x = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Content({WHOLE: x if x.nbytes > IN_MEMORY else np.array(x)})
+
+
+def _npz(path: Path) -> Content:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} can't be read as .npz: it is empty or not in NumPy's format.")
+    with np.load(path, allow_pickle=False) as file:
+        return _pick(path, list(file.keys()), lambda key: np.asarray(file[key]))
+
+
+def _h5(path: Path) -> Content:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        keys = [key for key in file if isinstance(file.get(key), h5py.Dataset)]
+        return _pick(path, keys, lambda key: np.asarray(file[key][()]))
+
+
+def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Content:
+    """The arrays train, valid and test as far as they are there, or the only array whatever its name."""
+    if len(keys) == 1 and keys != ["train"]:
+        return Content({WHOLE: array(keys[0])})
+    if "train" not in keys:
+        found = f"the keys {', '.join(keys)}" if keys else "no array"
+        raise DataError(f"{path} must hold a single array or the keys train, valid and test, got {found}.")
+    unread = [key for key in keys if key not in PARTS]
+    notes = [f"{path.name}: the keys {', '.join(unread)} were not read."] if unread else []
+    return Content({part: array(part) for part in PARTS if part in keys}, notes=notes)
+
+
+def _csv(path: Path) -> Content:
+    from harmonium.data.tables import read_csv
+
+    values, columns, notes = read_csv(path)
+    return Content({WHOLE: values}, columns, notes)
+
+
+def _parquet(path: Path) -> Content:
+    from harmonium.data.tables import read_parquet
+
+    values, columns, notes = read_parquet(path)
+    return Content({WHOLE: values}, columns, notes)
+
+
+READERS: dict[str, Callable[[Path], Content]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".h5": _h5,
+}
