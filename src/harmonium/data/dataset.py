@@ -71,7 +71,7 @@ def shuffled(rows: int) -> np.ndarray:
 
 
 def split(rows: int, wanted: tuple[str, ...] = HELD_OUT) -> dict[str, np.ndarray]:
-    """Numbers (rising) of the rows that each wanted part gets, a tenth of them, and of those left to train."""
+    """Numbers (rising) of the rows of each wanted part, a tenth of all, and of those left to train."""
     order, tenth = shuffled(rows), rows // 10
     held = {part: np.sort(order[i * tenth : (i + 1) * tenth]) for i, part in enumerate(wanted)}
     return {"train": np.sort(order[len(wanted) * tenth :]), **held}

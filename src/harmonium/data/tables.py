@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def read_csv(path: Path) -> Table:
     import pandas as pd
 
     line, text = _first_line(path)
-    separator = max(",;\t", key=text.count)
+    separator = max(",;\t", key=re.sub('"[^"]*"', "", text).count)
     cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True))
     header = _is_header(path, line, cells)
     try:
