@@ -1,0 +1,93 @@
+"""`hm.save` and `hm.load`: a model is its config, from which it is built, and its tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from harmonium.models import EnergyModel
+from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors
+from harmonium.store.registry import build
+
+
+def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None = None) -> None:
+    """Write a model into one safetensors file, in the dtype that it has.
+
+    The file is replaced in one step: after a crash it holds the old model or the new one, never half of it.
+
+    Args:
+        model: the model; it must define `config()`.
+        path: the file, usually "model.safetensors".
+        facts: a JSON object kept beside the model, such as what it has learned from; `read_facts` returns it.
+
+    Raises:
+        TypeError: something that isn't a model, or one without `config()`.
+        OSError: the file can't be written.
+
+    >>> import tempfile, harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hm.save(rbm, f"{folder}/model.safetensors")
+    ...     hm.load(f"{folder}/model.safetensors")
+    RBM(
+      4 × 2, torch.float32
+      (visible): Bernoulli(4)
+      (hidden): Bernoulli(2)
+    )
+    """
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
+    about = {"kind": "model", "config": model.config(), "about": facts or {}}
+    save_tensors(path, model.state_dict(), about)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    types: Iterable[type[nn.Module]] = (),
+    device: Any = "cpu",
+) -> EnergyModel:
+    """The model that `save` wrote, with its parameters and dtype.
+
+    Args:
+        path: the file.
+        types: classes of your own that the file may name, models or units; harmonium's are known.
+        device: where the parameters go.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a harmonium model, damaged, of a later format or of an unknown type.
+    """
+    tensors, facts = load_tensors(path)
+    if facts.get("kind") != "model":
+        raise ValueError(f"{path} doesn't hold a model: harmonium wrote it as a {facts.get('kind')}.")
+    try:
+        model = build(facts.get("config"), types)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} can't be read: {error}") from error
+    if not isinstance(model, EnergyModel):
+        raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
+    fill(model, tensors, str(path))
+    return model.to(device)
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], title: str) -> None:
+    """Put saved tensors into a module, names and shapes compared first; takes on their dtype."""
+    expected = {name: tuple(x.shape) for name, x in module.state_dict().items()}
+    found = {name: tuple(x.shape) for name, x in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        want, got = expected.get(name, "no such tensor"), found.get(name, "none")
+        if want != got:
+            shapes = f"{name}: expected {_shape(want)}, got {_shape(got)}"
+            raise ValueError(f"{title} doesn't fit the model that it describes ({shapes}).")
+    dtype = dtype_of(tensors)
+    if dtype is not None:
+        module.to(dtype)
+    module.load_state_dict(tensors)
+
+
+def _shape(shape: tuple[int, ...] | str) -> str:
+    return shape if isinstance(shape, str) else f"shape {shape}"
