@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.random import Address
 
 
@@ -25,15 +25,15 @@ class Tail(IntEnum):
 class Units(nn.Module, ABC):
     """A layer of `n` sites of one type, independent of each other given their fields.
 
-    A site is its potential U(x) over its support. In a field I (bias included) it has the density exp(I x - U(x) - Γ(I))
-    with the cumulant
+    A site is its potential U(x) over its support. In a field I (bias included) it has the density
+    exp(I x - U(x) - Γ(I)) with the cumulant
 
         Γ(I) = log Σₓ exp(I x - U(x)),     mean Γ'(I),     variance Γ''(I),
 
     an integral instead of the sum where x is continuous. All energies are in nats.
 
-    Shapes: states and fields are (batch, width), where `width` is `n` but for one-hot sites; potentials and cumulants
-    are (batch, n). `bias` has shape (width,).
+    Shapes: states and fields are (batch, width), where `width` is `n` but for one-hot sites; potentials and
+    cumulants are (batch, n). `bias` has shape (width,).
     """
 
     tail: Tail = Tail.BOUNDED
@@ -54,6 +54,11 @@ class Units(nn.Module, ABC):
     def code_width(self) -> int:
         """Columns of a state in its compact form (see `encode`)."""
         return self.n
+
+    @property
+    def unit_numbers(self) -> int:
+        """How many unit numbers of an address the draws of a state take, a multiple of 4."""
+        return -(-self.width // 4) * 4
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
@@ -81,7 +86,12 @@ class Units(nn.Module, ABC):
 
     @abstractmethod
     def violation(self, x: Tensor) -> str | None:
-        """What is wrong with `x` as states of these units ("values must be 0 or 1"), or None when nothing is."""
+        """What is wrong with `x` as states of these units ("values must be 0 or 1"), None when nothing is."""
+
+    def _uniform(self, field: Tensor, address: Address, dtype: torch.dtype | None = None) -> Tensor:
+        """One uniform for each entry of the field."""
+        rows, columns = field.shape
+        return kernels.uniform(address, (rows, columns), dtype or field.dtype, field.device)
 
     def energy(self, x: Tensor) -> Tensor:
         """U(x) - bias·x summed over the layer, (batch,), nats."""
@@ -96,14 +106,14 @@ class Units(nn.Module, ABC):
             raise ValueError(f"{name}: {problem} ({type(self).__name__} units).")
 
     def encode(self, codes: Tensor) -> Tensor:
-        """States from their compact form: one-hot rows from integers for categorical sites, otherwise unchanged."""
+        """States from their compact form: one-hot from integers for categorical sites, else unchanged."""
         return codes
 
     def decode(self, x: Tensor) -> Tensor:
         """The inverse of `encode`."""
         return x
 
-    # -- finite units can be enumerated -------------------------------------------------------------------------
+    # -- finite units can be enumerated ----------------------------------------------------------------
 
     @property
     def n_states(self) -> int | None:
@@ -112,7 +122,11 @@ class Units(nn.Module, ABC):
 
     def site_values(self) -> Tensor:
         """The states of one site, (cardinality, width // n)."""
-        raise ValueError(f"{type(self).__name__} units have infinitely many states and can't be enumerated.")
+        raise self.infinite()
+
+    def infinite(self) -> ValueError:
+        """The error for enumerating what has no end."""
+        return ValueError(f"{type(self).__name__} units have infinitely many states and can't be enumerated.")
 
     def states(self, index: Tensor) -> Tensor:
         """The joint states with these numbers, (len(index), width), float32; site 0 varies fastest."""
@@ -123,14 +137,14 @@ class Units(nn.Module, ABC):
             index = torch.div(index, len(values), rounding_mode="floor")
         return values[digits].reshape(len(digits), self.width)
 
-    # -- parameters ---------------------------------------------------------------------------------------------
+    # -- parameters ------------------------------------------------------------------------------------
 
     def shape_parameters(self) -> dict[str, nn.Parameter]:
         """The learnable parameters of U, all but the bias, by name."""
         return {name: p for name, p in self.named_parameters(recurse=False) if name != "bias"}
 
     def interpolate(self, other: Self, beta: float | Tensor) -> Self:
-        """Units whose potential is (1-β) U + β U', for units of the same type; `beta` is a number or (batch, 1).
+        """Units of the same type with the potential (1-β) U + β U'; `beta` is a number or (batch, 1).
 
         Their own `bias` is not meant to be read: along a path of models the field carries it.
         """
@@ -146,27 +160,58 @@ class Units(nn.Module, ABC):
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
-        """Set the parameters to the maximum-likelihood independent units for the rows of `x`.
+        """Set the parameters to those of the independent units of largest likelihood for the rows of `x`.
 
-        The base class solves the (concave) problem Σ Γ(b) - b·x̄ + Ū by L-BFGS; types with a closed form override it.
+        `weights` (rows,) count rows: a weight of 2 is the same row twice. Bounded and counting units add a
+        pseudo-count of half a row, which keeps the biases of constant columns finite. The base class
+        minimises Ū - b·x̄ + Σ Γ(b) by L-BFGS from the present parameters.
+
+        Raises:
+            ValueError: a column is constant and the likelihood of continuous units grows without bound.
         """
-        rows = x.to(self.bias)
-        w = torch.full((len(rows),), 1.0 / len(rows)).to(rows) if weights is None else weights.to(rows) / weights.sum()
-        self.bias.zero_()
-        optimiser = torch.optim.LBFGS(self.parameters(recurse=False), max_iter=200, line_search_fn="strong_wolfe")
+        rows, w = self._rows_and_shares(x, weights)
+        fitted = copy.deepcopy(self).double()
+        parameters = list(fitted.parameters(recurse=False))
+        optimiser = torch.optim.LBFGS(
+            parameters,
+            max_iter=500,
+            tolerance_grad=1e-10,
+            tolerance_change=1e-15,
+            line_search_fn="strong_wolfe",
+        )
 
         def loss() -> Tensor:
             optimiser.zero_grad()
-            nll = (w[:, None] * self.potential(rows)).sum() - (w @ rows) @ self.bias + self.cumulant(self.bias[None]).sum()
+            nll = w @ fitted.energy(rows) + fitted.cumulant(fitted.bias[None]).sum()
             nll.backward()
             return nll
 
         with torch.enable_grad():
-            optimiser.step(loss)  # type: ignore[no-untyped-call]
+            optimiser.step(loss)
+        self.load_state_dict(fitted.state_dict())
+
+    def _rows_and_shares(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The rows and their shares of the total weight, float64, once no column is constant."""
+        w = torch.ones(len(x), device=x.device) if weights is None else weights
+        rows = x.double()
+        counted = rows[w > 0]
+        constant = torch.nonzero(counted.amax(0) == counted.amin(0))
+        if len(constant):
+            raise ValueError(
+                f"x: column {int(constant[0])} is constant, and {type(self).__name__} units without width"
+                " have no density; drop it."
+            )
+        return rows, w.double() / w.double().sum()
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs to build the same units again (numbers and strings only)."""
         return {"type": type(self).__name__, "n": self.n}
 
+    def _totals(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(number of rows, sum of each column) counted with their weights, in float64: no row gets lost."""
+        w = torch.ones(len(x), device=x.device) if weights is None else weights
+        return w.double().sum(), w.double() @ x.double()
+
     def extra_repr(self) -> str:
+        """What stands between the brackets of the printed units."""
         return ", ".join(str(v) for k, v in self.config().items() if k != "type")

@@ -1,4 +1,5 @@
 """Units that are 0 or 1."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
@@ -47,7 +48,6 @@ class Bernoulli(Units):
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
-        total = float(len(x)) if weights is None else weights.sum().to(self.bias)
-        ones = x.to(self.bias).sum(0) if weights is None else weights.to(self.bias) @ x.to(self.bias)
+        total, ones = self._totals(x, weights)
         # half a pseudo-count of each value (Krichevsky & Trofimov 1981) keeps constant columns finite
-        self.bias.copy_(torch.logit((ones + 0.5) / (total + 1.0)))
+        self.bias.copy_(torch.log((ones + 0.5) / (total - ones + 0.5)))

@@ -1,20 +1,24 @@
 """Units that count successes out of N."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks
 from harmonium.numerics import log_binomial, softplus
 from harmonium.random import Address
 from harmonium.units.base import Units
 
 
 class Binomial(Units):
-    """x ∈ {0, …, N}, U = -log(N over x): Γ(I) = N softplus(I), mean Nσ(I), variance Nσ(I)σ(-I); N is `trials`.
+    """x ∈ {0, …, N}, U = -log(N over x): Γ(I) = N softplus(I), mean Nσ(I), variance Nσ(I)σ(-I).
+
+    N is `trials`.
 
     >>> Binomial(1, trials=4).mean(torch.zeros(1, 1))
     tensor([[2.]])
@@ -43,16 +47,16 @@ class Binomial(Units):
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Inverse transform: the number of k whose cumulative probability lies below one uniform."""
-        u = kernels.uniform(address, tuple(field.shape), torch.float64, field.device)
+        u = self._uniform(field, address, torch.float64)
         wide = field.double()
         log_p, log_q = -softplus(-wide), -softplus(wide)
         below = torch.zeros_like(wide)
         x = torch.zeros_like(wide)
         for k in range(self.trials):
-            coefficient = log_binomial(self.trials, torch.tensor(float(k), dtype=torch.float64, device=field.device))
-            below = below + torch.exp(coefficient + k * log_p + (self.trials - k) * log_q)
+            log_ways = math.log(math.comb(self.trials, k))
+            below = below + torch.exp(log_ways + k * log_p + (self.trials - k) * log_q)
             x += u > below
-        return x.to(field)
+        return torch.where(field.isnan(), field, x.to(field))
 
     def violation(self, x: Tensor) -> str | None:
         ok = bool(((x >= 0) & (x <= self.trials) & (x == x.floor())).all())
@@ -63,9 +67,9 @@ class Binomial(Units):
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
-        total = float(len(x)) if weights is None else weights.sum().to(self.bias)
-        successes = x.to(self.bias).sum(0) if weights is None else weights.to(self.bias) @ x.to(self.bias)
-        self.bias.copy_(torch.logit((successes + 0.5) / (total * self.trials + 1.0)))
+        total, successes = self._totals(x, weights)
+        # half a pseudo-count of success and of failure, as for Bernoulli units
+        self.bias.copy_(torch.log((successes + 0.5) / (total * self.trials - successes + 0.5)))
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "trials": self.trials}

@@ -1,11 +1,11 @@
 """Double rectified units: two half-Gaussians that meet at zero."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from harmonium import kernels
 from harmonium.numerics import half_line_cumulant, half_line_mean, half_line_quantile, half_line_variance
 from harmonium.random import Address
 from harmonium.units.base import Tail, Units
@@ -18,10 +18,10 @@ class DReLU(Units):
 
         Γ(I) = log(e^(Γ₊) + e^(Γ₋)),  Γ₊ = g((I-θ)/√γ₊) - ½log γ₊,  Γ₋ = g(-(I+θ)/√γ₋) - ½log γ₋.
 
-    θ < 0 makes the unit bimodal, θ > 0 sparse; γ₊ = γ₋, θ = 0 is a Gaussian. Learnable: `bias`, `log_precision_positive`,
-    `log_precision_negative`, `threshold` (θ).
+    θ < 0 makes the unit bimodal, θ > 0 sparse; γ₊ = γ₋, θ = 0 is a Gaussian. Learnable: `bias`,
+    `log_precision_positive`, `log_precision_negative`, `threshold` (θ).
 
-    >>> DReLU(1).mean(torch.tensor([[2.0]])).round(decimals=4)  # the Gaussian case
+    >>> DReLU(1).mean(torch.tensor([[2.0]])).detach().round(decimals=4)  # the Gaussian case
     tensor([[2.]])
     """
 
@@ -74,7 +74,9 @@ class DReLU(Units):
         t_plus, s_plus, t_minus, s_minus = self._sides(field)
         share, other = torch.sigmoid(plus - minus), torch.sigmoid(minus - plus)
         mean_plus, mean_minus = half_line_mean(t_plus) * s_plus, -half_line_mean(t_minus) * s_minus
-        within = share * half_line_variance(t_plus) * s_plus**2 + other * half_line_variance(t_minus) * s_minus**2
+        within_plus = half_line_variance(t_plus) * s_plus**2
+        within_minus = half_line_variance(t_minus) * s_minus**2
+        within = share * within_plus + other * within_minus
         return within + share * other * (mean_plus - mean_minus) ** 2
 
     def mode(self, field: Tensor) -> Tensor:
@@ -85,14 +87,14 @@ class DReLU(Units):
         return torch.where(gain_right >= gain_left, right, left)
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
-        u = kernels.uniform(address, tuple(field.shape), field.dtype, field.device)
+        u = self._uniform(field, address)
         plus, minus = self._log_masses(field)
         t_plus, s_plus, t_minus, s_minus = self._sides(field)
-        share = torch.sigmoid(plus - minus)
+        share, other = torch.sigmoid(plus - minus), torch.sigmoid(minus - plus)
         right = u < share
         # given its side, the same uniform stretched to (0, 1) is again uniform
         tiny = torch.finfo(u.dtype).tiny
-        stretched = torch.where(right, u / share.clamp(min=tiny), (1.0 - u) / (1.0 - share).clamp(min=tiny))
+        stretched = torch.where(right, u / share.clamp(min=tiny), (1.0 - u) / other.clamp(min=tiny))
         stretched = stretched.clamp(max=1.0 - torch.finfo(u.dtype).eps)
         z_plus = half_line_quantile(stretched, t_plus) * s_plus
         z_minus = half_line_quantile(stretched, t_minus) * s_minus
@@ -103,10 +105,24 @@ class DReLU(Units):
 
     def interpolate(self, other: DReLU, beta: float | Tensor) -> DReLU:
         def mix(name: str) -> Tensor:
-            return torch.log((1.0 - beta) * torch.exp(getattr(self, name)) + beta * torch.exp(getattr(other, name)))
+            own, others = torch.exp(getattr(self, name)), torch.exp(getattr(other, name))
+            return torch.log((1.0 - beta) * own + beta * others)
 
         return self.with_tensors(
             log_precision_positive=mix("log_precision_positive"),
             log_precision_negative=mix("log_precision_negative"),
             threshold=(1.0 - beta) * self.threshold + beta * other.threshold,
         )
+
+    @torch.no_grad()
+    def match(self, x: Tensor, weights: Tensor | None = None) -> None:
+        # at unit scale, from a Gaussian
+        rows, w = self._rows_and_shares(x, weights)
+        scale = torch.sqrt(w @ rows**2)
+        for parameter in self.parameters():
+            parameter.zero_()
+        super().match(rows / scale, weights)
+        self.bias.div_(scale)
+        self.threshold.div_(scale)
+        self.log_precision_positive.sub_(2.0 * torch.log(scale))
+        self.log_precision_negative.sub_(2.0 * torch.log(scale))

@@ -1,11 +1,11 @@
 """Real units with a Gaussian of learnable location and scale."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from harmonium import kernels
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.random import Address
 from harmonium.units.base import Tail, Units
@@ -14,8 +14,8 @@ from harmonium.units.base import Tail, Units
 class Gaussian(Units):
     """x ∈ ℝ, U = γx²/2: Γ(I) = I²/2γ + ½ log(2π/γ), mean I/γ, variance 1/γ.
 
-    Learnable are `bias` and `log_precision` = log γ; `location` = bias/γ and `scale` = γ^(-1/2) describe the same units
-    without a field from the other side.
+    Learnable are `bias` and `log_precision` = log γ; `location` = bias/γ and `scale` = γ^(-1/2) describe the
+    same units without a field from the other side.
 
     >>> units = Gaussian(1)
     >>> units.scale
@@ -59,23 +59,20 @@ class Gaussian(Units):
         return self.mean(field)
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
-        u = kernels.uniform(address, tuple(field.shape), field.dtype, field.device)
+        u = self._uniform(field, address)
         return self.mean(field) + torch.special.ndtri(u) * torch.exp(-0.5 * self.log_precision)
 
     def violation(self, x: Tensor) -> str | None:
         return None if bool(torch.isfinite(x).all()) else "values must be finite"
 
     def interpolate(self, other: Gaussian, beta: float | Tensor) -> Gaussian:
-        return self.with_tensors(log_precision=torch.log((1.0 - beta) * self.precision + beta * other.precision))
+        mixed = (1.0 - beta) * self.precision + beta * other.precision
+        return self.with_tensors(log_precision=torch.log(mixed))
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
-        rows = x.to(self.bias)
-        w = rows.new_full((len(rows),), 1.0 / len(rows)) if weights is None else weights.to(rows) / weights.sum()
+        rows, w = self._rows_and_shares(x, weights)
         mean = w @ rows
         variance = w @ (rows - mean) ** 2
-        if bool((variance <= 0).any()):
-            column = int(torch.nonzero(variance <= 0)[0])
-            raise ValueError(f"x: column {column} is constant, and a Gaussian unit of zero width has no density; drop it.")
         self.log_precision.copy_(-torch.log(variance))
         self.bias.copy_(mean / variance)

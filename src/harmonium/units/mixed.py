@@ -1,4 +1,5 @@
 """Several types of unit side by side in one layer."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
@@ -26,6 +27,10 @@ class Mixed(Units):
     def __init__(self, *parts: Units) -> None:
         if not parts or not all(isinstance(p, Units) and not isinstance(p, Mixed) for p in parts):
             raise TypeError("parts: expected one or more layers of units (none of them Mixed).")
+        if len({id(p) for p in parts}) < len(parts) or any(p.bias is None for p in parts):
+            raise ValueError(
+                "parts: expected layers of their own, got one twice or one that belongs to another Mixed."
+            )
         nn.Module.__init__(self)
         self.n = sum(p.n for p in parts)
         self.parts = nn.ModuleList(parts)
@@ -40,6 +45,10 @@ class Mixed(Units):
     @property
     def width(self) -> int:
         return sum(p.width for p in self._parts())
+
+    @property
+    def unit_numbers(self) -> int:
+        return sum(p.unit_numbers for p in self._parts())
 
     @property
     def code_width(self) -> int:
@@ -58,7 +67,8 @@ class Mixed(Units):
         return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor) -> Tensor:
-        return torch.cat([function(p, x[..., c]) for p, c in zip(self._parts(), self.columns(), strict=True)], -1)
+        pieces = [function(p, x[..., c]) for p, c in zip(self._parts(), self.columns(), strict=True)]
+        return torch.cat(pieces, -1)
 
     def potential(self, x: Tensor) -> Tensor:
         return self._each(lambda p, y: p.potential(y), x)
@@ -79,7 +89,7 @@ class Mixed(Units):
         drawn, unit = [], address.unit
         for p, c in zip(self._parts(), self.columns(), strict=True):
             drawn.append(p.sample(field[..., c], address.at(unit=unit)))
-            unit += -(-p.width // 4) * 4  # each part starts at a multiple of four, as addresses ask for
+            unit += p.unit_numbers
         return torch.cat(drawn, -1)
 
     def violation(self, x: Tensor) -> str | None:
@@ -116,7 +126,7 @@ class Mixed(Units):
         for p in self._parts():
             count = p.n_states
             if count is None:
-                raise ValueError(f"{type(p).__name__} units have infinitely many states and can't be enumerated.")
+                raise p.infinite()
             pieces.append(p.states(index % count))
             index = torch.div(index, count, rounding_mode="floor")
         return torch.cat(pieces, -1)
@@ -136,9 +146,13 @@ class Mixed(Units):
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
         for p, c in zip(self._parts(), self.columns(), strict=True):
             p.bias = nn.Parameter(self.bias[c].clone())
-            p.match(x[..., c], weights)
-            self.bias[c] = p.bias
-            p.bias = None  # type: ignore[assignment]  # borrowed for the call only
+            try:
+                p.match(x[..., c], weights)
+                self.bias[c] = p.bias
+            except ValueError as error:
+                raise ValueError(f"columns {c.start} to {c.stop - 1}: {error}") from None
+            finally:
+                p.bias = None  # type: ignore[assignment]  # borrowed for the call only
 
     def config(self) -> dict[str, Any]:
         return {"type": "Mixed", "parts": [p.config() for p in self._parts()]}

@@ -1,4 +1,5 @@
 """Units that are -1 or +1."""
+# ruff: noqa: D102
 
 from __future__ import annotations
 
@@ -47,6 +48,6 @@ class Spin(Units):
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
-        total = float(len(x)) if weights is None else weights.sum().to(self.bias)
-        moment = x.to(self.bias).sum(0) if weights is None else weights.to(self.bias) @ x.to(self.bias)
-        self.bias.copy_(torch.atanh(moment / (total + 1.0)))  # the same pseudo-count as Bernoulli units
+        total, moment = self._totals(x, weights)
+        # half a pseudo-count of each value, as for Bernoulli units
+        self.bias.copy_(0.5 * torch.log((total + moment + 1.0) / (total - moment + 1.0)))
