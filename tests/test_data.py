@@ -255,6 +255,8 @@ def test_a_large_npy_stays_on_disk_and_is_split_from_its_end(tmp_path, monkeypat
     assert all(isinstance(loaded.part(part), np.memmap) for part in PARTS)
     assert "too large to shuffle" in loaded.notes[0]
     assert isinstance(data.load_rows(path)[0], np.memmap)
+    monkeypatch.undo()
+    assert not isinstance(data.load_rows(path)[0], np.memmap)
 
 
 def test_ten_rows_are_enough_and_nine_are_not(tmp_path):

@@ -92,7 +92,7 @@ def test_annealing_is_unbiased_for_z(rbm):
     base = np.array([0.5, -0.5, 0.0, 1.0])
     value, error = one.annealed_log_partition(rbm, base, temperatures=100, particles=5000, rng=generator(4))
     relative = np.exp(value - one.log_partition(rbm)) - 1
-    assert error < 0.02
+    assert error < 0.004  # 0.0014; weights of particles that do not move have 0.013
     assert abs(relative) < z_threshold() * error * np.exp(value - one.log_partition(rbm))
 
 
