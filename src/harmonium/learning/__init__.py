@@ -1,0 +1,33 @@
+"""Learning: two phases, negative particles, centring, regularisers, and the one training loop."""
+
+from harmonium.learning.batches import Batches
+from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.loop import Learner, StopTraining, Update, train
+from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, Negatives, PersistentChains
+from harmonium.learning.particles import Particles, equally_weighted
+from harmonium.learning.phases import Moments, accumulate_phases, surrogate
+from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
+
+__all__ = [
+    "L1",
+    "ActivitySparsity",
+    "Batches",
+    "Centring",
+    "ContrastiveDivergence",
+    "ExactNegatives",
+    "GroupSparsity",
+    "Learner",
+    "MaxNorm",
+    "Moments",
+    "Negatives",
+    "Particles",
+    "PersistentChains",
+    "StopTraining",
+    "Update",
+    "WeightDecay",
+    "accumulate_phases",
+    "centre_gradients",
+    "equally_weighted",
+    "surrogate",
+    "train",
+]

@@ -1,0 +1,71 @@
+"""Batches of rows, addressed: batch number t is a pure function of (data, seed, t)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks, kernels
+from harmonium.learning.particles import Particles
+from harmonium.random import Address, Purpose
+
+Rows = np.ndarray | Tensor
+
+
+class Batches:
+    """Shuffled batches over the rows of an array, which may be memory-mapped: only the rows of a batch are read.
+
+    Each epoch visits every row once, in an order of its own; a remainder that fills no batch waits for another epoch.
+
+    Args:
+        x: rows, (n_rows, columns).
+        size: rows of a batch; n_rows or more gives all rows every time.
+        prepare: (rows, row numbers, epoch) to states (size, n_visible), e.g. to encode or to binarise.
+        weights: weight of each row, (n_rows,), or None for equal ones.
+        seed: of the orders.
+    """
+
+    def __init__(
+        self,
+        x: Rows,
+        size: int,
+        prepare: Callable[[Tensor, np.ndarray, int], Tensor],
+        weights: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.x = x
+        self.size = min(checks.positive_integer("batch_size", size), len(x))
+        self.prepare = prepare
+        self.weights = weights
+        self.seed = seed
+        self.per_epoch = len(x) // self.size
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(len(x)))
+
+    def _rows(self, epoch: int) -> np.ndarray:
+        if self._order[0] != epoch:
+            address = Address(self.seed, Purpose.ORDER, step=epoch)
+            u = kernels.uniform(address, (len(self.x), 1), torch.float64).flatten()
+            self._order = (epoch, torch.argsort(u).numpy())
+        return self._order[1]
+
+    def batch(self, step: int) -> Particles:
+        """The batch of update `step`."""
+        epoch, place = divmod(step, self.per_epoch)
+        if self.per_epoch == 1 and self.size == len(self.x):
+            rows = np.arange(len(self.x))
+        else:
+            rows = self._rows(epoch)[place * self.size : (place + 1) * self.size]
+        v = self.prepare(self.take(rows), rows, epoch)
+        if self.weights is None:
+            return Particles(v, v.new_full((len(rows),), 1.0 / len(rows)))
+        w = self.weights[torch.from_numpy(rows)].to(v)
+        return Particles(v, w / w.sum())
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """These rows as they are stored."""
+        if isinstance(self.x, Tensor):
+            return self.x[torch.from_numpy(rows).to(self.x.device)]
+        return torch.from_numpy(np.ascontiguousarray(self.x[rows]))

@@ -1,0 +1,58 @@
+"""Centring: the gradient of the same likelihood in coordinates where every unit has mean zero.
+
+Write E in x - μ with offsets μ of each block, take the gradient there, and carry it back (Cho, Raiko & Ilin 2011;
+Montavon & Müller 2012; Melchior, Fischer & Wiskott 2016). For a coupling W between blocks i and j
+
+    ∇'W = ∇W - ∇aᵢ μⱼᵀ - μᵢ ∇aⱼᵀ,      ∇'aᵢ = ∇aᵢ - Σⱼ ∇'Wᵢⱼ μⱼ,
+
+whatever the units. Learning then no longer depends on whether a pixel is called 0 or 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harmonium import checks
+from harmonium.learning.particles import Particles
+from harmonium.learning.phases import Moments
+from harmonium.models import EnergyModel, PairwiseModel
+
+
+class Centring:
+    """Transforms the gradients of a `PairwiseModel` in place, with offsets half-way between the phases' means.
+
+    Args:
+        rate: of the running mean that smooths the offsets, in (0, 1]; 1 takes each update's own means.
+    """
+
+    def __init__(self, rate: float = 0.02) -> None:
+        self.rate = checks.number("rate", rate, 0.0, 1.0)
+        self.offsets: tuple[Tensor, ...] | None = None
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+        if not isinstance(model, PairwiseModel) or moments is None:
+            raise TypeError(f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}.")
+        means = tuple(0.5 * (p + n) for p, n in zip(moments.data, moments.model, strict=True))
+        if self.offsets is None:
+            self.offsets = means
+        else:
+            self.offsets = tuple(o.lerp(m, self.rate) for o, m in zip(self.offsets, means, strict=True))
+        centre_gradients(model, self.offsets)
+
+
+@torch.no_grad()
+def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
+    """Replace the gradients of couplings and biases by those taken in coordinates centred at `offsets`."""
+    bias = [layer.bias.grad for layer in model.layers]
+    shifted = [None if g is None else g.clone() for g in bias]
+    for weight, i, j in model.couplings():
+        grad, left, right = weight.grad, bias[i], bias[j]
+        if grad is None or left is None or right is None:
+            raise ValueError("model: centring needs the gradients of all couplings and biases; some are missing.")
+        grad.sub_(torch.outer(left, offsets[j])).sub_(torch.outer(offsets[i], right))
+        shifted[i].sub_(grad @ offsets[j])  # type: ignore[union-attr]  # not None, as just checked
+        shifted[j].sub_(grad.T @ offsets[i])  # type: ignore[union-attr]
+    for layer, gradient in zip(model.layers, shifted, strict=True):
+        layer.bias.grad = gradient

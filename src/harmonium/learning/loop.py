@@ -1,0 +1,99 @@
+"""The one training loop. It knows batches, negative particles, an optimiser, and nothing of what the model is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from harmonium.learning.batches import Batches
+from harmonium.learning.negatives import Negatives
+from harmonium.learning.particles import Particles
+from harmonium.learning.phases import Moments, accumulate_phases
+from harmonium.models import EnergyModel
+
+Transform = Callable[[EnergyModel, Particles, "Moments | None"], None]
+
+
+class Update(NamedTuple):
+    """What has just happened, for callbacks."""
+
+    step: int  # number of updates made so far
+    model: EnergyModel
+    data: Particles
+    negatives: Particles
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end training after the present update."""
+
+
+Callback = Callable[[Update], None]
+
+
+@dataclass
+class Learner:
+    """All that one update needs.
+
+    Attributes:
+        model: the model, changed in place.
+        batches: the data.
+        negatives: the source of negative particles.
+        optimiser: any `torch.optim` optimiser over the model's parameters.
+        transforms: applied to the gradient in this order: centring first, then regularisers.
+        learning_rate: the step size at each update, or None to leave the optimiser's own.
+    """
+
+    model: EnergyModel
+    batches: Batches
+    negatives: Negatives
+    optimiser: torch.optim.Optimizer
+    transforms: Sequence[Transform] = ()
+    learning_rate: Callable[[int], float] | None = None
+
+    def update(self, step: int) -> Update:
+        """Make update number `step`, counted from 0."""
+        data = self.batches.batch(step)
+        negatives = self.negatives.draw(self.model, data, step)
+        self.optimiser.zero_grad(set_to_none=True)
+        moments = accumulate_phases(self.model, data, negatives)
+        for transform in self.transforms:
+            transform(self.model, data, moments)
+        if self.learning_rate is not None:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.learning_rate(step)
+        self.optimiser.step()
+        return Update(step + 1, self.model, data, negatives)
+
+
+def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:
+    """Make updates first_step … steps-1, calling every callback after each.
+
+    Returns:
+        The number of updates made in all; less than `steps` when a callback raised `StopTraining`.
+
+    Raises:
+        FloatingPointError: when a parameter is no longer finite, naming it and the update.
+    """
+    step = first_step
+    try:
+        while step < steps:
+            update = learner.update(step)
+            step += 1
+            for callback in callbacks:
+                callback(update)
+    except StopTraining:
+        pass
+    check_finite(learner.model, step)
+    return step
+
+
+def check_finite(model: EnergyModel, step: int) -> None:
+    """Raise a FloatingPointError that names the first parameter with a value that is not finite."""
+    for name, p in model.named_parameters():
+        if not bool(torch.isfinite(p).all()):
+            raise FloatingPointError(
+                f"{name} is no longer finite after {step} updates: training diverged; use a smaller learning rate."
+            )

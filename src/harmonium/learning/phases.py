@@ -1,0 +1,57 @@
+"""The gradient of the likelihood: positive phase minus negative phase.
+
+With L = -(1/N) Σ log P(v⁽ⁱ⁾),
+
+    ∂L/∂θ = ⟨∂F(v)/∂θ⟩_data - ⟨∂F(v)/∂θ⟩_model,
+
+and the second mean is estimated by negative particles. Whoever made them is none of this module's business.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from harmonium.learning.particles import Particles
+from harmonium.models import BlockModel, EnergyModel
+
+
+class Moments(NamedTuple):
+    """⟨x⟩ of every block in the two phases, one (width,) tensor per block."""
+
+    data: tuple[Tensor, ...]
+    model: tuple[Tensor, ...]
+
+
+def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tensor:
+    """A scalar whose gradient is that of the negative log-likelihood: ⟨F⟩_data - ⟨F⟩_negatives, nats.
+
+    Its value is not the likelihood (the log Z is missing); only its gradient means something.
+
+    >>> import torch, harmonium as hm
+    >>> from harmonium.learning import equally_weighted
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(2))
+    >>> rows = equally_weighted(torch.tensor([[0.0, 1.0]]))
+    >>> surrogate(rbm, rows, rows).item()
+    0.0
+    """
+    positive = (data.weights * model.free_energy(data.v)).sum()
+    return positive - (negatives.weights * model.free_energy(negatives.v)).sum()
+
+
+def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles) -> Moments | None:
+    """Add the gradient of `surrogate` to the parameters, by each model's fastest way.
+
+    Returns the means of every block in both phases for models with blocks (they are the gradient of the biases, so they
+    come for free), otherwise None.
+    """
+    model.accumulate_gradient(data.v, data.weights)
+    if not isinstance(model, BlockModel):
+        model.accumulate_gradient(negatives.v, -negatives.weights)
+        return None
+    biases = [layer.bias for layer in model.layers]
+    positive = tuple(-b.grad.clone() for b in biases if b.grad is not None)
+    model.accumulate_gradient(negatives.v, -negatives.weights)
+    negative = tuple(b.grad + p for b, p in zip(biases, positive, strict=True) if b.grad is not None)
+    return Moments(positive, negative)

@@ -1,0 +1,90 @@
+"""Penalties on parameters and activities. Each adds its own gradient: (model, data, moments) -> None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harmonium.learning.particles import Particles
+from harmonium.learning.phases import Moments
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+
+
+def _weights(model: EnergyModel) -> list[Tensor]:
+    """The parameters that weight decay applies to: couplings, or all matrices of a model without named couplings."""
+    if isinstance(model, PairwiseModel):
+        return [c.weight for c in model.couplings()]
+    return [p for p in model.parameters() if p.ndim > 1]
+
+
+@dataclass(frozen=True)
+class WeightDecay:
+    """(strength/2) Σ W²: a Gaussian prior on the couplings."""
+
+    strength: float
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+        for w in _weights(model):
+            if w.grad is not None:
+                w.grad.add_(w, alpha=self.strength)
+
+
+@dataclass(frozen=True)
+class L1:
+    """strength Σ |W|: sparse couplings."""
+
+    strength: float
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+        for w in _weights(model):
+            if w.grad is not None:
+                w.grad.add_(w.sign(), alpha=self.strength)
+
+
+@dataclass(frozen=True)
+class GroupSparsity:
+    """L1b: (strength / 2n) Σ_μ (Σᵢ |wᵢμ|)², couplings sparse within each hidden unit (Tubiana et al. 2019, eLife).
+
+    The push on a unit's couplings grows with their sum, so that no unit is switched off altogether.
+    """
+
+    strength: float
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+        for w in _weights(model):
+            if w.grad is not None:
+                w.grad.add_(w.sign() * w.abs().mean(0, keepdim=True), alpha=self.strength)
+
+
+@dataclass(frozen=True)
+class ActivitySparsity:
+    """Drives the mean activity of hidden units towards `target` through their biases (Lee, Ekanadham & Ng 2007)."""
+
+    target: float
+    strength: float
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+        if not isinstance(model, BlockModel) or moments is None:
+            raise TypeError(f"model: activity sparsity expects a model with blocks, got {type(model).__name__}.")
+        for layer, mean in zip(model.layers[1:], moments.data[1:], strict=True):
+            if layer.bias.grad is not None:
+                layer.bias.grad.add_(mean - self.target, alpha=self.strength)
+
+
+@dataclass(frozen=True)
+class MaxNorm:
+    """After each update, the couplings of a hidden unit are scaled back to a norm of at most `limit`: a callback."""
+
+    limit: float
+
+    @torch.no_grad()
+    def project(self, model: EnergyModel) -> None:
+        """Apply the constraint now."""
+        for w in _weights(model):
+            w.mul_((self.limit / w.norm(dim=0, keepdim=True).clamp(min=1e-12)).clamp(max=1.0))
