@@ -21,7 +21,16 @@ from harmonium.data.dataset import PARTS, WHOLE, Dataset, assemble, checked
 from harmonium.data.readers import READERS, read
 from harmonium.data.values import DataError, describe_support
 
-__all__ = ["BUNDLED", "DataError", "Dataset", "describe_support", "fingerprint", "load", "load_rows"]
+__all__ = [
+    "BUNDLED",
+    "PARTS",
+    "DataError",
+    "Dataset",
+    "describe_support",
+    "fingerprint",
+    "load",
+    "load_rows",
+]
 
 
 def load(source: str | os.PathLike[str]) -> Dataset:
