@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from harmonium.models.blocks import BlockModel, State
 from harmonium.numerics import HALF_LOG_TWO_PI
-from harmonium.units import Gaussian, Tail, Units
+from harmonium.units import Gaussian, ReLU, Tail, Units
 
 
 class Coupling(NamedTuple):
@@ -24,8 +25,8 @@ class Coupling(NamedTuple):
 class PairwiseModel(BlockModel):
     """E(x) = Σᵢ [Uᵢ(xᵢ) - biasᵢ·xᵢ] - Σ_{i<j} xᵢᵀ Wᵢⱼ xⱼ over blocks i.
 
-    Built directly it has no couplings and is the independent model of its layers, the usual reference of a path:
-    its partition function is known exactly. Subclasses name their couplings.
+    Built directly it has no couplings and is the independent model of its layers, the usual reference of a
+    path: its partition function is known exactly. Subclasses name their couplings.
     """
 
     def __init__(self, *layers: Units) -> None:
@@ -57,22 +58,24 @@ class PairwiseModel(BlockModel):
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""
-        total: Tensor | None = None
-        for i, layer in enumerate(self.layers):
-            if i != block:
-                total = layer.energy(state[i]) if total is None else total + layer.energy(state[i])
+        terms = [layer.energy(state[i]) for i, layer in enumerate(self.layers) if i != block]
         for weight, i, j in self.couplings():
             if block not in (i, j):
-                total = total - ((state[i] @ weight) * state[j]).sum(-1)
-        return state[block].new_zeros(len(state[block])) if total is None else total
+                terms.append(-((state[i] @ weight) * state[j]).sum(-1))
+        return sum(terms[1:], terms[0]) if terms else state[block].new_zeros(len(state[block]))
 
     @torch.no_grad()
     def closed_form_log_partition(self) -> Tensor | None:
-        """log Z where a formula gives it: without couplings Σ Γ(bias), and for Gaussian layers the Gaussian integral."""
+        """log Z where a formula gives it: Σ Γ(bias) without couplings, an integral for Gaussian layers.
+
+        None also when that integral is infinite, which `reason_not_normalizable` says.
+        """
         if not self.couplings():
-            return torch.stack([layer.cumulant(layer.bias[None]).double().sum() for layer in self.layers]).sum()
-        layers = self.layers
-        if not all(isinstance(layer, Gaussian) for layer in layers):
+            return torch.cat(
+                [layer.cumulant(layer.bias[None]).double().flatten() for layer in self.layers]
+            ).sum()
+        layers = [layer for layer in self.layers if isinstance(layer, Gaussian)]
+        if len(layers) < len(self.layers):
             return None
         edges = [0]
         for layer in layers:
@@ -82,16 +85,38 @@ class PairwiseModel(BlockModel):
             precision[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] -= weight
             precision[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] -= weight.T
         bias = torch.cat([layer.bias for layer in layers]).double()
-        half_quadratic = 0.5 * bias @ torch.linalg.solve(precision, bias)
-        return half_quadratic + len(bias) * HALF_LOG_TWO_PI - 0.5 * torch.logdet(precision)
+        root, failed = torch.linalg.cholesky_ex(precision)
+        if failed:
+            return None  # not positive definite: Z is infinite, whatever the sign of the determinant
+        half_quadratic = 0.5 * torch.linalg.solve_triangular(root, bias[:, None], upper=False).square().sum()
+        return half_quadratic + len(bias) * HALF_LOG_TWO_PI - root.diagonal().log().sum()
 
     @torch.no_grad()
     def reason_not_normalizable(self) -> str | None:
+        """Why Z may be infinite: the quadratic form of all tails together must be positive definite.
+
+        In units of the precisions it is I - S with S = γ^(-1/2) W γ^(-1/2) on the columns with quadratic
+        tails. That is exact for Gaussian units, and sufficient where units are one-sided.
+        """
+        if not all(bool(p.isfinite().all()) for p in self.parameters()):
+            return "the partition function is not defined: some parameters are NaN or infinite."
+        tails = [_quadratic_tail(layer) for layer in self.layers]
+        edges = [0, *itertools.accumulate(len(tail.columns) for tail in tails)]
+        scaled = torch.zeros(edges[-1], edges[-1], dtype=torch.float64, device=self.device)
         for weight, i, j in self.couplings():
-            reason = _infinite(self.layers[i], self.layers[j], weight)
-            if reason:
-                return reason
-        return None
+            block = _scaled_coupling(weight, tails[i], tails[j])
+            scaled[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] = block
+            scaled[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = block.T
+        identity = torch.eye(edges[-1], dtype=torch.float64, device=self.device)
+        if not edges[-1] or not torch.linalg.cholesky_ex(identity - scaled).info:
+            return None
+        quadratic = [layer for layer, tail in zip(self.layers, tails, strict=True) if len(tail.columns)]
+        names = " and ".join(_describe(layer) for layer in quadratic)
+        largest = float(torch.linalg.eigvalsh(scaled)[-1])
+        return (
+            f"the partition function may be infinite: the couplings between {names} have a largest eigenvalue"
+            f" of {largest:.4g} in units of their precisions, and only below 1 is the energy sure to be bounded."
+        )
 
 
 def independent(model: BlockModel) -> PairwiseModel:
@@ -100,51 +125,53 @@ def independent(model: BlockModel) -> PairwiseModel:
 
 
 def check_pairing(a: Units, b: Units) -> None:
-    """Refuse types of units that no finite coupling can join: Poisson with anything unbounded.
+    """Refuse types of units that no coupling of either sign can join: Poisson with anything unbounded.
 
-    For one coupled pair, Σ over the count x of exp(wxy)/x! = exp(e^{wy}), which no Gaussian or Poisson tail of y beats.
+    For one coupled pair, Σ over the count x of exp(wxy)/x! = exp(e^{wy}), which no Gaussian or Poisson tail
+    of y beats once wy > 0.
     """
-    tails = sorted((a.tail, b.tail))
-    if tails[1] is not Tail.BOUNDED and Tail.FACTORIAL in tails and tails[0] is not Tail.BOUNDED:
-        raise ValueError(
-            f"visible, hidden: {_describe(a)} can't be coupled to {_describe(b)} because the partition function would be "
-            "infinite; join Poisson units to bounded ones (Bernoulli, Spin, Categorical, Binomial)."
-        )
+    for p, q in itertools.product(_parts(a), _parts(b)):
+        if Tail.FACTORIAL in (p.tail, q.tail) and Tail.BOUNDED not in (p.tail, q.tail):
+            raise ValueError(
+                f"visible, hidden: {_describe(p)} can't be coupled to {_describe(q)} because the partition"
+                " function would be infinite; join Poisson units to bounded ones (Bernoulli, Spin,"
+                " Categorical, Binomial)."
+            )
+
+
+def _parts(units: Units) -> Sequence[Units]:
+    """The layers of a single type inside a layer."""
+    return list(getattr(units, "parts", [units]))
 
 
 def _describe(units: Units) -> str:
     return f"{type(units).__name__} units"
 
 
-def _reach(units: Units) -> tuple[Tensor, Tensor]:
-    """(columns with quadratic tails, the γ^(-1/2) of those columns)."""
-    parts = getattr(units, "parts", [units])
-    columns, scales, start = [], [], 0
-    for part in parts:
+class _QuadraticTail(NamedTuple):
+    """The columns of a layer with quadratic tails, their γ^(-1/2), and whether they are never negative."""
+
+    columns: Tensor
+    scale: Tensor
+    positive: Tensor
+
+
+def _quadratic_tail(units: Units) -> _QuadraticTail:
+    columns, scales, positive, start = [], [], [], 0
+    for part in _parts(units):
         if part.tail is Tail.QUADRATIC:
             columns.append(torch.arange(start, start + part.width))
-            scales.append(part.precision.rsqrt())
+            scales.append(cast(Tensor, part.precision).rsqrt().double())
+            positive.append(torch.full((part.width,), isinstance(part, ReLU)))
         start += part.width
+    device = units.bias.device
     if not columns:
-        return torch.empty(0, dtype=torch.long), units.bias.new_empty(0)
-    return torch.cat(columns).to(units.bias.device), torch.cat(scales)
+        empty = torch.empty(0, device=device)
+        return _QuadraticTail(empty.long(), empty.double(), empty.bool())
+    return _QuadraticTail(torch.cat(columns).to(device), torch.cat(scales), torch.cat(positive).to(device))
 
 
-def _infinite(a: Units, b: Units, weight: Tensor) -> str | None:
-    """Why Z may be infinite for this coupling: the quadratic form of the joint tails must be positive definite.
-
-    With S = γ_a^(-1/2) W γ_b^(-1/2) that means a largest singular value below 1: exact for Gaussians, sufficient where
-    units are one-sided.
-    """
-    if Tail.QUADRATIC not in (a.tail, b.tail) or Tail.BOUNDED in (a.tail, b.tail):
-        return None
-    rows, left = _reach(a)
-    columns, right = _reach(b)
-    scaled = left[:, None] * weight[rows][:, columns] * right
-    norm = float(torch.linalg.matrix_norm(scaled.double(), 2)) if scaled.numel() else 0.0
-    if norm < 1.0:
-        return None
-    return (
-        f"the partition function may be infinite: the couplings between {_describe(a)} and {_describe(b)} have a largest "
-        f"singular value of {norm:.4g} in units of their precisions, and only below 1 is the energy bounded from below."
-    )
+def _scaled_coupling(weight: Tensor, a: _QuadraticTail, b: _QuadraticTail) -> Tensor:
+    """S; where neither unit is ever negative, a negative coupling only helps and counts as none."""
+    scaled = a.scale[:, None] * weight[a.columns][:, b.columns] * b.scale
+    return torch.where(a.positive[:, None] & b.positive, scaled.clamp(min=0.0), scaled)

@@ -17,8 +17,8 @@ from harmonium.units import Units
 class RBM(PairwiseModel):
     """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h over visible units v and hidden units h of any type.
 
-    Given one side, the units of the other are independent: P(h | v) = Π_l P(h_l | v) with the field W_l·v + b_l on each
-    (for 0/1 units the sigmoid of it), and likewise P(v | h). Summing h out leaves
+    Given one side, the units of the other are independent: P(h | v) = Π_l P(h_l | v) with the field
+    W_l·v + b_l on each (for 0/1 units the sigmoid of it), and likewise P(v | h). Summing h out leaves
 
         F(v) = U(v) - a·v - Σ_l Γ_l(W_l·v + b_l),     P(v) = exp(-F(v)) / Z
 
@@ -62,12 +62,13 @@ class RBM(PairwiseModel):
         self.hidden = hidden
         shape = (visible.width, hidden.width)
         u = kernels.uniform(Address(seed, Purpose.WEIGHTS), shape, torch.float64, torch.device("cpu"))
-        scale = 0.1 / sum(shape) ** 0.5  # small, so that training starts near independence with symmetry broken
+        scale = 0.1 / sum(shape) ** 0.5  # small: training starts near independence with symmetry broken
         self.weight = nn.Parameter((scale * torch.special.ndtri(u)).to(dtype))
         self.to(device=device, dtype=dtype)
 
     @property
     def layers(self) -> Sequence[Units]:
+        """The visible units, block 0, and the hidden units, block 1."""
         return (self.visible, self.hidden)
 
     def couplings(self) -> Sequence[Coupling]:
@@ -112,11 +113,12 @@ class RBM(PairwiseModel):
 
     @torch.no_grad()
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
-        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients: -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ and -Σ wₙ⟨h | vₙ⟩ for the biases.
+        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
 
-        The same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
+        That is -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ for the visible and -Σ wₙ⟨h | vₙ⟩ for the hidden biases:
+        the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
         """
-        v = self._visible_states(v)
+        v, weights = self._visible_states(v), weights.to(self.weight)
         field = torch.addmm(self.hidden.bias, v, self.weight)
         weighted = -weights[:, None] * self.hidden.mean(field)
         _add_to_grad(self.weight, v.T @ weighted)
@@ -125,19 +127,21 @@ class RBM(PairwiseModel):
         self._accumulate_shape_gradient(v, field, weights)
 
     def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
-        """The parameters inside U (scales, thresholds) enter element by element: there autograd is as good as any."""
+        """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
         if not self.visible.shape_parameters() and not self.hidden.shape_parameters():
             return
         with torch.enable_grad():
             per_row = self.visible.potential(v).sum(-1) - self.hidden.cumulant(field).sum(-1)
             total = (weights * per_row).sum()
             if total.requires_grad:
-                total.backward()  # type: ignore[no-untyped-call]
+                total.backward()
 
     def config(self) -> dict[str, Any]:
+        """The types and sizes of both layers."""
         return {"type": "RBM", "visible": self.visible.config(), "hidden": self.hidden.config()}
 
     def extra_repr(self) -> str:
+        """What stands between the brackets of the printed model."""
         return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
 
 
@@ -145,5 +149,3 @@ def _add_to_grad(parameter: nn.Parameter, value: Tensor) -> None:
     if not parameter.requires_grad:
         return
     parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
-
-
