@@ -43,8 +43,7 @@ class BlockModel(EnergyModel):
 
     def block_address(self, block: int, address: Address) -> Address:
         """Where the draws of `block` live: units are numbered through all blocks, each starting at a multiple of four."""
-        before = sum(-(-layer.width // 4) * 4 for layer in self.layers[:block])
-        return address.at(unit=before)
+        return address.at(unit=sum(layer.unit_numbers for layer in self.layers[:block]))
 
     def marginal_energy(self, block: int, state: State) -> Tensor:
         """-log of the sum of exp(-E) over `block`, (batch,), nats: F as a function of the other blocks.
@@ -52,7 +51,7 @@ class BlockModel(EnergyModel):
         Since E is linear in xᵢ, it is E(xᵢ = 0) minus the cumulants in the field: all that free energies are.
         """
         layers = self.layers
-        zeros = next(x for i, x in enumerate(state) if i != block)
+        zeros = next((x for i, x in enumerate(state) if i != block), state[block])
         absent = zeros.new_zeros(len(zeros), layers[block].width)
         rest = tuple(absent if i == block else x for i, x in enumerate(state))
         cumulant = self.conditional_units(block).cumulant(self.field(block, rest))
