@@ -24,7 +24,7 @@ class Content:
 
 
 def read(path: Path, gaps: bool = False) -> Content:
-    """The content of a file .npy, .npz, .csv, .parquet or .h5, chosen by its ending; `gaps` allows empty cells.
+    """The content of a file .npy, .npz, .csv, .parquet or .h5, by its ending; `gaps` allows empty cells.
 
     Raises:
         DataError: no such file, an ending of another kind, or a file that can't be read as what it ends in.

@@ -23,8 +23,8 @@ def read_csv(path: Path, gaps: bool = False) -> Table:
     """A file of numbers separated by commas, semicolons or tabs; the first line may name the columns.
 
     It does where none of its cells is a number. true and false count as 1 and 0. A first column without a
-    name that numbers the rows from 0, as pandas writes it, is left out, and a note says so. With `gaps` a cell
-    may be empty, and is NaN.
+    name that numbers the rows from 0, as pandas writes it, is left out, and a note says so. With `gaps` a
+    cell may be empty, and is NaN.
 
     Raises:
         DataError: a cell is missing, no number or not finite; names and numbers in the first line; no row.
@@ -110,7 +110,7 @@ def read_parquet(path: Path, gaps: bool = False) -> Table:
 
 
 def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None, gaps: bool) -> np.ndarray:
-    """The cells as one array of the narrowest type that holds all columns; NaN where empty, if that may be."""
+    """The cells as one array of the narrowest type that holds all columns, with NaN for gaps if they may be."""
     if 0 in frame.shape:
         size = " x ".join(map(str, frame.shape))
         raise DataError(f"{path} must hold at least one row and one column, got {size}.")
@@ -120,7 +120,8 @@ def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None, gaps
     number = sum(map(len, bad))
     if number:
         row, i = min((rows[0], i) for i, rows in enumerate(bad) if len(rows))
-        what = f"{number} {'infinite' if gaps else 'missing or not finite'}, the first in data row {row + 1}, {titles[i]}"
+        kind = "infinite" if gaps else "missing or not finite"
+        what = f"{number} {kind}, the first in data row {row + 1}, {titles[i]}"
         raise DataError(f"{path} must have a finite number in every cell, got {what}.")
     return np.stack(columns, axis=1)
 
