@@ -12,6 +12,7 @@ import pytest
 from harmonium import data
 from harmonium.data import dataset, values
 from harmonium.data.dataset import PARTS, shuffled, split
+from harmonium.data.gaps import load_gaps
 
 ROWS = np.arange(60.0).reshape(20, 3) / 7
 
@@ -338,15 +339,17 @@ def test_values_not_finite_are_counted_and_placed(tmp_path, monkeypatch, value, 
     monkeypatch.setattr(values, "CHUNK", chunk)
     x = ROWS.copy()
     x[4, 2] = x[7, 0] = value
+    kind = "missing (NaN)" if np.isnan(value) else "infinite"
     for ending in (".npy", ".npz", ".h5"):
-        words = "must be finite, got 2 NaN or infinite of 60 values, the first at (4, 2)."
-        assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
+        refused = refusal(data.load, write(tmp_path / f"x{ending}", x))
+        assert "must have a finite number in every cell, got 2 without one" in refused
+        assert f"the first in row 5, column 3, is {kind}." in refused
     np.savez(tmp_path / "parts.npz", train=ROWS, test=x)
-    assert "parts.npz: test must be finite" in refusal(data.load, tmp_path / "parts.npz")
+    assert "parts.npz: test must have a finite number" in refusal(data.load, tmp_path / "parts.npz")
     pictures = x.reshape(20, 3, 1)
-    assert "the first at (4, 2)" in refusal(data.load, write(tmp_path / "p.npy", pictures))
+    assert "the first in row 5, column 3, is" in refusal(data.load, write(tmp_path / "p.npy", pictures))
     for ending in (".csv", ".parquet"):
-        words = "got 2 missing or not finite, the first in data row 5, column 3 ('c2')."
+        words = f"got 2 without one: the first in row 5, column 3 (c2), is {kind}."
         assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
 
 
@@ -356,22 +359,22 @@ def test_values_not_finite_are_counted_and_placed(tmp_path, monkeypatch, value, 
         ("", "got an empty file"),
         ("\n\n", "got an empty file"),
         ("a,b\n", "got a first line and nothing below"),
-        ("a,b\n1,2\n3,x\n", "got 'x' in data row 2, column 2 ('b')"),
-        ("1,2\n3,x\n", "got 'x' in data row 2, column 2."),
-        ("1,2\n3,1.5.1\n", "got '1.5.1' in data row 2, column 2."),
-        ("1;2\n3;1,5\n", "got '1,5' in data row 2, column 2."),
-        ("1,2\n1,1+2j\n", "got '1+2j' in data row 2, column 2."),
+        ("a,b\n1,2\n3,x\n", "got 'x' in row 2, column 2 ('b')"),
+        ("1,2\n3,x\n", "got 'x' in row 2, column 2."),
+        ("1,2\n3,1.5.1\n", "got '1.5.1' in row 2, column 2."),
+        ("1;2\n3;1,5\n", "got '1,5' in row 2, column 2."),
+        ("1,2\n1,1+2j\n", "got '1+2j' in row 2, column 2."),
         (
             "5.1,3.5,setosa\n",
             "names or numbers in its first line, not both, got 'setosa' in line 1, column 3",
         ),
-        ("a,b\n1,2\n3\n", "got 1 missing or not finite, the first in data row 2, column 2 ('b')"),
-        ("a,b\n,2\n3,\n", "got 2 missing or not finite, the first in data row 1, column 1 ('a')"),
-        ("a,b\nx,\n3,\n", "got 'x' in data row 1, column 1 ('a')"),
+        ("a,b\n1,2\n3\n", "got 1 without one: the first in row 2, column 2 (b), is missing"),
+        ("a,b\n,2\n3,\n", "got 2 without one: the first in row 1, column 1 (a), is missing"),
+        ("a,b\nx,\n3,\n", "got 'x' in row 1, column 1 ('a')"),
         ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3"),
         ("a,b\n1,2,3\n", "2 cells in every line as in its first, got 3"),
         ("a,b,c\n1,2\n", "3 cells in every line as in its first, got 2"),
-        ("0 1 0\n1 1 0\n", "got '1 1 0' in data row 1"),
+        ("0 1 0\n1 1 0\n", "got '1 1 0' in row 1"),
     ],
 )
 def test_csv_at_fault(tmp_path, text, words):
@@ -383,20 +386,33 @@ def test_csv_at_fault(tmp_path, text, words):
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        (["a", "b"], "got 'a' in data row 1, column 1 ('k')"),
-        ([1.5, None], "got 1 missing or not finite, the first in data row 2"),
-        ([None, True], "got 1 missing or not finite, the first in data row 1"),
-        ([None, None], "got 2 missing or not finite"),
-        (["1", "2"], "got '1' in data row 1"),
-        ([[1], [2]], "in data row 1"),
-        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "got Timestamp('2020-01-01 00:00:00') in data row 1"),
-        (pd.array([1, None], dtype="Int64"), "got 1 missing or not finite, the first in data row 2"),
+        (["a", "b"], "got 'a' in row 1, column 1 ('k')"),
+        ([1.5, None], "got 1 without one: the first in row 2"),
+        ([None, True], "got 1 without one: the first in row 1"),
+        ([None, None], "got 2 without one"),
+        (["1", "2"], "got '1' in row 1"),
+        ([[1], [2]], "in row 1"),
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "got Timestamp('2020-01-01 00:00:00') in row 1"),
+        (pd.array([1, None], dtype="Int64"), "got 1 without one: the first in row 2"),
     ],
 )
 def test_parquet_at_fault(tmp_path, column, words):
     path = tmp_path / "x.parquet"
     pd.DataFrame({"k": column}).to_parquet(path)
     assert words in refusal(data.load_rows, path)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".csv", ".parquet", ".h5"])
+def test_gaps_are_nan_where_they_are_asked_for(tmp_path, ending):
+    x = ROWS.copy()
+    x[4, 2] = np.nan
+    rows, columns = load_gaps(write(tmp_path / f"x{ending}", x))
+    assert np.array_equal(rows, x, equal_nan=True)
+    assert columns == (("c0", "c1", "c2") if ending in (".csv", ".parquet") else None)
+    x[7, 0] = np.inf
+    assert "must be finite or missing, got inf in row 8, column 1" in refusal(
+        load_gaps, write(tmp_path / f"x{ending}", x)
+    )
 
 
 def test_parquet_without_rows_or_columns(tmp_path):

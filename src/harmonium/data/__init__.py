@@ -86,7 +86,7 @@ def load_rows(
         path = Path(source)
         content = read(path)
         if WHOLE in content.parts:
-            whole = checked(str(path), content.parts).parts[WHOLE]
+            whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
             return whole, [*content.notes, f"{path}: all {len(whole):,} rows."]
     data = load(source)
     split = split or "test"

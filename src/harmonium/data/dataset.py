@@ -118,7 +118,7 @@ class Tables:
     shape: tuple[int, int] | None
 
 
-def checked(name: str, parts: dict[str, np.ndarray]) -> Tables:
+def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | None = None) -> Tables:
     """The arrays of a file as tables, or a DataError that names the file and the part at fault.
 
     Values are kept as they are; 0/1 data that fit in memory are stored in a byte each.
@@ -127,7 +127,7 @@ def checked(name: str, parts: dict[str, np.ndarray]) -> Tables:
     shapes = {part: x.shape[1:] for part, x in parts.items()}
     tables = {part: as_table(titles[part], x) for part, x in parts.items()}
     _same_columns(name, shapes)
-    support = joint([survey(titles[part], x) for part, x in tables.items()]).support
+    support = joint([survey(titles[part], x, columns) for part, x in tables.items()]).support
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
     shape = next(iter(shapes.values()))
@@ -138,7 +138,7 @@ def assemble(
     name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | None, notes: list[str]
 ) -> Dataset:
     """The data set of a file's arrays, checked, the missing parts split off."""
-    tables = checked(name, parts)
+    tables = checked(name, parts, columns)
     three, split_notes = complete(name, tables.parts)
     return Dataset(
         name=name,

@@ -17,11 +17,13 @@ def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
     Raises:
         DataError: the file can't be read as such, holds parts such as train and test, or an infinite value.
     """
-    content = read(path, gaps=True)
+    content = read(path)
     if WHOLE not in content.parts:
         raise DataError(f"{path} must hold a single table, got the parts {', '.join(content.parts)}.")
     rows = as_table(str(path), content.parts[WHOLE])
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rows))[0])
-        raise DataError(f"{path} must be finite or missing, got {rows[row, column]} at {(row, column)}.")
+        raise DataError(
+            f"{path} must be finite or missing, got {rows[row, column]} in row {row + 1}, column {column + 1}."
+        )
     return rows, content.columns

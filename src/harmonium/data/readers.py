@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ class Content:
     notes: list[str] = field(default_factory=list)
 
 
-def read(path: Path, gaps: bool = False) -> Content:
-    """The content of a file .npy, .npz, .csv, .parquet or .h5, by its ending; `gaps` allows empty cells.
+def read(path: Path) -> Content:
+    """The content of a file .npy, .npz, .csv, .parquet or .h5, chosen by its ending; missing cells are NaN.
 
     Raises:
         DataError: no such file, an ending of another kind, or a file that can't be read as what it ends in.
@@ -36,7 +35,7 @@ def read(path: Path, gaps: bool = False) -> Content:
         reason = "it is a directory" if path.is_dir() else "there is no such file"
         raise DataError(f"{path} can't be read: {reason}.")
     try:
-        return READERS_OF_GAPS.get(path.suffix.lower(), reader)(path) if gaps else reader(path)
+        return reader(path)
     except DataError:
         raise
     except Exception as error:  # there is no end to what four libraries raise on a damaged file
@@ -87,17 +86,17 @@ def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Co
     return Content({part: array(part) for part in PARTS if part in keys}, notes=notes)
 
 
-def _csv(path: Path, gaps: bool = False) -> Content:
+def _csv(path: Path) -> Content:
     from harmonium.data.tables import read_csv
 
-    values, columns, notes = read_csv(path, gaps)
+    values, columns, notes = read_csv(path)
     return Content({WHOLE: values}, columns, notes)
 
 
-def _parquet(path: Path, gaps: bool = False) -> Content:
+def _parquet(path: Path) -> Content:
     from harmonium.data.tables import read_parquet
 
-    values, columns, notes = read_parquet(path, gaps)
+    values, columns, notes = read_parquet(path)
     return Content({WHOLE: values}, columns, notes)
 
 
@@ -107,10 +106,4 @@ READERS: dict[str, Callable[[Path], Content]] = {
     ".csv": _csv,
     ".parquet": _parquet,
     ".h5": _h5,
-}
-
-# arrays are checked for NaN later; of these two the missing cells are already looked for while reading
-READERS_OF_GAPS: dict[str, Callable[[Path], Content]] = {
-    ".csv": partial(_csv, gaps=True),
-    ".parquet": partial(_parquet, gaps=True),
 }

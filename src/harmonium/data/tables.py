@@ -1,4 +1,4 @@
-"""Tables of named columns: .csv and .parquet, every cell a number; data rows are counted from 1."""
+"""Tables of named columns: .csv and .parquet, every cell a number or missing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Table = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
 """Values (rows, columns), names of the columns, notes for the user."""
 
 
-def read_csv(path: Path, gaps: bool = False) -> Table:
+def read_csv(path: Path) -> Table:
     """A file of numbers separated by commas, semicolons or tabs; the first line may name the columns.
 
     It does where none of its cells is a number. true and false count as 1 and 0. A first column without a
-    name that numbers the rows from 0, as pandas writes it, is left out, and a note says so. With `gaps` a
-    cell may be empty, and is NaN.
+    name that numbers the rows from 0, as pandas writes it, is left out, and a note says so. Missing cells
+    are NaN.
 
     Raises:
-        DataError: a cell is missing, no number or not finite; names and numbers in the first line; no row.
+        DataError: a cell is no number; names and numbers in the first line; lines that differ in length; no row.
     """
     import pandas as pd
 
@@ -56,7 +56,7 @@ def read_csv(path: Path, gaps: bool = False) -> Table:
     if names and names[0] == "" and len(names) > 1 and _numbers_rows(frame[0]):
         frame, names = frame.drop(columns=0), names[1:]
         notes = [f"{path.name}: the first column, which numbers the rows, was not read."]
-    return _values(path, frame, names, gaps), names, notes
+    return _values(path, frame, names), names, notes
 
 
 def _first_line(path: Path) -> tuple[int, str]:
@@ -93,11 +93,11 @@ def _numbers_rows(column: pd.Series) -> bool:
     return column.dtype.kind == "i" and bool((column.to_numpy() == np.arange(len(column))).all())
 
 
-def read_parquet(path: Path, gaps: bool = False) -> Table:
-    """A Parquet file whose columns are all numbers or booleans, without missing cells unless `gaps`.
+def read_parquet(path: Path) -> Table:
+    """A Parquet file whose columns are all numbers or booleans; missing cells are NaN.
 
     Raises:
-        DataError: a column holds something else, or a cell is missing or not finite.
+        DataError: a column holds something else.
     """
     import pandas as pd
 
@@ -106,23 +106,16 @@ def read_parquet(path: Path, gaps: bool = False) -> Table:
     if frame.index.name is not None:
         notes = [f"{path.name}: the index {frame.index.name} was not read."]
     names = tuple(str(name) for name in frame.columns)
-    return _values(path, frame, names, gaps), names, notes
+    return _values(path, frame, names), names, notes
 
 
-def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None, gaps: bool) -> np.ndarray:
-    """The cells as one array of the narrowest type that holds all columns, with NaN for gaps if they may be."""
+def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None) -> np.ndarray:
+    """The cells as one array of the narrowest type that holds all columns, NaN where they are missing."""
     if 0 in frame.shape:
         size = " x ".join(map(str, frame.shape))
         raise DataError(f"{path} must hold at least one row and one column, got {size}.")
     titles = [f"column {i + 1}" + (f" ({names[i]!r})" if names else "") for i in range(frame.shape[1])]
     columns = [_column(path, title, frame.iloc[:, i]) for i, title in enumerate(titles)]
-    bad = [np.flatnonzero(np.isinf(column) if gaps else ~np.isfinite(column)) for column in columns]
-    number = sum(map(len, bad))
-    if number:
-        row, i = min((rows[0], i) for i, rows in enumerate(bad) if len(rows))
-        kind = "infinite" if gaps else "missing or not finite"
-        what = f"{number} {kind}, the first in data row {row + 1}, {titles[i]}"
-        raise DataError(f"{path} must have a finite number in every cell, got {what}.")
     return np.stack(columns, axis=1)
 
 
@@ -139,5 +132,5 @@ def _column(path: Path, title: str, column: pd.Series) -> np.ndarray:
     if not others:
         return column.to_numpy(dtype=float, na_value=np.nan)
     row, cell = next(((i, x) for i, x in others if not _is_number(str(x))), others[0])
-    got = f"{checks.describe(cell)} in data row {row + 1}, {title}"
+    got = f"{checks.describe(cell)} in row {row + 1}, {title}"
     raise DataError(f"{path} must have a number in every cell, got {got}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -93,14 +93,14 @@ class Survey(NamedTuple):
         return "unit interval" if low >= 0 and high <= 1 else "real"
 
 
-def survey(title: str, x: np.ndarray) -> Survey:
-    """Looks at all values of a table in chunks; raises DataError as `describe_support`."""
+def survey(title: str, x: np.ndarray, columns: Sequence[str] | None = None) -> Survey:
+    """Looks at all values of a table in chunks; raises DataError as `describe_support`, naming the column."""
     result = Survey(math.inf, -math.inf, True, False)
     table = as_table(title, x)
     for _, block in chunks(table):
         least, most = float(block.min()), float(block.max())
         if not (math.isfinite(least) and math.isfinite(most)):
-            raise DataError(_not_finite(title, table))
+            raise DataError(_not_finite(title, table, columns))
         whole = result.whole and bool(block.dtype.kind in "biu" or (block == np.floor(block)).all())
         zero = whole and least >= -1 and most <= 1 and bool((block == 0).any())
         result = joint([result, Survey(least, most, whole, zero)])
@@ -113,12 +113,15 @@ def joint(surveys: Iterable[Survey]) -> Survey:
     return Survey(min(low), max(high), all(whole), any(zero))
 
 
-def _not_finite(title: str, x: np.ndarray) -> str:
-    """The sentence on a table's NaN and infinite values: how many, and where the first is."""
+def _not_finite(title: str, x: np.ndarray, columns: Sequence[str] | None) -> str:
+    """The sentence on a table's NaN and infinite values: how many, and where the first is, counted from 1."""
     number, first = 0, None
     for start, block in chunks(x):
-        rows, columns = np.nonzero(~np.isfinite(block))
-        if first is None and len(rows):
-            first = (start + int(rows[0]), int(columns[0]))
-        number += len(rows)
-    return f"{title} must be finite, got {number} NaN or infinite of {x.size} values, the first at {first}."
+        bad = np.argwhere(~np.isfinite(block))
+        if first is None and len(bad):
+            row, column = bad[0]
+            kind = "infinite" if np.isinf(block[row, column]) else "missing (NaN)"
+            named = f" ({columns[column]})" if columns else ""
+            first = f"the first in row {start + row + 1}, column {column + 1}{named}, is {kind}"
+        number += len(bad)
+    return f"{title} must have a finite number in every cell, got {number:,} without one: {first}."
