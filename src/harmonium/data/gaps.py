@@ -23,7 +23,6 @@ def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
     rows = as_table(str(path), content.parts[WHOLE])
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rows))[0])
-        raise DataError(
-            f"{path} must be finite or missing, got {rows[row, column]} in row {row + 1}, column {column + 1}."
-        )
+        got = f"{rows[row, column]} in row {row + 1}, column {column + 1}"
+        raise DataError(f"{path} must be finite or missing, got {got}.")
     return rows, content.columns

@@ -27,7 +27,7 @@ def read_csv(path: Path) -> Table:
     are NaN.
 
     Raises:
-        DataError: a cell is no number; names and numbers in the first line; lines that differ in length; no row.
+        DataError: a cell is no number; names and numbers in one line; lines that differ in length; no row.
     """
     import pandas as pd
 
