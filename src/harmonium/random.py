@@ -1,15 +1,14 @@
 """Addressed randomness: where a draw lives, instead of when it was made.
 
-A draw is a pure function of (seed, purpose, step, chain, unit) through Philox4x32-10, a counter-based generator
-that passes BigCrush (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-Nothing is consumed, so the same address gives the same draw on any number of threads or processes, after a
-resume, and on every device. The map from addresses to counters is published in ``docs/kernels.md``.
+A draw is a pure function of (seed, purpose, step, chain, unit) through Philox4x32-10, a counter-based
+generator that passes BigCrush (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011). Nothing is consumed, so the same address gives the same draw on any number of threads or processes,
+after a resume, and on every device. The map from addresses to counters is published in ``docs/kernels.md``.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -25,8 +24,8 @@ UNITS = 2**34
 class Purpose(IntEnum):
     """What a draw is for; streams of different purposes never meet.
 
-    The numbers are part of the file format of every seeded result: new purposes are added at the end, and none
-    is ever renumbered or used again for something else.
+    The numbers are part of every seeded result: new purposes are added at the end, and none is ever
+    renumbered or used again for something else.
     """
 
     WEIGHTS = 1  # initial parameters
@@ -50,7 +49,7 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """Where a block of draws lives: row r, column j of the block is the draw (seed, purpose, step, chain r, unit + j).
+    """Where a block of draws lives: its row r, column j is the draw (seed, purpose, step, chain r, unit + j).
 
     Addresses are compared by identity (``chain`` may be an array).
 
@@ -70,14 +69,14 @@ class Address:
         >>> here = Address(seed=7, purpose=Purpose.CHAIN, chain=10)
         >>> here.at(step=3).chains(4).tolist()
         [10, 11, 12, 13]
-        >>> here.at(chain=[5, 2]).chains(2).tolist()
+        >>> here.at(chain=np.array([5, 2])).chains(2).tolist()
         [5, 2]
     """
 
     seed: int
     purpose: int
     step: int = 0
-    chain: int | np.ndarray | Sequence[int] = 0
+    chain: int | np.ndarray = 0
     unit: int = 0
 
     def __post_init__(self) -> None:
@@ -85,7 +84,7 @@ class Address:
         _set(self, "purpose", _whole("purpose", self.purpose, PURPOSES))
         self._place(self.step, self.chain, self.unit)
 
-    def _place(self, step: int | None, chain: int | np.ndarray | Sequence[int] | None, unit: int | None) -> None:
+    def _place(self, step: int | None, chain: int | np.ndarray | None, unit: int | None) -> None:
         if step is not None:
             _set(self, "step", _whole("step", step, STEPS))
         if chain is not None:
@@ -101,7 +100,7 @@ class Address:
         self,
         *,
         step: int | None = None,
-        chain: int | np.ndarray | Sequence[int] | None = None,
+        chain: int | np.ndarray | None = None,
         unit: int | None = None,
     ) -> Address:
         """The same address moved to another step, chain or unit; what is not given stays."""
@@ -120,7 +119,7 @@ class Address:
         self.check(rows, 0)
         if isinstance(self.chain, int):
             return np.arange(self.chain, self.chain + rows, dtype=np.uint32)
-        return np.asarray(self.chain)
+        return self.chain
 
     def check(self, rows: int, units: int) -> None:
         """Raises ValueError unless a block of (rows, units) draws fits at this address."""
@@ -128,7 +127,9 @@ class Address:
             if self.chain + rows > CHAINS:
                 raise ValueError(f"chain + rows must be at most 2**32, got {self.chain} + {rows}.")
         elif len(self.chain) != rows:
-            raise ValueError(f"chain must have one number for each of {rows} rows, got {len(self.chain)} numbers.")
+            raise ValueError(
+                f"chain must have one number for each of {rows} rows, got {len(self.chain)} numbers."
+            )
         if self.unit + units > UNITS:
             raise ValueError(f"unit + units must be at most 2**34, got {self.unit} + {units}.")
 

@@ -1,7 +1,7 @@
 """Draws at an address: the one place where a back end is chosen by device.
 
-Every back end gives the same bits (``harmonium.kernels.reference`` is the definition): a state depends on the field
-and the address alone, never on threads, on how a block is cut up, or on what was drawn before.
+Every back end gives the same bits (``harmonium.kernels.reference`` is the definition): a state depends on the
+field and the address alone, never on threads, on how a block is cut up, or on what was drawn before.
 
 A NaN in a field becomes a NaN in the state, so that it can't pass for a draw.
 """
@@ -13,20 +13,22 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from harmonium.kernels import reference
 from harmonium.random import Address
 
 __all__ = ["draw_bernoulli", "draw_categorical", "draw_spin", "uniform"]
 
-_backends: dict[str, ModuleType] = {}
+_loaded: list[ModuleType] = []  # the back end for processors, imported when first needed
 
 
-def _backend(device: torch.device) -> ModuleType:
-    backend = _backends.get(device.type)
-    if backend is None:
-        from harmonium.kernels import reference as backend
+def _backend(on_cpu: bool) -> ModuleType:
+    if not on_cpu:
+        return reference
+    if not _loaded:
+        from harmonium.kernels import cpu
 
-        _backends[device.type] = backend
-    return backend
+        _loaded.append(cpu)
+    return _loaded[0]
 
 
 def uniform(
@@ -40,7 +42,7 @@ def uniform(
     Args:
         address: where the block of draws lives.
         shape: (rows, units).
-        dtype: torch.float32 (23 random bits) or torch.float64 (52 random bits, of which the first 23 are the same).
+        dtype: torch.float32 (23 random bits) or torch.float64 (52 random bits, the first 23 the same).
         device: where the result lives.
 
     Returns:
@@ -60,7 +62,7 @@ def uniform(
         raise ValueError(f"shape must be two numbers (rows, units) of at least 0, got {shape!r}.")
     _check_address(address, shape[0], shape[1])
     device = torch.device(device)
-    return _backend(device).uniform(address, shape, dtype, device)
+    return _backend(device.type == "cpu").uniform(address, shape, dtype, device)
 
 
 def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -> Tensor:
@@ -69,8 +71,8 @@ def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -
     Args:
         field: (rows, units), float32 or float64; infinite fields are allowed, NaN gives NaN.
         address: where the draws live; row r is chain r, column j is unit j, counted from the address.
-        out: optional tensor for the result, like the field, with columns next to each other; may be the field itself,
-            but must not overlap it otherwise.
+        out: optional tensor for the result, like the field, with its columns next to each other; it may be
+            the field itself, but must not overlap it otherwise.
 
     Returns:
         Tensor of 0. and 1. like the field.
@@ -84,8 +86,8 @@ def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -
         >>> draw_bernoulli(torch.tensor([[-torch.inf, torch.inf]]), Address(seed=1, purpose=Purpose.TRIAL))
         tensor([[0., 1.]])
     """
-    out = _check(field, address, field, out)
-    return _backend(field.device).draw_bernoulli(field, address, out)
+    out = _check(field, 1, address, out)
+    return _backend(field.is_cpu).draw_bernoulli(field, address, out)
 
 
 def draw_spin(field: Tensor, address: Address, out: Tensor | None = None) -> Tensor:
@@ -96,16 +98,16 @@ def draw_spin(field: Tensor, address: Address, out: Tensor | None = None) -> Ten
         >>> draw_spin(torch.tensor([[-torch.inf, torch.inf]]), Address(seed=1, purpose=Purpose.TRIAL))
         tensor([[-1.,  1.]])
     """
-    out = _check(field, address, field, out)
-    return _backend(field.device).draw_spin(field, address, out)
+    out = _check(field, 1, address, out)
+    return _backend(field.is_cpu).draw_spin(field, address, out)
 
 
 def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor | None = None) -> Tensor:
     """Draws one-hot states with P(x = k) = exp(field_k) / sum_l exp(field_l) at each site.
 
-    One uniform per site (the unit of the address is the site's number), by inversion of the distribution function.
-    A field of -inf is a state that never occurs, +inf one that always does; a site whose fields are all -inf, or of
-    which one is NaN, gives NaN.
+    One uniform per site (the unit of the address is the site's number), by inversion of the distribution
+    function. A field of -inf is a state that never occurs, +inf one that always does (several share equally);
+    a site whose fields are all -inf, or of which one is NaN, gives NaN.
 
     Args:
         field: (rows, sites * states), the states of a site next to each other.
@@ -128,11 +130,8 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
         raise TypeError(f"states must be an integer, got {states!r}.")
     if states < 1:
         raise ValueError(f"states must be at least 1, got {states}.")
-    _check_field(field)
-    if field.shape[1] % states:
-        raise ValueError(f"field must have a multiple of {states} (states) columns, got {field.shape[1]}.")
-    out = _check(field, address, field[:, ::states], out)
-    return _backend(field.device).draw_categorical(field, states, address, out)
+    out = _check(field, states, address, out)
+    return _backend(field.is_cpu).draw_categorical(field, states, address, out)
 
 
 def _check_dtype(name: str, dtype: torch.dtype) -> None:
@@ -146,27 +145,36 @@ def _check_address(address: Address, rows: int, units: int) -> None:
     address.check(rows, units)
 
 
-def _check_field(field: Tensor) -> None:
+def _check(field: Tensor, states: int, address: Address, out: Tensor | None) -> Tensor:
     if not isinstance(field, Tensor):
         raise TypeError(f"field must be a torch.Tensor, got {type(field).__name__}.")
     _check_dtype("field", field.dtype)
-    if field.dim() != 2:
-        raise ValueError(f"field must have two dimensions (rows, units), got shape {tuple(field.shape)}.")
-
-
-def _check(field: Tensor, address: Address, units: Tensor, out: Tensor | None) -> Tensor:
-    _check_field(field)
-    _check_address(address, field.shape[0], units.shape[1])
+    shape = field.shape
+    if len(shape) != 2:
+        raise ValueError(f"field must have two dimensions (rows, units), got shape {tuple(shape)}.")
+    rows, width = shape
+    if width % states:
+        raise ValueError(f"field must have a multiple of {states} (states) columns, got {width}.")
+    _check_address(address, rows, width // states)
     if out is None:
-        return torch.empty(field.shape, dtype=field.dtype, device=field.device)
+        return field.new_empty(shape)
+    _check_out(out, field)
+    return out
+
+
+def _check_out(out: Tensor, field: Tensor) -> None:
     if not isinstance(out, Tensor):
         raise TypeError(f"out must be a torch.Tensor, got {type(out).__name__}.")
-    if out.dtype != field.dtype:
+    if out.dtype is not field.dtype:
         raise TypeError(f"out must have the field's dtype {field.dtype}, got {out.dtype}.")
     if out.shape != field.shape or out.device != field.device:
         expected = f"shape {tuple(field.shape)} on {field.device}"
         raise ValueError(f"out must have the field's {expected}, got {tuple(out.shape)} on {out.device}.")
+    if out.requires_grad:
+        raise ValueError("out must not require a gradient: draws have none.")
     rows, width = out.shape
-    if (width > 1 and out.stride(1) != 1) or (rows > 1 and out.stride(0) < width):
-        raise ValueError(f"out must have its columns next to each other and separate rows, got strides {out.stride()}.")
-    return out
+    stride, columns = out.stride()
+    if (width > 1 and columns != 1) or (rows > 1 and stride < width):
+        raise ValueError(
+            f"out must have its columns next to each other and separate rows, got strides {out.stride()}."
+        )

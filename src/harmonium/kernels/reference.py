@@ -1,8 +1,8 @@
 """The kernels in plain torch: the definition that every faster back end must match bit for bit.
 
-Runs on any device. A draw is specified as arithmetic (one rounding for each +, - and *, no fused multiply-add), not
-as "a sigmoid" or "an exponential", because those differ in the last bit from library to library. ``docs/kernels.md``
-states the arithmetic and its error.
+Runs on any device. A draw is specified as arithmetic (one rounding for each +, - and *, no fused
+multiply-add), not as "a sigmoid" or "an exponential", because those differ in the last bit from library to
+library. ``docs/kernels.md`` states the arithmetic and its error.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ def words(address: Address, rows: int, units: int, device: torch.device | str, l
     return torch.stack(four, dim=2).reshape(rows, -1)[:, :units]
 
 
-def uniform(address: Address, shape: tuple[int, int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Uniforms in the open interval (0, 1), exact: (23 bits + 1/2) 2**-23 in float32, (52 bits + 1/2) 2**-52 in float64."""
+def uniform(
+    address: Address, shape: tuple[int, int], dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
+    """Uniforms in (0, 1): (23 bits + 1/2) 2**-23 in float32, (52 bits + 1/2) 2**-52 in float64, exactly."""
     high = words(address, *shape, device)
     if dtype == torch.float32:
         return ((high >> 9).to(dtype) + 0.5) * 2.0**-23
@@ -61,7 +63,7 @@ def uniform(address: Address, shape: tuple[int, int], dtype: torch.dtype, device
 
 
 class Exponential(NamedTuple):
-    """Constants of exp(x): 2**n * p(f), n = round(x / ln 2), f = x - n ln 2 in two parts, p the Taylor polynomial."""
+    """Constants of exp(x) = 2**n p(f): n = round(x / ln 2), f = x - n ln 2, p the Taylor polynomial."""
 
     bits: torch.dtype  # integer type of the same width
     mantissa: int  # bits of the significand that are stored
@@ -98,7 +100,7 @@ DOUBLE = _exponential(torch.int64, 13, 708.0, "0x1.62e42fee00000p-1", "0x1.a39ef
 
 
 def exp(x: Tensor) -> Tensor:
-    """exp(x) by range reduction and a polynomial; x is clamped to +-87 (float32) or +-708 (float64); NaN stays NaN."""
+    """The exponential of x clamped to +-87 (float32) or +-708 (float64); NaN stays NaN."""
     c = Exponential.of(x.dtype)
     x = x.clamp(-c.limit, c.limit)
     shifted = x * c.log2e + c.round
@@ -131,15 +133,18 @@ def draw_spin(field: Tensor, address: Address, out: Tensor) -> Tensor:
 
 
 def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor) -> Tensor:
-    """One-hot of the first state whose cumulative weight exceeds u * total; weights exp(field - max), summed in order.
+    """One-hot of the first state whose cumulative weight exceeds u * total.
 
-    A site is NaN if one of its fields is NaN or all are -inf; +inf wins (equal shares among several).
+    The weights are exp(field - max), summed in the order of the states. A site is NaN if one of its fields is
+    NaN or all are -inf; +inf wins (equal shares among several).
     """
     rows, sites = field.shape[0], field.shape[1] // states
     u = uniform(address, (rows, sites), field.dtype, field.device)
     field = field.reshape(rows, sites, states)
     top = field.amax(dim=2, keepdim=True)
-    shifted = torch.where(field == top, torch.where(top == -math.inf, math.nan, torch.zeros_like(top)), field - top)
+    shifted = torch.where(
+        field == top, torch.where(top == -math.inf, math.nan, torch.zeros_like(top)), field - top
+    )
     weights = exp(shifted)
     total = torch.zeros_like(u)
     for k in range(states):  # not cumsum: its order and precision are its own

@@ -1,0 +1,111 @@
+"""The kernels for processors: Numba loops on PyTorch's own threads, bit for bit equal to ``reference``."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import numba
+import torch
+from torch import Tensor
+
+from harmonium.kernels import loops
+from harmonium.random import Address
+
+SERIAL = 8192  # numbers in a block below which starting threads costs more than it saves
+CLAIMS = 8  # claims per thread: enough to even out threads that are held up, few enough to cost nothing
+
+
+@functools.cache
+def _compiled(dtype: torch.dtype) -> Any:
+    """The compiled loops for a dtype as a C function of a job, from the cache on disk where there is one."""
+    work = loops._work32 if dtype == torch.float32 else loops._work64
+    try:
+        code: Any = numba.cfunc(loops.SIGNATURE, cache=True)(work)
+    except RuntimeError:  # no place where a cache could be kept
+        code = numba.cfunc(loops.SIGNATURE)(work)
+    entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    entry.code = code  # the machine code lives as long as this object
+    return entry
+
+
+@functools.cache
+def _openmp() -> Any:
+    """GOMP_parallel of the OpenMP library that PyTorch itself runs on, or None where it has none.
+
+    Its threads are the ones that have just computed the field. The symbol is looked up through PyTorch's
+    library, so that it's the same copy even where the system has another.
+    """
+    try:
+        library = ctypes.CDLL(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
+        parallel = library.GOMP_parallel
+    except (OSError, AttributeError):
+        return None
+    parallel.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
+    parallel.restype = None
+    return parallel
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # a forked child has none of its parent's threads, and OpenMP would wait for them for ever
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1) -> Tensor:
+    stride, columns = field.stride()
+    if columns != 1:
+        field = field.contiguous()
+        stride = field.stride(0)
+    rows, numbers = field.shape
+    item, units = field.element_size(), numbers // states
+    width = loops.TILE if states == 1 else max(16, loops.TILE // states // 4 * 4)
+    tiles = rows * -(-units // width)
+    threads, grain, counter = 1, tiles, None
+    if rows * numbers >= SERIAL and not _forked and _openmp() is not None:
+        threads = torch.get_num_threads()
+        grain, counter = max(1, tiles // (threads * CLAIMS)), ctypes.c_int64(0)
+    chain, chains = (address.chain, 0) if isinstance(address.chain, int) else (0, address.chain.ctypes.data)
+    job = loops.JOB.pack(
+        *(kind, 0 if counter is None else ctypes.addressof(counter), grain, rows, units, width, states),
+        *(field.data_ptr(), stride * item, out.data_ptr(), out.stride(0) * item, item),
+        *(address.seed, address.purpose, address.step, address.unit, chain, chains),
+    )
+    work = _compiled(field.dtype)
+    if threads > 1:
+        _openmp()(work, job, threads, 0)
+    else:
+        work(job)
+    return out
+
+
+def draw_bernoulli(field: Tensor, address: Address, out: Tensor) -> Tensor:
+    """As ``reference.draw_bernoulli``."""
+    return _draw(loops.BERNOULLI, address, field, out)
+
+
+def draw_spin(field: Tensor, address: Address, out: Tensor) -> Tensor:
+    """As ``reference.draw_spin``."""
+    return _draw(loops.SPIN, address, field, out)
+
+
+def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor) -> Tensor:
+    """As ``reference.draw_categorical``."""
+    return _draw(loops.CATEGORICAL, address, field, out, states)
+
+
+def uniform(
+    address: Address, shape: tuple[int, int], dtype: torch.dtype, device: torch.device | str
+) -> Tensor:
+    """As ``reference.uniform``."""
+    out = torch.empty(shape, dtype=dtype, device=device)
+    return _draw(loops.UNIFORM, address, out, out)

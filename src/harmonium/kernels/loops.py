@@ -1,0 +1,295 @@
+"""The compiled loops behind ``harmonium.kernels.cpu``.
+
+A block of draws is cut into tiles (a piece of one row each), and threads take tiles from a shared counter
+until none is left. What a tile holds depends on its address alone, so neither the number of threads nor their
+order shows in the result. Each pass over a tile is a short loop over scratch memory that the compiler turns
+into vector instructions; ``docs/kernels.md`` has the measurements behind this shape.
+
+Everything that is compiled lives in this file, because Numba's cache on disk watches only the file of the
+function it compiles (so touch this one after a change to the constants in ``reference``).
+"""
+
+# Compiled functions take the types that Numba infers.
+# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped"
+
+from __future__ import annotations
+
+import struct
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from harmonium.kernels import reference
+
+TILE = 1024  # numbers in a tile: its scratch rows stay in the first-level cache
+PAD = 32  # scratch is filled to a multiple of this, so that the loops over it have no scalar rest
+
+# Places in a job: the integers that describe one call to the compiled code.
+KIND, COUNTER, GRAIN, ROWS, UNITS, WIDTH, STATES = range(7)  # COUNTER: address in memory, or 0
+FIELD, FIELD_STRIDE, OUT, OUT_STRIDE, ITEM = range(7, 12)  # addresses in memory, all the rest in bytes
+SEED, PURPOSE, STEP, UNIT, CHAIN, CHAINS = range(12, 18)  # CHAINS: address of explicit numbers, or 0
+PLACES = 18
+JOB = struct.Struct("=12qQ5q")
+UNIFORM, BERNOULLI, SPIN, CATEGORICAL = range(4)
+
+_jit = numba.njit(error_model="numpy", boundscheck=False)
+_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
+
+
+@intrinsic
+def _claim(typing_context, counter, amount):
+    """Adds to the counter (a memory address) that all threads share, and returns what it was."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _pointer(typing_context, address):
+    """The pointer to a memory address."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+# ---------------------------------------------------------------- uniforms
+
+u32, u64 = np.uint32, np.uint64
+MASK, HALF, LOW_WORDS = u64(0xFFFFFFFF), u64(32), u64(1 << 31)
+MULTIPLIER0, MULTIPLIER1 = (u64(m) for m in reference.MULTIPLIERS)
+WEYL0, WEYL1 = (u64(w) for w in reference.WEYL)
+ROUNDS = reference.ROUNDS
+
+
+@_inline
+def _philox(c0, c1, c2, c3, k0, k1):
+    # 32-bit words in 64-bit lanes: six vector instructions a round
+    for _ in range(ROUNDS):
+        p0, p1 = (c0 & MASK) * MULTIPLIER0, (c2 & MASK) * MULTIPLIER1
+        c0, c2 = (p1 >> HALF) ^ c1 ^ k0, (p0 >> HALF) ^ c3 ^ k1
+        c1, c3 = p1 & MASK, p0 & MASK
+        k0, k1 = (k0 + WEYL0) & MASK, (k1 + WEYL1) & MASK
+    return c0, c1, c2, c3
+
+
+@_inline
+def _constant_words(job, chain):
+    seed, step = u64(job[SEED]), u64(job[STEP])
+    return u64(chain), step & MASK, (u64(job[PURPOSE]) << u64(16)) | (step >> HALF), seed & MASK, seed >> HALF
+
+
+# Random bits below the exponent of 1.0 are a number in [1, 2); the difference is exact.
+ONE32, BELOW_ONE32 = u32(0x3F800000), np.float32(1 - 2.0**-24)
+ONE64, BELOW_ONE64 = u64(0x3FF0000000000000), 1 - 2.0**-53
+
+
+@_inline
+def _unit32(word):
+    return u32(u32(word >> u64(9)) | ONE32).view(np.float32) - BELOW_ONE32
+
+
+@_inline
+def _unit64(high, low):
+    return u64((high << u64(20)) | (low >> u64(12)) | ONE64).view(np.float64) - BELOW_ONE64
+
+
+@_jit
+def _uniform32(u, blocks, first, chain, job):
+    c1, c2, c3, k0, k1 = _constant_words(job, chain)
+    for j in range(blocks):
+        w0, w1, w2, w3 = _philox(u64(first + j), c1, c2, c3, k0, k1)
+        u[4 * j], u[4 * j + 1], u[4 * j + 2], u[4 * j + 3] = (
+            _unit32(w0),
+            _unit32(w1),
+            _unit32(w2),
+            _unit32(w3),
+        )
+
+
+@_jit
+def _uniform64(u, blocks, first, chain, job):
+    c1, c2, c3, k0, k1 = _constant_words(job, chain)
+    for j in range(blocks):
+        w0, w1, w2, w3 = _philox(u64(first + j), c1, c2, c3, k0, k1)
+        v0, v1, v2, v3 = _philox(u64(first + j), c1, c2, c3 | LOW_WORDS, k0, k1)
+        u[4 * j], u[4 * j + 1] = _unit64(w0, v0), _unit64(w1, v1)
+        u[4 * j + 2], u[4 * j + 3] = _unit64(w2, v2), _unit64(w3, v3)
+
+
+# ---------------------------------------------------------------- exponentials
+
+LIMIT32, ROUND32, LOG2E32, LN2_HIGH32, LN2_LOW32 = (np.float32(c) for c in reference.SINGLE[2:7])
+LIMIT64, ROUND64, LOG2E64, LN2_HIGH64, LN2_LOW64 = reference.DOUBLE[2:7]
+TAYLOR32 = tuple(np.float32(c) for c in reference.SINGLE.coefficients)
+TAYLOR64 = reference.DOUBLE.coefficients
+
+
+@_jit
+def _exp32(x, n):
+    for i in range(n):
+        y = x[i]
+        y = -LIMIT32 if y < -LIMIT32 else y  # written so that NaN stays
+        y = LIMIT32 if y > LIMIT32 else y
+        shifted = np.float32(y * LOG2E32 + ROUND32)
+        k = shifted - ROUND32
+        f = (y - k * LN2_HIGH32) - k * LN2_LOW32
+        p = TAYLOR32[0]
+        for c in TAYLOR32[1:]:
+            p = p * f + c
+        p = (p * f * f + f) + np.float32(1)
+        x[i] = p * np.int32(shifted.view(np.int32) << np.int32(23)).view(np.float32)
+
+
+@_jit
+def _exp64(x, n):
+    for i in range(n):
+        y = x[i]
+        y = -LIMIT64 if y < -LIMIT64 else y
+        y = LIMIT64 if y > LIMIT64 else y
+        shifted = np.float64(y * LOG2E64 + ROUND64)
+        k = shifted - ROUND64
+        f = (y - k * LN2_HIGH64) - k * LN2_LOW64
+        p = TAYLOR64[0]
+        for c in TAYLOR64[1:]:
+            p = p * f + c
+        p = (p * f * f + f) + 1.0
+        x[i] = p * np.int64(shifted.view(np.int64) << np.int64(52)).view(np.float64)
+
+
+# ---------------------------------------------------------------- tiles
+
+
+def _uniform(u, blocks, first, chain, job):
+    raise NotImplementedError  # compiled code chooses by the type of u
+
+
+@overload(_uniform)
+def _uniform_of(u, blocks, first, chain, job):
+    fill = _uniform32 if u.dtype == types.float32 else _uniform64
+    return lambda u, blocks, first, chain, job: fill(u, blocks, first, chain, job)
+
+
+def _exp(x, n):
+    raise NotImplementedError
+
+
+@overload(_exp)
+def _exp_of(x, n):
+    fill = _exp32 if x.dtype == types.float32 else _exp64
+    return lambda x, n: fill(x, n)
+
+
+@_inline
+def _padded(n):
+    return (n + (PAD - 1)) // PAD * PAD
+
+
+@_jit
+def _two_states(field, out, u, x, low):
+    n, one = field.size, x.dtype.type(1)
+    for i in range(n):
+        x[i] = field[i] * (low - one)  # the states low and 1 differ in energy by (1 - low) field
+    _exp(x, _padded(n))
+    for i in range(_padded(n)):
+        product = u[i] * (x[i] + one)
+        x[i] = one if product < one else (low if product >= one else product)
+    for i in range(n):
+        out[i] = x[i]
+
+
+@_jit
+def _weights(field, states, x, t):
+    # plane k of x holds state k of every site; t is their maximum, then their sum
+    n, zero, lowest, undefined = t.size, x.dtype.type(0), x.dtype.type(-np.inf), x.dtype.type(np.nan)
+    t[:] = lowest
+    for k in range(states):
+        for s in range(n):
+            value = field[s * states + k]
+            x[k * n + s] = value
+            t[s] = value if value > t[s] else t[s]
+    for k in range(states):
+        for s in range(n):
+            value, top = x[k * n + s], t[s]
+            x[k * n + s] = value - top if value != top else (zero if top > lowest else undefined)
+    _exp(x, _padded(n * states))
+    t[:] = zero
+    for k in range(states):
+        for s in range(n):
+            t[s] += x[k * n + s]
+
+
+@_jit
+def _categories(field, out, u, x, t, states):
+    n, zero, one = t.size, x.dtype.type(0), x.dtype.type(1)
+    _weights(field, states, x, t)
+    for s in range(n):
+        u[s] *= t[s]
+        t[s] = zero
+    for k in range(states):
+        for s in range(n):
+            before, threshold = t[s], u[s]
+            after = before + x[k * n + s]
+            t[s] = after
+            hit = one if (before <= threshold) & (after > threshold) else zero
+            x[k * n + s] = hit if threshold == threshold else threshold
+    for k in range(states):
+        for s in range(n):
+            out[s * states + k] = x[k * n + s]
+
+
+@_jit
+def _tile(kind, field, out, scratch, states):
+    u, x, t = scratch
+    if kind == UNIFORM:
+        for i in range(out.size):
+            out[i] = u[i]
+    elif kind == CATEGORICAL:
+        _categories(field, out, u, x, t[: field.size // states], states)
+    else:
+        _two_states(field, out, u, x, x.dtype.type(0 if kind == BERNOULLI else -1))
+
+
+@_jit
+def _work(pointer, number):
+    """What each thread does: claim some tiles, work on them, until all are taken."""
+    job = carray(pointer, (PLACES,))
+    width, states, pieces = job[WIDTH], job[STATES], -(-job[UNITS] // job[WIDTH])
+    tiles = pieces * job[ROWS]
+    chains = carray(_pointer(job[CHAINS]), (job[ROWS],), np.uint32)
+    u, x, t = (
+        np.empty(_padded(width), number),
+        np.empty(_padded(width * states), number),
+        np.empty(width, number),
+    )
+    first = _claim(job[COUNTER], job[GRAIN]) if job[COUNTER] else 0
+    while first < tiles:
+        for tile in range(first, min(first + job[GRAIN], tiles)):
+            row, start = tile // pieces, tile % pieces * width
+            n = min(width, job[UNITS] - start)
+            chain = np.int64(chains[row]) if job[CHAINS] else job[CHAIN] + row
+            _uniform(u, _padded(n) // 4, (job[UNIT] + start) // 4, chain, job)
+            place = start * states * job[ITEM]
+            field = carray(_pointer(job[FIELD] + row * job[FIELD_STRIDE] + place), (n * states,), number)
+            out = carray(_pointer(job[OUT] + row * job[OUT_STRIDE] + place), (n * states,), number)
+            _tile(job[KIND], field, out, (u, x, t), states)
+        first = _claim(job[COUNTER], job[GRAIN]) if job[COUNTER] else tiles
+
+
+def _work32(pointer):
+    _work(pointer, np.float32)
+
+
+def _work64(pointer):
+    _work(pointer, np.float64)
+
+
+SIGNATURE = types.void(types.CPointer(types.int64))
