@@ -338,7 +338,7 @@ def test_the_probability_is_as_exact_as_stated(dtype, bound):
 
 
 def test_the_share_of_uniforms_that_fire_is_the_probability():
-    # A float32 uniform takes the values (k + 1/2) 2**-23, so the chance of a one is the number of k that fire.
+    # A float32 uniform takes the values (k + 1/2) 2**-23, so the chance of a one is a count of k.
     # What separates it from the sigmoid: three roundings of 2**-24 and the steps of u.
     field = torch.linspace(-20, 20, 20_001)
     weight = reference.exp(-field) + 1
