@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from enum import IntEnum
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ class Tail(IntEnum):
     BOUNDED = 0  # x lives in a bounded set
     FACTORIAL = 1  # as 1/x!, slower than any Gaussian
     QUADRATIC = 2  # as exp(-γ x²/2)
+
+
+Same = TypeVar("Same", bound="Units")  # units of one type
 
 
 class Units(nn.Module, ABC):
@@ -143,14 +146,14 @@ class Units(nn.Module, ABC):
         """The learnable parameters of U, all but the bias, by name."""
         return {name: p for name, p in self.named_parameters(recurse=False) if name != "bias"}
 
-    def interpolate(self, other: Self, beta: float | Tensor) -> Self:
+    def interpolate(self: Same, other: Same, beta: float | Tensor) -> Same:
         """Units of the same type with the potential (1-β) U + β U'; `beta` is a number or (batch, 1).
 
         Their own `bias` is not meant to be read: along a path of models the field carries it.
         """
         return self
 
-    def with_tensors(self, **tensors: Tensor) -> Self:
+    def with_tensors(self: Same, **tensors: Tensor) -> Same:
         """A shallow copy that reads these tensors in place of the parameters of the same names."""
         clone = copy.copy(self)
         clone._parameters = {k: p for k, p in self._parameters.items() if k not in tensors}

@@ -22,7 +22,8 @@ def _quantile(u: Tensor, rate: Tensor) -> Tensor:
     high = torch.ceil(rate + reach)  # P(X ≤ high) ≥ u
     while bool((high - low > 1.0).any()):
         middle = torch.floor(0.5 * (low + high))
-        enough = torch.special.gammaincc(middle.clamp(min=0.0) + 1.0, rate) >= u
+        # -1 stays below: a count that is found already must not move while others are sought
+        enough = (middle >= 0.0) & (torch.special.gammaincc(middle.clamp(min=0.0) + 1.0, rate) >= u)
         high = torch.where(enough, middle, high)
         low = torch.where(enough, low, middle)
     return high
