@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.learning.particles import Particles
+from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.random import Address, Purpose
 
 Rows = np.ndarray | Tensor
@@ -60,9 +60,9 @@ class Batches:
             rows = self._rows(epoch)[place * self.size : (place + 1) * self.size]
         v = self.prepare(self.take(rows), rows, epoch)
         if self.weights is None:
-            return Particles(v, v.new_full((len(rows),), 1.0 / len(rows)))
+            return equally_weighted(v)
         w = self.weights[torch.from_numpy(rows)].to(v)
-        return Particles(v, w / w.sum())
+        return Particles((v,), w / w.sum())
 
     def take(self, rows: np.ndarray) -> Tensor:
         """These rows as they are stored."""

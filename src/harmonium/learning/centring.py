@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Moments
+from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
 
 
@@ -31,15 +30,19 @@ class Centring:
         self.offsets: tuple[Tensor, ...] | None = None
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
-        if not isinstance(model, PairwiseModel) or moments is None:
+    def __call__(self, model: EnergyModel, phases: Phases) -> None:
+        if not isinstance(model, PairwiseModel):
             raise TypeError(f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}.")
-        means = tuple(0.5 * (p + n) for p, n in zip(moments.data, moments.model, strict=True))
+        centre_gradients(model, self.follow(phases))
+
+    def follow(self, phases: Phases) -> tuple[Tensor, ...]:
+        """The offsets after one more update, (width,) each."""
+        means = tuple(0.5 * (p + n) for p, n in zip(*phases.moments, strict=True))
         if self.offsets is None:
             self.offsets = means
         else:
             self.offsets = tuple(o.lerp(m, self.rate) for o, m in zip(self.offsets, means, strict=True))
-        centre_gradients(model, self.offsets)
+        return self.offsets
 
 
 @torch.no_grad()

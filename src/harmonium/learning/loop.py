@@ -11,10 +11,12 @@ import torch
 from harmonium.learning.batches import Batches
 from harmonium.learning.negatives import Negatives
 from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Moments, accumulate_phases
+from harmonium.learning.phases import Phases, accumulate_phases
 from harmonium.models import EnergyModel
+from harmonium.random import Address, Purpose
+from harmonium.sampling import complete
 
-Transform = Callable[[EnergyModel, Particles, "Moments | None"], None]
+Transform = Callable[[EnergyModel, Phases], None]
 
 
 class Update(NamedTuple):
@@ -55,17 +57,24 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        data = self.batches.batch(step)
+        data = self._complete(self.batches.batch(step), step)
         negatives = self.negatives.draw(self.model, data, step)
         self.optimiser.zero_grad(set_to_none=True)
-        moments = accumulate_phases(self.model, data, negatives)
+        phases = accumulate_phases(self.model, data, negatives)
         for transform in self.transforms:
-            transform(self.model, data, moments)
+            transform(self.model, phases)
         if self.learning_rate is not None:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
         return Update(step + 1, self.model, data, negatives)
+
+    def _complete(self, data: Particles, step: int) -> Particles:
+        """The batch with hidden variables drawn given the visible ones, for models that can't sum them out."""
+        if self.model.has_free_energy():
+            return data
+        address = Address(self.batches.seed, Purpose.POSITIVE, step=step * 2**10)  # room for the sweeps between
+        return Particles(complete(self.model, data.v, address), data.weights)
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.particles import Particles, equally_weighted
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, default_kernel, initial_chains
 
@@ -42,7 +42,7 @@ class ContrastiveDivergence:
         kernel = self.kernel or default_kernel(model)
         for _ in range(self.k):
             chains = kernel(model, chains)
-        return Particles(chains.visible, data.weights)
+        return Particles(chains.state, data.weights)
 
 
 class PersistentChains:
@@ -79,7 +79,7 @@ class PersistentChains:
         for _ in range(self.k):
             chains = kernel(model, chains)
         self.chains = chains
-        return equally_weighted(chains.visible)
+        return equally_weighted(*chains.state)
 
 
 class ExactNegatives:
@@ -90,21 +90,20 @@ class ExactNegatives:
     """
 
     def __init__(self, limit: int = 2**20) -> None:
-        self.limit = limit
+        self.limit = checks.positive_integer("limit", limit)
         self._states: Tensor | None = None
 
     @torch.no_grad()
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
         if self._states is None:
-            self._states = all_visible_states(model, self.limit)
-        return Particles(self._states, torch.softmax(-model.free_energy(self._states), 0))
+            self._states = _all_visible_states(model, self.limit)
+        return Particles((self._states,), torch.softmax(-model.free_energy(self._states), 0))
 
 
-def all_visible_states(model: EnergyModel, limit: int) -> Tensor:
-    """All visible states, (states, n_visible); a ValueError when there are more than `limit`."""
-    layers = model.layers if isinstance(model, BlockModel) else ()
-    count = layers[0].n_states if len(layers) else None
+def _all_visible_states(model: EnergyModel, limit: int) -> Tensor:
+    count = model.visible_space.n_states
     if count is None or count > limit:
         said = "infinitely many" if count is None else f"{count:.3g}"
         raise ValueError(f"model: exact negatives need at most {limit} visible states, got {said}.")
-    return layers[0].states(torch.arange(count, device=model.device)).to(model.dtype)
+    index = torch.arange(count, device=model.device)
+    return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # finite spaces have states

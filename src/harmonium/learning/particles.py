@@ -1,4 +1,4 @@
-"""What both phases of the gradient consist of: weighted visible states."""
+"""What both phases of the gradient consist of: weighted states."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from torch import Tensor
 
 
 class Particles(NamedTuple):
-    """Visible states with weights that sum to one: a batch of data, or negative particles.
+    """States with weights that sum to one: a batch of data, or negative particles.
 
-    A mean over particles is Σₙ wₙ f(vₙ). Equal weights 1/n make a plain sample; enumeration gives every state its
+    A mean over particles is Σₙ wₙ f(xₙ). Equal weights 1/n make a plain sample; enumeration gives every state its
     probability.
     """
 
-    v: Tensor  # (n, n_visible)
+    state: tuple[Tensor, ...]  # one (n, width) tensor per block, or the visible one alone
     weights: Tensor  # (n,)
 
+    @property
+    def v(self) -> Tensor:
+        """The visible states, (n, n_visible)."""
+        return self.state[0]
 
-def equally_weighted(v: Tensor) -> Particles:
+
+def equally_weighted(*state: Tensor) -> Particles:
     """Particles of weight 1/n."""
-    return Particles(v, v.new_full((len(v),), 1.0 / len(v)))
+    n = len(state[0])
+    return Particles(state, state[0].new_full((n,), 1.0 / n))

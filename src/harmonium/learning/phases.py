@@ -18,10 +18,18 @@ from harmonium.models import BlockModel, EnergyModel
 
 
 class Moments(NamedTuple):
-    """⟨x⟩ of every block in the two phases, one (width,) tensor per block."""
+    """⟨x⟩ of every block in the two phases, one (width,) tensor per block; empty for a model without blocks."""
 
     data: tuple[Tensor, ...]
     model: tuple[Tensor, ...]
+
+
+class Phases(NamedTuple):
+    """All that the gradient of one update was made of, for whoever transforms it."""
+
+    data: Particles
+    negatives: Particles
+    moments: Moments
 
 
 def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tensor:
@@ -40,18 +48,17 @@ def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tens
     return positive - (negatives.weights * model.free_energy(negatives.v)).sum()
 
 
-def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles) -> Moments | None:
+def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles) -> Phases:
     """Add the gradient of `surrogate` to the parameters, by each model's fastest way.
 
-    Returns the means of every block in both phases for models with blocks (they are the gradient of the biases, so they
-    come for free), otherwise None.
+    For models with blocks the means of every block in both phases come for free: they are the gradients of the biases.
     """
-    model.accumulate_gradient(data.v, data.weights)
+    model.accumulate_phase(data.state, data.weights)
     if not isinstance(model, BlockModel):
-        model.accumulate_gradient(negatives.v, -negatives.weights)
-        return None
+        model.accumulate_phase(negatives.state, -negatives.weights)
+        return Phases(data, negatives, Moments((), ()))
     biases = [layer.bias for layer in model.layers]
     positive = tuple(-b.grad.clone() for b in biases if b.grad is not None)
-    model.accumulate_gradient(negatives.v, -negatives.weights)
+    model.accumulate_phase(negatives.state, -negatives.weights)
     negative = tuple(b.grad + p for b, p in zip(biases, positive, strict=True) if b.grad is not None)
-    return Moments(positive, negative)
+    return Phases(data, negatives, Moments(positive, negative))

@@ -1,4 +1,4 @@
-"""Penalties on parameters and activities. Each adds its own gradient: (model, data, moments) -> None."""
+"""Penalties on parameters and activities. Each adds its own gradient: (model, phases) -> None."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Moments
+from harmonium.learning.loop import Update
+from harmonium.learning.phases import Phases
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 
 
@@ -26,7 +26,7 @@ class WeightDecay:
     strength: float
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+    def __call__(self, model: EnergyModel, phases: Phases) -> None:
         for w in _weights(model):
             if w.grad is not None:
                 w.grad.add_(w, alpha=self.strength)
@@ -39,7 +39,7 @@ class L1:
     strength: float
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+    def __call__(self, model: EnergyModel, phases: Phases) -> None:
         for w in _weights(model):
             if w.grad is not None:
                 w.grad.add_(w.sign(), alpha=self.strength)
@@ -55,7 +55,7 @@ class GroupSparsity:
     strength: float
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
+    def __call__(self, model: EnergyModel, phases: Phases) -> None:
         for w in _weights(model):
             if w.grad is not None:
                 w.grad.add_(w.sign() * w.abs().mean(0, keepdim=True), alpha=self.strength)
@@ -69,22 +69,24 @@ class ActivitySparsity:
     strength: float
 
     @torch.no_grad()
-    def __call__(self, model: EnergyModel, data: Particles, moments: Moments | None) -> None:
-        if not isinstance(model, BlockModel) or moments is None:
+    def __call__(self, model: EnergyModel, phases: Phases) -> None:
+        if not isinstance(model, BlockModel):
             raise TypeError(f"model: activity sparsity expects a model with blocks, got {type(model).__name__}.")
-        for layer, mean in zip(model.layers[1:], moments.data[1:], strict=True):
+        for layer, mean in zip(model.layers[1:], phases.moments.data[1:], strict=True):
             if layer.bias.grad is not None:
                 layer.bias.grad.add_(mean - self.target, alpha=self.strength)
 
 
 @dataclass(frozen=True)
 class MaxNorm:
-    """After each update, the couplings of a hidden unit are scaled back to a norm of at most `limit`: a callback."""
+    """After each update, the couplings of a hidden unit are scaled back to a norm of at most `limit`.
+
+    A constraint rather than a penalty: it goes with the callbacks, which see the parameters after the step.
+    """
 
     limit: float
 
     @torch.no_grad()
-    def project(self, model: EnergyModel) -> None:
-        """Apply the constraint now."""
-        for w in _weights(model):
+    def __call__(self, update: Update) -> None:
+        for w in _weights(update.model):
             w.mul_((self.limit / w.norm(dim=0, keepdim=True).clamp(min=1e-12)).clamp(max=1.0))

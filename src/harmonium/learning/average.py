@@ -1,0 +1,31 @@
+"""A running average of the parameters: the noise of the negative particles averages out (Polyak & Juditsky 1992)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from harmonium import checks
+from harmonium.learning.loop import Update
+from harmonium.models import EnergyModel
+
+
+class Average:
+    """Keeps a second model whose parameters follow the first one's as an exponential running mean.
+
+    Args:
+        model: the model that is trained.
+        horizon: updates over which the mean reaches back, at least 1. The first updates count equally.
+    """
+
+    def __init__(self, model: EnergyModel, horizon: int = 200) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.horizon = checks.positive_integer("horizon", horizon)
+        self.updates = 0
+
+    @torch.no_grad()
+    def __call__(self, update: Update) -> None:
+        self.updates += 1
+        rate = max(1.0 / self.updates, 1.0 / self.horizon)
+        torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
