@@ -5,5 +5,16 @@ from harmonium.models.energy import EnergyModel
 from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
+from harmonium.models.reference import Path, Reference, path_to
 
-__all__ = ["RBM", "BlockModel", "EnergyModel", "Interpolation", "PairwiseModel", "independent"]
+__all__ = [
+    "RBM",
+    "BlockModel",
+    "EnergyModel",
+    "Interpolation",
+    "PairwiseModel",
+    "Path",
+    "Reference",
+    "independent",
+    "path_to",
+]

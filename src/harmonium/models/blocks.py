@@ -1,8 +1,8 @@
 """Models that name their blocks.
 
-A block is a set of variables that are independent of each other given all the others. A model says which layers of
-units its blocks are, and which field acts on each given the rest; sampling, clamping, annealing, enumeration and learning
-are then written once, for all of them.
+A block is a set of variables that are independent of each other given all the others. A model says which
+layers of units its blocks are, and which field acts on each given the rest; sampling, clamping, annealing,
+enumeration and learning are then written once, for all of them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ State = tuple[Tensor, ...]  # one (batch, width) tensor per block
 
 
 class BlockModel(EnergyModel):
-    """An energy that is linear in every block given the others: E = Uᵢ(xᵢ) - fieldᵢ(rest)·xᵢ + (terms without xᵢ).
+    """An energy that is linear in every block given the others: E = Uᵢ(xᵢ) - fieldᵢ(rest)·xᵢ + rest.
 
-    `n_visible_blocks` leading blocks are visible, the rest hidden. States are tuples with one tensor per block.
+    `n_visible_blocks` leading blocks are visible, the rest hidden. A state is a tuple of a tensor per block.
     """
 
     n_visible_blocks: int = 1
@@ -33,16 +33,32 @@ class BlockModel(EnergyModel):
     def layers(self) -> Sequence[Units]:
         """The units of each block."""
 
+    @property
+    def visible_space(self) -> Units:
+        """The units of block 0."""
+        return self.layers[0]
+
+    def has_free_energy(self) -> bool:
+        """Whether F(v) has a closed form: one visible block, and at most one hidden."""
+        return self.n_visible_blocks == 1 and len(self.layers) <= 2
+
+    def closed_form_log_partition(self) -> Tensor | None:
+        """log Z where a formula gives it; sums over blocks are the business of `models.enumeration`."""
+        return None
+
     @abstractmethod
     def field(self, block: int, state: State) -> Tensor:
-        """The field I on `block` given all the other blocks, bias included, (batch, width). Doesn't read state[block]."""
+        """The field I on `block` given all the others, bias included, (batch, width).
+
+        Doesn't read state[block].
+        """
 
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
 
     def block_address(self, block: int, address: Address) -> Address:
-        """Where the draws of `block` live: units are numbered through all blocks, each starting at a multiple of four."""
+        """Where the draws of `block` live: units are numbered through all blocks, in steps of 4."""
         return address.at(unit=sum(layer.unit_numbers for layer in self.layers[:block]))
 
     def marginal_energy(self, block: int, state: State) -> Tensor:
@@ -76,7 +92,8 @@ class BlockModel(EnergyModel):
         for i, (x, layer) in enumerate(zip(state, self.layers, strict=True)):
             if x.ndim != 2 or x.shape[1] != layer.width or len(x) != len(state[0]):
                 raise ValueError(
-                    f"state: expected block {i} of shape ({len(state[0])}, {layer.width}), got {tuple(x.shape)}."
+                    f"state: expected block {i} of shape ({len(state[0])}, {layer.width}), "
+                    f"got {tuple(x.shape)}."
                 )
 
     def free_energy(self, v: Tensor) -> Tensor:
@@ -90,12 +107,14 @@ class BlockModel(EnergyModel):
         if len(self.layers) == 1:
             return self.energy(v)
         if len(self.layers) != 2:
-            raise ValueError(f"free_energy: expected a model of one hidden block, got {len(self.layers) - 1}.")
+            raise ValueError(
+                f"free_energy: expected a model of one hidden block, got {len(self.layers) - 1}."
+            )
         absent = v.new_empty(len(v), 0)
         return self.marginal_energy(1, (v, absent))
 
     def random_state(self, chains: int, address: Address) -> State:
-        """One state per chain, every block drawn from its own units as if the others were absent (field = bias)."""
+        """One state per chain, every block drawn as if the others were absent (field = bias)."""
         state = []
         for i, layer in enumerate(self.layers):
             field = layer.bias.detach().expand(chains, layer.width)

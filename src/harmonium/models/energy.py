@@ -2,54 +2,301 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.random import Address
+from harmonium.units import Units
+
+CHUNK = 2**15  # states per call of the energy
+VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
+LIMIT = 2**24  # more are refused
+HIDDEN_STATES = 2**12  # up to this many per visible row, F(v) is a sum
+
 
 class EnergyModel(nn.Module, ABC):
     """A model that is its energy: p(x) = exp(-E(x)) / Z with Z = Σₓ exp(-E(x)), a softmax over all states.
 
-    With hidden units, x = (v, h) and P(v) = Σₕ exp(-E(v, h)) / Z = exp(-F(v)) / Z, where F is the free energy.
+    With hidden units, x = (v, h) and P(v) = Σₕ exp(-E(v, h)) / Z = exp(-F(v)) / Z, where F is the free
+    energy.
+
+    A model of your own declares where its variables live and writes `energy`; probability, samples, gradient,
+    learning and likelihood follow. Discrete variables reach `energy` as whole numbers 0 … q-1 in the dtype of
+    the model (use `x.long()` to index with them); the sum becomes an integral where they are continuous.
+
+    Args:
+        states: the number of states of every visible variable, for discrete ones.
+        bounds: (low, high) of every visible variable, for continuous ones; infinite bounds are allowed.
+        hidden_states: the number of states of every hidden variable, if there are any: `energy` then takes
+            (v, h).
+
+    Raises:
+        TypeError, ValueError: when the space is declared twice, or a number of states or a bound makes no
+            sense.
+
+    A ring of spins, in a few lines:
+
+    >>> import harmonium as hm
+    >>> class Ring(hm.EnergyModel):
+    ...     def __init__(self, n):
+    ...         super().__init__(states=[2] * n)
+    ...         self.coupling = nn.Parameter(torch.tensor(0.5))
+    ...     def energy(self, x):
+    ...         spin = 2 * x - 1
+    ...         return -self.coupling * (spin * spin.roll(1, dims=1)).sum(1)
+    >>> ring = Ring(5)
+    >>> f"{ring.probabilities()[0]:.4f}"
+    '0.2045'
+    >>> hm.sample(ring, 3).shape
+    torch.Size([3, 5])
     """
+
+    _visible_space: Space | None = None
+    hidden_space: Discrete | None = None
+
+    def __init__(
+        self,
+        *,
+        states: Sequence[int] | None = None,
+        bounds: Sequence[Any] | None = None,
+        hidden_states: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if states is not None and bounds is not None:
+            raise ValueError("states, bounds: expected one of them, got both.")
+        if states is not None:
+            self._visible_space = Discrete(states)
+        if bounds is not None:
+            self._visible_space = Continuous(bounds)
+        if hidden_states is not None:
+            if self._visible_space is None:
+                raise ValueError(
+                    "hidden_states: expected `states` or `bounds` of the visible variables as well."
+                )
+            self.hidden_space = Discrete(hidden_states, "hidden_states")
 
     @abstractmethod
     def energy(self, *state: Tensor) -> Tensor:
         """E(x), (batch,), nats."""
 
+    def checked_energy(self, *state: Tensor) -> Tensor:
+        """`energy`, and a ValueError when it has another shape than (batch,), is NaN or falls to -inf.
+
+        +inf is a state of probability zero. All that is derived from an energy comes through here.
+        """
+        return check_energies(self, self.energy(*state), state)
+
+    @property
+    def visible_space(self) -> Space | Units:
+        """Where the visible variables live."""
+        if self._visible_space is None:
+            raise TypeError(
+                f"{type(self).__name__}: expected a declared space, super().__init__(states=[2, 2, 3]) or "
+                "(bounds=[(0, 1), (-1, 1)]), got none."
+            )
+        return self._visible_space
+
+    # -- probabilities ---------------------------------------------------------------------------------------
+
+    def has_free_energy(self) -> bool:
+        """Whether `free_energy` can be had without sampling: nothing is hidden, or few enough states to
+        sum.
+        """
+        return self.hidden_space is None or self.hidden_space.n_states <= HIDDEN_STATES
+
     def free_energy(self, v: Tensor) -> Tensor:
-        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats; the energy itself when there are no hidden units."""
-        return self.energy(v)
+        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats; the energy itself when there are no hidden units.
+
+        Derived by enumeration here; models that know better override it.
+
+        Raises:
+            ValueError: when there are too many hidden states to sum.
+        """
+        if self.hidden_space is None:
+            return self.checked_energy(v)
+        return free_energy_by_enumeration(self, v, self.hidden_space)
+
+    def log_unnormalised(self, v: Tensor) -> Tensor:
+        """log P(v) + log Z = -F(v), (batch,), nats."""
+        return -self.free_energy(v)
+
+    @torch.no_grad()
+    def probabilities(self) -> Tensor:
+        """P of every visible state, (n_states,), float64, in the order of `visible_space.states`.
+
+        Raises:
+            ValueError: when there are more than 2²⁴ states.
+        """
+        log_p = -torch.cat([energy for _, energy in visible_states(self)])
+        return torch.softmax(log_p, 0)
+
+    def closed_form_log_partition(self) -> Tensor | None:
+        """log Z, nats, float64, where a formula or a sum over few enough visible states gives it, otherwise
+        None.
+        """
+        space = self._visible_space
+        if space is None or space.n_states is None or space.n_states > VISIBLE_STATES:
+            return None
+        return log_sum_over_visible(self) if self.has_free_energy() else None
+
+    def reason_not_normalizable(self) -> str | None:
+        """A sentence saying why Z may be infinite at the present parameters, or None when Z is known to be
+        finite.
+        """
+        return None
+
+    # -- learning --------------------------------------------------------------------------------------------
 
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
         """Add Σₙ wₙ ∂F(vₙ)/∂θ to the `.grad` of every parameter: one phase of the gradient of the likelihood.
 
-        `v` is (batch, n_visible), `weights` (batch,). Models that know the derivative in closed form override this;
-        the result is the same.
+        `v` is (batch, n_visible), `weights` (batch,). Models that know the derivative in closed form override
+        this; the result is the same.
         """
         with torch.enable_grad():
-            (weights * self.free_energy(v)).sum().backward()  # type: ignore[no-untyped-call]
+            backward((weights * self.free_energy(v)).sum())
 
-    def reason_not_normalizable(self) -> str | None:
-        """A sentence saying why Z may be infinite at the present parameters, or None when Z is known to be finite."""
+    def accumulate_joint_gradient(self, state: tuple[Tensor, ...], weights: Tensor) -> None:
+        """Add Σₙ wₙ ∂E(xₙ)/∂θ over joint states x = (v, h): a phase for models whose free energy can't be
+        summed.
+
+        Since ∂F(v)/∂θ = ⟨∂E(v, h)/∂θ⟩ over P(h | v), samples of h given v, or any other means of that
+        average, take the place of the sum.
+        """
+        with torch.enable_grad():
+            backward((weights * self.checked_energy(*state)).sum())
+
+    def accumulate_phase(self, state: tuple[Tensor, ...], weights: Tensor) -> None:
+        """Add one phase of the gradient from joint states, summing the hidden variables out where that is
+        possible.
+
+        What learning calls for data and for negative particles alike; `state` may be (v,) where the model has
+        its free energy.
+        """
+        if self.has_free_energy():
+            self.accumulate_gradient(state[0], weights)
+        else:
+            self.accumulate_joint_gradient(state, weights)
+
+    def complete(self, v: Tensor, address: Address) -> tuple[Tensor, ...] | None:
+        """A model's own way from rows of data to joint states (v, h) for `accumulate_joint_gradient`; None
+        here.
+
+        `sampling.complete` asks for it before it starts clamped chains.
+        """
         return None
 
-    def closed_form_log_partition(self) -> Tensor | None:
-        """log Z, nats, float64, where a formula gives it, otherwise None."""
-        return None
+    # -- states ----------------------------------------------------------------------------------------------
+
+    def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        """One state per chain, (visible,) or (visible, hidden), drawn without knowing the energy."""
+        space = self.visible_space
+        assert isinstance(space, Space)
+        visible = space.random(chains, address, self.dtype, self.device)
+        if self.hidden_space is None:
+            return (visible,)
+        later = address.at(unit=address.unit + -(-space.width // 4) * 4)
+        return visible, self.hidden_space.random(chains, later, self.dtype, self.device)
+
+    def state_of(self, v: Tensor) -> tuple[Tensor, ...]:
+        """A state whose visible part is `v`; hidden variables are in their state 0."""
+        if self.hidden_space is None:
+            return (v,)
+        return v, v.new_zeros(len(v), self.hidden_space.width)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the parameters."""
-        return next(self.parameters()).dtype
+        """The dtype of the parameters; float32 when there are none."""
+        return next((p.dtype for p in self.parameters()), torch.float32)
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.parameters()).device
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs to build a model of the same shape (numbers and strings only)."""
         raise TypeError(f"{type(self).__name__} can't be saved: it doesn't define config().")
+
+
+def backward(total: Tensor) -> None:
+    """Accumulate the gradient of `total`, unless nothing in it can be learned."""
+    if total.requires_grad:
+        total.backward()
+
+
+def check_energies(model: EnergyModel, value: object, state: tuple[Tensor, ...]) -> Tensor:
+    """The energies, and an error unless they are one number above -inf for each row of `state`."""
+    what = f"{type(model).__name__}.energy"
+    rows = len(state[0])
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{what}: expected a tensor of shape ({rows},), got {type(value).__name__}.")
+    if value.shape != (rows,):
+        raise ValueError(f"{what}: expected one energy per row, shape ({rows},), got {tuple(value.shape)}.")
+    wrong = ~(value.detach() > -math.inf)
+    if bool(wrong.any()):
+        first = int(wrong.nonzero()[0])
+        place = [f"{x:g}" for x in state[0][first, :8].tolist()] + ["…"] * (state[0].shape[1] > 8)
+        raise ValueError(
+            f"{what}: expected numbers above -inf, got {float(value[first]):g} for {int(wrong.sum())} of "
+            f"{rows} states, the first ({', '.join(place)})."
+        )
+    return value
+
+
+def free_energy_by_enumeration(model: EnergyModel, v: Tensor, hidden: Discrete) -> Tensor:
+    """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats, summing over every state of `hidden`."""
+    count = hidden.n_states
+    if count > HIDDEN_STATES:
+        raise ValueError(
+            f"free_energy: expected at most {HIDDEN_STATES} hidden states to sum over, got {count:.3g}; "
+            "learning uses clamped samples of the hidden variables instead."
+        )
+    h = hidden.states(torch.arange(count, device=v.device)).to(v.dtype)
+    parts = []
+    for rows in v.split(max(1, CHUNK // count)):
+        energy = model.checked_energy(rows.repeat_interleave(count, 0), h.repeat(len(rows), 1))
+        parts.append(-torch.logsumexp(-energy.view(len(rows), count), 1))
+    return torch.cat(parts) if parts else v.new_empty(0)
+
+
+@torch.no_grad()
+def visible_states(model: EnergyModel, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
+    """Walk through all visible states: (states, F) in chunks, F in float64; memory doesn't grow with their
+    number.
+
+    Raises:
+        ValueError: when there are infinitely many states or more than 2²⁴.
+    """
+    space = model.visible_space
+    total = space.n_states
+    if total is None or total > LIMIT:
+        many = "infinitely many" if total is None else f"{total:.3g}"
+        raise ValueError(
+            f"model: enumeration needs at most 2^{LIMIT.bit_length() - 1} visible states, got {many}."
+        )
+    for v in _walk(space, total, chunk, model.device):
+        x = v.to(model.dtype)
+        yield x, model.free_energy(x).double()
+
+
+def _walk(space: Space | Units, total: int, chunk: int, device: torch.device) -> Iterator[Tensor]:
+    if isinstance(space, Discrete):
+        yield from space.walk(chunk, device)
+        return
+    assert isinstance(space, Units)  # continuous spaces have no total
+    for start in range(0, total, chunk):
+        yield space.states(torch.arange(start, min(start + chunk, total), device=device))
+
+
+@torch.no_grad()
+def log_sum_over_visible(model: EnergyModel) -> Tensor:
+    """log Z, nats, float64, by walking through the visible states."""
+    parts = [torch.logsumexp(-energy, 0) for _, energy in visible_states(model)]
+    return torch.logsumexp(torch.stack(parts), 0)

@@ -14,9 +14,9 @@ from harmonium.units import Units
 class Interpolation(BlockModel):
     """The model with energy (1-β) E₀ + β E₁, for two models over the same blocks.
 
-    `beta` is a number, or a (batch, 1) tensor that puts every chain at a temperature of its own. Since both energies are
-    linear in each block given the rest, so is their mixture: its fields are mixtures of fields, its units have mixed
-    potentials. Whatever samples or integrates block models works on it.
+    `beta` is a number, or a (batch, 1) tensor that puts every chain at a temperature of its own. Since both
+    energies are linear in each block given the rest, so is their mixture: its fields are mixtures of fields,
+    its units have mixed potentials. Whatever samples or integrates block models works on it.
     """
 
     def __init__(self, start: BlockModel, end: BlockModel, beta: float | Tensor) -> None:
@@ -28,7 +28,8 @@ class Interpolation(BlockModel):
         self.n_visible_blocks = end.n_visible_blocks
         self.beta = beta
         self._units = tuple(
-            start.conditional_units(i).interpolate(end.conditional_units(i), beta) for i in range(len(end.layers))
+            start.conditional_units(i).interpolate(end.conditional_units(i), beta)
+            for i in range(len(end.layers))
         )
 
     def at(self, beta: float | Tensor) -> Interpolation:

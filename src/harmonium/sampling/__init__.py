@@ -1,8 +1,24 @@
-"""Markov chains: one contract for kernels, block Gibbs sampling, clamping, and samples for the user."""
+"""Markov chains: one contract for kernels, Gibbs and gradient-informed kernels, clamping, and samples for the user."""
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.draw import sample
 from harmonium.sampling.gibbs import BlockGibbs
-from harmonium.sampling.start import default_kernel, initial_chains
+from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
+from harmonium.sampling.sites import GibbsWithGradients, SiteGibbs
+from harmonium.sampling.start import complete, default_kernel, initial_chains
 
-__all__ = ["BlockGibbs", "Chains", "Clamp", "Kernel", "default_kernel", "initial_chains", "sample"]
+__all__ = [
+    "HMC",
+    "MALA",
+    "BlockGibbs",
+    "Chains",
+    "Clamp",
+    "GibbsWithGradients",
+    "Kernel",
+    "SiteGibbs",
+    "UnadjustedLangevin",
+    "complete",
+    "default_kernel",
+    "initial_chains",
+    "sample",
+]

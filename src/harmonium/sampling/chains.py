@@ -1,14 +1,15 @@
 """The one contract of every sampler.
 
-A kernel is a function (model, chains) -> chains that leaves the model's distribution invariant. Chains are a state and the
-address of their next draws; nothing else is remembered, so a chain can be stored, moved to another machine and continued.
+A kernel is a function (model, chains) -> chains that leaves the model's distribution invariant. Chains are a
+state and the address of their next draws; nothing else is remembered, so a chain can be stored, moved to
+another machine and continued.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class Chains:
         return replace(self, state=(v, *self.state[1:]))
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """One step of a Markov chain that leaves exp(-E)/Z of `model` invariant."""
 

@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel, Interpolation, independent
+from harmonium.models import BlockModel, EnergyModel, path_to
+from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
 from harmonium.random import Address, Purpose
-from harmonium.sampling.chains import Chains, Clamp
-from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.chains import Clamp
+from harmonium.sampling.hamiltonian import HMC
+from harmonium.sampling.sites import SiteGibbs
+from harmonium.sampling.start import default_kernel, initial_chains
 
 EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
 
@@ -26,16 +29,20 @@ def sample(
 ) -> Tensor:
     """Draw `n` visible states from P(v), or from P(free | given).
 
-    Where the states of one side can be enumerated (up to 2¹⁸ of them) the draws are exact and independent. Otherwise each
-    row is the end of a Markov chain of its own, `sweeps` long: annealed from the independent model during the first
-    half, which lets chains choose among modes while these are still connected, then at the model itself.
+    Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side) the
+    draws are
+    exact and independent. Otherwise each row is the end of a Markov chain of its own, `sweeps` long: annealed
+    from independent variables during the first half, which lets chains choose among modes while these are
+    still connected, then at the model itself.
 
     Args:
         model: the model.
         n: number of rows.
         given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible).
         seed: same seed, same samples.
-        sweeps: length of the chains; 1000 by default. Giving it asks for chains also where exact draws are possible.
+        sweeps: length of the chains; by default 1000 for models with blocks or a graph, 200 sweeps or 400
+            trajectories for those that know only their energy. Giving it asks for chains also where exact
+            draws are possible.
 
     Returns:
         Visible states, (n, n_visible).
@@ -49,43 +56,63 @@ def sample(
     torch.Size([5, 3])
     """
     n = checks.positive_integer("n", n)
-    if not isinstance(model, BlockModel):
-        raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"model: expected a model (such as hm.RBM), got {checks.describe(model)}.")
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
     clamp = None if given is None else clamp_from(model, given, n)
     address = Address(seed, Purpose.SAMPLE)
-    block, states = cheapest_block(model)
-    if sweeps is None and clamp is None and states <= EXACT_STATES:
-        return _exact(model, block, n, address)
-    return _annealed(model, n, 1000 if sweeps is None else checks.positive_integer("sweeps", sweeps), clamp, address)
+    if sweeps is None and clamp is None:
+        exact = _exact(model, n, address)
+        if exact is not None:
+            return exact
+    return _annealed(model, n, sweeps, clamp, address)
 
 
-def clamp_from(model: BlockModel, given: Tensor | np.ndarray, n: int) -> Clamp:
-    """A clamp from values with NaN where free, checked against the support of the visible units."""
-    visible = model.layers[0]
+def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
+    """Independent draws where enumeration is cheap, otherwise None."""
+    if isinstance(model, BlockModel):
+        block, states = cheapest_block(model)
+        return _from_blocks(model, block, n, address) if states <= EXACT_STATES else None
+    count = model.visible_space.n_states
+    if count is None or count > EXACT_STATES or not model.has_free_energy():
+        return None
+    index = _inverse_transform(torch.cat([-energy for _, energy in visible_states(model)]), n, address)
+    return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # a finite space has states
+
+
+def clamp_from(model: EnergyModel, given: Tensor | np.ndarray, n: int) -> Clamp:
+    """A clamp from values with NaN where free, checked against the support of the visible variables."""
+    space = model.visible_space
     values = torch.as_tensor(given).to(device=model.device, dtype=model.dtype)
-    if values.shape not in ((visible.width,), (n, visible.width)):
+    if values.shape not in ((space.width,), (n, space.width)):
         raise ValueError(
-            f"given: expected shape ({visible.width},) or ({n}, {visible.width}) with NaN where free, got {tuple(values.shape)}."
+            f"given: expected shape ({space.width},) or ({n}, {space.width}) with NaN where free, "
+            f"got {tuple(values.shape)}."
         )
     held = ~torch.isnan(values)
-    # free cells take the mode, a valid state, so that the given ones are checked by the layer's own rule
-    filled = torch.where(held, values, visible.mode(visible.bias.detach()[None]))
-    problem = visible.violation(filled)
+    # free cells take a valid state, so that the given ones are checked by the rule of their space
+    valid = model.random_state(1, Address(0, Purpose.CLAMP))[0]
+    problem = space.violation(torch.where(held, values, valid))
     if problem:
-        raise ValueError(f"given: {problem} ({type(visible).__name__} units); NaN marks free ones.")
+        raise ValueError(f"given: {problem}; NaN marks free ones.")
     return Clamp(held, values)
 
 
-@torch.no_grad()
-def _exact(model: BlockModel, block: int, n: int, address: Address) -> Tensor:
-    """Inverse transform over the enumerated states of all blocks but one, then that block given them."""
-    log_p = torch.cat([-energy for _, energy in marginal_states(model, block)])
+def _inverse_transform(log_p: Tensor, n: int, address: Address) -> Tensor:
+    """The numbers of `n` states drawn from the distribution ∝ exp(log_p)."""
     cumulative = torch.softmax(log_p, 0).cumsum(0)
-    u = kernels.uniform(address, (n, 1), torch.float64, model.device).flatten()
-    index = torch.searchsorted(cumulative, u * cumulative[-1]).clamp(max=len(cumulative) - 1)
+    u = kernels.uniform(address, (n, 1), torch.float64, log_p.device).flatten()
+    return torch.searchsorted(cumulative, u * cumulative[-1]).clamp(max=len(cumulative) - 1)
+
+
+@torch.no_grad()
+def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Tensor:
+    """Inverse transform over the enumerated states of all blocks but one, then that block given them."""
+    index = _inverse_transform(
+        torch.cat([-energy for _, energy in marginal_states(model, block)]), n, address
+    )
     state: list[Tensor] = [torch.empty(n, 0, dtype=model.dtype, device=model.device)] * len(model.layers)
     for i, layer in enumerate(model.layers):
         if i != block:
@@ -99,15 +126,21 @@ def _exact(model: BlockModel, block: int, n: int, address: Address) -> Tensor:
     return state[0]
 
 
-@torch.no_grad()
-def _annealed(model: BlockModel, n: int, sweeps: int, clamp: Clamp | None, address: Address) -> Tensor:
-    chains = Chains(model.random_state(n, address.at(step=0)), address.at(step=1))
+def _annealed(
+    model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address
+) -> Tensor:
+    kernel = default_kernel(model, clamp)
+    if sweeps is None:
+        sweeps = {SiteGibbs: 200, HMC: 400}.get(type(kernel), 1000)
+    sweeps = checks.positive_integer("sweeps", sweeps)
+    chains = initial_chains(model, n, address)
     if clamp is not None:
         chains = chains.with_visible(clamp.apply(chains.visible))
-    step = BlockGibbs(clamp)
-    start, heating = independent(model), sweeps // 2
+    path, heating = path_to(model), sweeps // 2
     for k in range(heating):
-        chains = step(Interpolation(start, model, (k + 1) / heating), chains)
-    for _ in range(sweeps - heating):
-        chains = step(model, chains)
+        chains = kernel(path.at((k + 1) / heating), chains)
+    for k in range(sweeps - heating):
+        if k == heating // 2 and isinstance(kernel, HMC):
+            kernel = kernel.fixed(chains)  # from here on the invariant distribution is exact
+        chains = kernel(model, chains)
     return chains.visible

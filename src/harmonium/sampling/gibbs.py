@@ -12,13 +12,15 @@ from harmonium.sampling.chains import Chains, Clamp
 
 @dataclass(frozen=True)
 class BlockGibbs:
-    """One sweep over the blocks of a `BlockModel`, last to first, so that the visible units come last and fresh.
+    """One sweep over the blocks of a `BlockModel`, last to first, so that the visible units come last and
+    fresh.
 
-    For an RBM: h ~ P(h | v), then v ~ P(v | h). The draws of a sweep are at the chains' address, each block at its own
-    units, so a chain is a pure function of (start, seed, time) and of the model.
+    For an RBM: h ~ P(h | v), then v ~ P(v | h). The draws of a sweep are at the chains' address, each block
+    at its own units, so a chain is a pure function of (start, seed, time) and of the model.
 
     Attributes:
-        clamp: visible units to hold fixed, if any; the chain then has P(free | held) as its invariant distribution.
+        clamp: visible units to hold fixed, if any; the chain then has P(free | held) as its invariant
+            distribution.
         sweeps: sweeps made by one call.
     """
 
@@ -42,4 +44,3 @@ class BlockGibbs:
             if block == 0 and self.clamp is not None:
                 state[0] = self.clamp.apply(state[0])
         return chains.moved(tuple(state))
-

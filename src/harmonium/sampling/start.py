@@ -1,4 +1,6 @@
-"""How chains begin and by which kernel they move when nobody chooses: one answer for each family of models."""
+"""How chains begin and by which kernel they move when nobody chooses: one answer for each family of
+models.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,12 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.space import Continuous
 from harmonium.random import Address
-from harmonium.sampling.chains import Chains, Clamp, Kernel
+from harmonium.sampling.chains import Chains, Clamp, Kernel, State
 from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.hamiltonian import HMC
+from harmonium.sampling.sites import SiteGibbs
 
 
 def default_kernel(model: EnergyModel, clamp: Clamp | None = None) -> Kernel:
@@ -20,7 +25,34 @@ def default_kernel(model: EnergyModel, clamp: Clamp | None = None) -> Kernel:
     """
     if isinstance(model, BlockModel):
         return BlockGibbs(clamp)
-    raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
+    if isinstance(model.visible_space, Continuous):
+        return HMC(clamp=clamp)
+    return SiteGibbs(clamp)
+
+
+def complete(
+    model: EnergyModel, v: Tensor, address: Address, sweeps: int = 10, start: State | None = None
+) -> State:
+    """Joint states (v, h): rows of data with hidden variables drawn from P(h | v), for the gradient of joint
+    energies.
+
+    Visible variables alone where the model has its free energy, since then nothing need be drawn. Otherwise h
+    comes
+    from chains that are `sweeps` long with v clamped, from `start` or a random state: exact only in the limit
+    of long chains. `model.accumulate_phase(complete(model, v, address), weights)` is a phase of the gradient
+    for every model.
+    """
+    if model.has_free_energy():
+        return (v,)
+    own = model.complete(v, address)
+    if own is not None:
+        return own
+    state = start or (v, *model.random_state(len(v), address)[1:])
+    chains = Chains((v, *state[1:]), address.at(step=address.step + 1))
+    if isinstance(model, BlockModel):
+        held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
+        return BlockGibbs(Clamp(held, v), sweeps)(model, chains).state
+    return SiteGibbs(sweeps=sweeps, hidden_only=True)(model, chains).state
 
 
 @torch.no_grad()
@@ -31,8 +63,9 @@ def initial_chains(model: EnergyModel, n: int, address: Address, data: Tensor | 
         model: whose states the chains hold.
         n: number of chains.
         address: where the starting states are drawn; chain r of the address is row r.
-        data: visible rows to start from (each chain takes one at random); without them the chains start from the
-            units as if uncoupled.
+        data: visible rows to start from: row r for chain r when there are `n` of them, otherwise each chain
+            takes one at random. Without data the chains start from the units as if uncoupled, or uniformly
+            over the space.
 
     >>> import harmonium as hm
     >>> from harmonium.random import Address, Purpose
@@ -42,13 +75,13 @@ def initial_chains(model: EnergyModel, n: int, address: Address, data: Tensor | 
     (torch.Size([3, 4]), 1)
     """
     n = checks.positive_integer("n", n)
-    state = model.random_state(n, address)
     later = address.at(step=address.step + 1)
     if data is None:
-        return Chains(state, later)
+        return Chains(model.random_state(n, address), later)
     if len(data) == 0:
         raise ValueError("data: expected at least one row to start from, got none.")
-    # the draw of visible unit 0, which the rows replace, is free to choose them
-    u = kernels.uniform(address, (n, 1), torch.float64, data.device).flatten()
-    rows = data[(u * len(data)).long()].to(state[0])
-    return Chains((rows, *state[1:]), later)
+    rows = data.to(device=model.device, dtype=model.dtype)
+    if len(rows) != n:
+        u = kernels.uniform(address, (n, 1), torch.float64, rows.device).flatten()
+        rows = rows[(u * len(rows)).long()]
+    return Chains(model.state_of(rows), later)

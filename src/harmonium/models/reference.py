@@ -1,0 +1,141 @@
+"""A distribution that needs no energy, and the path from it to any model."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from harmonium.models.blocks import BlockModel
+from harmonium.models.energy import EnergyModel, check_energies
+from harmonium.models.pairwise import independent
+from harmonium.models.path import Interpolation
+from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.numerics import HALF_LOG_TWO_PI
+
+
+class Reference(EnergyModel):
+    """Independent variables over the spaces of `model`, as their random states are drawn.
+
+    Uniform over finitely many states and between two bounds, exponential from a single bound, standard normal
+    without any; log Z is known. The usual start of an annealed path to a model that has no better one.
+
+    """
+
+    def __init__(self, model: EnergyModel) -> None:
+        super().__init__()
+        self._model = (model,)  # a tuple keeps the model's parameters out of this one's
+
+    @property
+    def visible_space(self) -> Space:
+        """The space of the visible variables of the model."""
+        space = self._model[0].visible_space
+        if not isinstance(space, Space):
+            raise TypeError(
+                f"model: expected one that declares its space, got {type(self._model[0]).__name__}."
+            )
+        return space
+
+    @property
+    def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
+        """The space of the hidden variables of the model."""
+        return self._model[0].hidden_space
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._model[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._model[0].device
+
+    def energy(self, *state: Tensor) -> Tensor:
+        """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
+        nats.
+        """
+        x, space = state[0], self.visible_space
+        if not isinstance(space, Continuous):
+            return x.new_zeros(len(x))
+        low, high = space.low.to(x), space.high.to(x)
+        above, below = torch.isfinite(low), torch.isfinite(high)
+        tail = torch.where(above, x - low, high - x)
+        tail = torch.where(above & below, torch.zeros_like(x), tail)
+        return torch.where(above | below, tail, 0.5 * x**2).sum(1)
+
+    def closed_form_log_partition(self) -> Tensor:
+        """log Z = Σ log(number of states), Σ log(high - low), 0 from a single bound, ½ log 2π without any."""
+        total = 0.0
+        for space in (self.visible_space, self.hidden_space):
+            if isinstance(space, Discrete):
+                total += sum(math.log(q) for q in space.cardinalities)
+            elif isinstance(space, Continuous):
+                total += sum(
+                    _log_span(a, b) for a, b in zip(space.low.tolist(), space.high.tolist(), strict=True)
+                )
+        return torch.tensor(total, dtype=torch.float64)
+
+
+def _log_span(low: float, high: float) -> float:
+    if math.isfinite(low) and math.isfinite(high):
+        return math.log(high - low)
+    return 0.0 if math.isfinite(low) or math.isfinite(high) else HALF_LOG_TWO_PI
+
+
+class Path(EnergyModel):
+    """The model with energy (1-β) E₀ + β E₁ for two energies over the same spaces; β a number or one per row.
+
+    What `Interpolation` is for models with blocks, this is for all others.
+    """
+
+    def __init__(self, start: EnergyModel, end: EnergyModel, beta: float | Tensor) -> None:
+        super().__init__()
+        self.ends = (start, end)
+        self.beta = beta
+
+    @property
+    def visible_space(self) -> Space:
+        """The space of the visible variables."""
+        return self.ends[1].visible_space  # type: ignore[return-value]  # such models declare one
+
+    @property
+    def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
+        """The space of the hidden variables."""
+        return self.ends[1].hidden_space
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.ends[1].dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.ends[1].device
+
+    def at(self, beta: float | Tensor) -> Path:
+        """The model at another point of the same path."""
+        return Path(*self.ends, beta)
+
+    def checked_energy(self, *state: Tensor) -> Tensor:
+        """`energy`, with the checks of both ends."""
+        for model in self.ends:
+            check_energies(model, model.energy(*state), state)
+        return self.energy(*state)
+
+    def energy(self, *state: Tensor) -> Tensor:
+        start, end = (model.energy(*state) for model in self.ends)
+        beta = torch.as_tensor(self.beta, dtype=end.dtype, device=end.device).flatten()
+        if len(beta) not in (1, len(end)):
+            raise ValueError(
+                f"beta: expected one number, or one for each of {len(end)} rows, got {len(beta)}."
+            )
+        # a forbidden state of the end is forbidden from the first step on, and 0·inf is not NaN
+        return torch.where(beta > 0, start + beta * (end - start), start)
+
+
+def path_to(model: EnergyModel) -> Path | Interpolation:
+    """The path from independent variables (β = 0) to `model` (β = 1), at its start; `.at(β)` moves along
+    it.
+    """
+    if isinstance(model, BlockModel):
+        return Interpolation(independent(model), model, 0.0)
+    return Path(Reference(model), model, 0.0)
