@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.loop import Update
@@ -29,3 +30,12 @@ class Average:
         self.updates += 1
         rate = max(1.0 / self.updates, 1.0 / self.horizon)
         torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        return {**self.model.state_dict(), "updates": torch.tensor(self.updates)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.updates = int(state["updates"])
+        self.model.load_state_dict({k: v for k, v in state.items() if k != "updates"})

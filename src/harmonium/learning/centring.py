@@ -44,6 +44,14 @@ class Centring:
             self.offsets = tuple(o.lerp(m, self.rate) for o, m in zip(self.offsets, means, strict=True))
         return self.offsets
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        return {str(i): o for i, o in enumerate(self.offsets or ())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.offsets = tuple(state[str(i)] for i in range(len(state))) or None
+
 
 @torch.no_grad()
 def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:

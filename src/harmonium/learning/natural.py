@@ -72,6 +72,21 @@ class NaturalGradient:
         damped = covariance + damping * torch.eye(len(covariance)).to(covariance)
         return torch.cholesky_inverse(torch.linalg.cholesky(damped))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        state = {f"offset.{k}": o for k, o in self.centring.state_dict().items()}
+        state |= {f"covariance.{i}": c for i, c in enumerate(self.covariances or ())}
+        state |= {f"inverse.{i}": c for i, c in enumerate(self.inverses or ())}
+        return state | {"updates": torch.tensor(self.updates)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.updates = int(state["updates"])
+        if self.updates:
+            self.centring.load_state_dict({str(i): state[f"offset.{i}"] for i in range(2)})
+            self.covariances = (state["covariance.0"].clone(), state["covariance.1"].clone())
+            self.inverses = (state["inverse.0"], state["inverse.1"])
+
 
 def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """Second moments about the offsets of both blocks under the model, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩."""

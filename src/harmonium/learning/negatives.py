@@ -81,6 +81,21 @@ class PersistentChains:
         self.chains = chains
         return equally_weighted(*chains.state)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on: states, their time, and the number of steps between updates."""
+        if self.chains is None:
+            return {}
+        state = {str(i): x for i, x in enumerate(self.chains.state)}
+        return state | {"step": torch.tensor(self.chains.address.step), "k": torch.tensor(self.k)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        if not state:
+            return
+        blocks = tuple(state[str(i)] for i in range(len(state) - 2))
+        self.k = int(state["k"])
+        self.chains = Chains(blocks, Address(self.seed, Purpose.CHAIN, step=int(state["step"])))
+
 
 class ExactNegatives:
     """Every visible state with its probability: the exact gradient, where all of them can be enumerated.

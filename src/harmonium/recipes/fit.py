@@ -1,0 +1,237 @@
+"""`hm.fit`: from data to a trained model, with no other argument needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import __version__, checks, kernels
+from harmonium.learning import (
+    Average,
+    Batches,
+    Centring,
+    ExactNegatives,
+    Learner,
+    NaturalGradient,
+    Negatives,
+    PersistentChains,
+    train,
+)
+from harmonium.learning.loop import Callback, Transform
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.random import Address, Purpose
+from harmonium.recipes import checkpoint as checkpoints
+from harmonium.recipes.history import History
+from harmonium.recipes.plan import LEARNING_RATES, Plan, Schedule, default_optimiser, default_steps
+from harmonium.recipes.progress import ProgressBar
+from harmonium.recipes.record import SUBSET, Recorder
+from harmonium.recipes.rows import Rows, rows_of, take
+
+EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
+HOLD_OUT_FROM = 500  # rows from which on a tenth is held out when no validation rows are given
+
+
+def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
+    model: EnergyModel,
+    X: Any,
+    *,
+    validation: Any = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    chains: int | None = None,
+    gibbs_steps: int | None = None,
+    learning_rate: float | None = None,
+    optimiser: str | torch.optim.Optimizer | None = None,
+    negatives: Negatives | None = None,
+    transforms: Sequence[Transform] = (),
+    callbacks: Sequence[Callback] = (),
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> History:
+    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
+
+    Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other pairwise models by
+    the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states by the exact gradient. The
+    parameters are averaged over the last updates; along the way log Z is carried from measurement to measurement, and the
+    model returned is the one with the best likelihood of the validation rows. Training ends early when that has stopped
+    improving for a quarter of the run.
+
+    Args:
+        model: the model, as constructed or already trained.
+        X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values between 0 and 1
+            are taken as probabilities and drawn anew each epoch; for one-hot sites integers 0 … q-1 will do.
+        validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
+        seed: of everything random. The same seed gives the same model, on any number of threads.
+        steps: updates to make; by default 20,000 (10,000 for wide models and for fewer than 5,000 rows).
+        minutes: time to spend instead. The result then depends on the speed of the machine.
+        sample_weight: (rows,), weights of the rows of X, at least 0.
+        batch_size: rows per update; default 256.
+        chains: persistent chains; default 512.
+        gibbs_steps: sweeps of the chains between updates; default 2.
+        learning_rate: default 0.02 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second half.
+        optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters, which gets the
+            plain gradient (give `transforms` for another).
+        negatives: a source of negative particles instead of persistent chains, e.g. `learning.ContrastiveDivergence(1)`.
+        transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
+        callbacks: called after each update.
+        progress: show a progress bar; by default when stderr is a terminal.
+        checkpoint: file to write the run to at each measurement.
+        resume: go on from `checkpoint`; the run then equals one that was never stopped.
+
+    Returns:
+        The `History`: records, settings, warnings.
+
+    Raises:
+        TypeError, ValueError: wrong input, in one sentence. FloatingPointError: training diverged.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(3))
+    >>> history = hm.fit(rbm, [[0, 0, 1, 1], [1, 1, 0, 0]] * 10, steps=20)
+    >>> history.records[-1]["step"]
+    20
+    """
+    _check_model(model)
+    rows = rows_of(model, X, "X", checks.seed("seed", seed))
+    weights = _weights(sample_weight, len(rows))
+    valid = None if validation is None else rows_of(model, validation, "validation", seed)
+    if valid is None:
+        rows, valid, weights = _hold_out(rows, weights, seed)
+    method = optimiser if isinstance(optimiser, str) else "given" if optimiser else default_optimiser(model)
+    plan = Plan(
+        seed=seed,
+        steps=_steps(model, len(rows), steps, minutes),
+        minutes=None if minutes is None else checks.positive("minutes", minutes),
+        batch_size=min(len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size)),
+        chains=checks.positive_integer("chains", 512 if chains is None else chains),
+        gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
+        learning_rate=checks.positive("learning_rate", learning_rate or LEARNING_RATES.get(method, 0.01)),
+        records=40,
+        optimiser=method,
+    )
+    source = negatives or _negatives(model, plan)
+    if isinstance(source, ExactNegatives) and len(rows) <= 4096:
+        plan = Plan(**{**asdict(plan), "batch_size": len(rows)})  # an exact gradient deserves exact data means
+    if not resume:
+        _start_at_data(model, rows, weights)
+    own, optim = _method(model, method, optimiser, plan)
+    schedule = Schedule(plan)
+    learner = Learner(
+        model,
+        Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
+        source,
+        optim,
+        [*own, *transforms],
+        None if method == "given" and learning_rate is None else schedule.learning_rate,
+    )
+    history = History(model, settings=_settings(plan, model, rows, valid))
+    average = Average(model)
+    subset = (rows.states(SUBSET), None if valid is None else valid.states())
+    recorder = Recorder(learner, average, subset, plan, schedule, history)
+    first = 0
+    path = None if checkpoint is None else Path(checkpoint)
+    if resume:
+        first, elapsed = checkpoints.read(_existing(path), plan, learner, average, recorder)
+        schedule.start -= elapsed
+    if path is not None:
+        recorder.after.append(lambda record: checkpoints.write(path, record["step"], learner, average, recorder))
+    with ProgressBar(schedule, progress) as bar:
+        recorder.after.append(bar.record)
+        train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
+    if recorder.best[1]:
+        model.load_state_dict(recorder.best[1])
+    return history
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
+    reason = model.reason_not_normalizable()
+    if reason:
+        raise ValueError(f"model: {reason}")
+
+
+def _steps(model: EnergyModel, n_rows: int, steps: int | None, minutes: float | None) -> int:
+    if steps is not None:
+        return checks.positive_integer("steps", steps)
+    return default_steps(model, n_rows) if minutes is None else 2**40
+
+
+def _weights(sample_weight: Any, n: int) -> Tensor | None:
+    if sample_weight is None:
+        return None
+    w = torch.as_tensor(sample_weight, dtype=torch.float64)
+    if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
+        raise ValueError(
+            f"sample_weight must hold {n} finite numbers of at least 0, not all 0, got {checks.describe(sample_weight)}."
+        )
+    return w
+
+
+def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows | None, Tensor | None]:
+    """(training rows, a tenth held out or None when the rows are few, weights of the training rows)."""
+    n = len(rows)
+    if n < HOLD_OUT_FROM:
+        return rows, None, weights
+    u = kernels.uniform(Address(seed, Purpose.SPLIT), (n, 1), torch.float64).flatten()
+    order = torch.argsort(u).numpy()
+    held, kept = np.sort(order[: min(n // 10, 10_000)]), np.sort(order[min(n // 10, 10_000) :])
+    part = Rows(take(rows.x, held), rows.kind, rows.prepare)
+    return Rows(take(rows.x, kept), rows.kind, rows.prepare), part, None if weights is None else weights[kept]
+
+
+def _negatives(model: EnergyModel, plan: Plan) -> Negatives:
+    count = model.visible_space.n_states
+    if count is not None and count <= EXACT_STATES and model.has_free_energy():
+        return ExactNegatives(EXACT_STATES)
+    return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
+
+
+def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
+    """Give the visible units the data's own means (and scales) when they have none yet."""
+    if not isinstance(model, BlockModel):
+        return
+    layer = model.layers[0]
+    if bool((layer.bias == 0).all()):
+        layer.match(rows.states(100_000), None if weights is None or len(rows) > 100_000 else weights)
+
+
+def _method(
+    model: EnergyModel, method: str, given: str | torch.optim.Optimizer | None, plan: Plan
+) -> tuple[list[Transform], torch.optim.Optimizer]:
+    if given is not None and not isinstance(given, str):
+        return [], given
+    checks.one_of("optimiser", method, LEARNING_RATES)
+    if method == "adam":
+        return [], torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    transform: Transform = NaturalGradient() if method == "natural" else Centring()
+    return [transform], torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
+
+
+def _settings(plan: Plan, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:
+    return asdict(plan) | {
+        "rows": len(rows),
+        "validation_rows": 0 if valid is None else len(valid),
+        "data": rows.kind,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "harmonium": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def _existing(path: Path | None) -> Path:
+    if path is None:
+        raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
+    if not path.exists():
+        raise ValueError(f"resume: there is no checkpoint at {path}.")
+    return path

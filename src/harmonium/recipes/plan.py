@@ -1,0 +1,79 @@
+"""Choices that nobody should have to make: the settings of a run, from the shapes of model and data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+
+NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of one run of `hm.fit`, as `history.settings` shows them."""
+
+    seed: int
+    steps: int
+    minutes: float | None
+    batch_size: int
+    chains: int
+    gibbs_steps: int
+    learning_rate: float
+    records: int
+    optimiser: str
+
+
+def natural_gradient_fits(model: EnergyModel) -> bool:
+    """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
+    return (
+        isinstance(model, PairwiseModel)
+        and len(model.layers) == 2
+        and len(model.couplings()) == 1
+        and max(layer.width for layer in model.layers) <= NATURAL_WIDTH
+    )
+
+
+def default_optimiser(model: EnergyModel) -> str:
+    """"natural" for two coupled blocks, "centred" for other pairwise models, "adam" for energies of any other form."""
+    if natural_gradient_fits(model):
+        return "natural"
+    leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
+    return "centred" if leaves else "adam"
+
+
+LEARNING_RATES = {"natural": 0.02, "centred": 0.05, "adam": 2e-3}
+
+
+def default_steps(model: EnergyModel, n_rows: int) -> int:
+    """Updates when neither steps nor minutes are given; early stopping usually ends training before."""
+    wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
+    return 10_000 if wide or n_rows < 5000 else 20_000
+
+
+class Schedule:
+    """How far training is, 0 to 1, and the learning rate there: constant, then falling linearly to 2 % at the end.
+
+    Progress is counted in updates, or in minutes where these are given; then results depend on the speed of the machine.
+    """
+
+    def __init__(self, plan: Plan, elapsed: float = 0.0) -> None:
+        self.plan = plan
+        self.start = time.monotonic() - elapsed
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in training, over all its resumptions."""
+        return time.monotonic() - self.start
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is done."""
+        done = step / self.plan.steps
+        if self.plan.minutes is not None:
+            done = max(done, self.seconds / (60.0 * self.plan.minutes))
+        return min(done, 1.0)
+
+    def learning_rate(self, step: int) -> float:
+        """The step size of update `step`."""
+        return self.plan.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - self.progress(step))))

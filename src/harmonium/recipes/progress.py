@@ -1,0 +1,68 @@
+"""The progress bar: rate, time left, and the figures that matter."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from harmonium.learning import Update
+from harmonium.recipes.history import Record
+from harmonium.recipes.plan import Schedule
+
+
+class ProgressBar:
+    """A callback that shows how training goes on stderr, a few times a second.
+
+    Args:
+        schedule: the clock of the run.
+        show: whether to show anything; None asks whether stderr is a terminal.
+    """
+
+    def __init__(self, schedule: Schedule, show: bool | None) -> None:
+        self.schedule = schedule
+        self.show = sys.stderr.isatty() if show is None else show
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        if self.show:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("[bold]fit"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:3.0f}%"),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[figures]}"),
+                console=Console(stderr=True),
+                refresh_per_second=4,
+            )
+            self._task = self._bar.add_task("fit", total=1.0, rate="", figures="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, update: Update) -> None:
+        if self._bar is not None and update.step % 10 == 0:
+            self._bar.update(self._task, completed=self.schedule.progress(update.step))
+
+    def record(self, record: Record) -> None:
+        """Show the figures of a new record."""
+        if self._bar is None:
+            return
+        figures = []
+        for key, label in (("validation_log_likelihood", "valid"), ("train_log_likelihood", "train")):
+            if key in record:
+                figures.append(f"{label} {record[key]:.3f}")
+        if "free_energy_gap" in record:
+            figures.append(f"gap {record['free_energy_gap']:+.2f}")
+        text = " · ".join(figures) + (" nats/row" if "train_log_likelihood" in record else "")
+        self._bar.update(self._task, rate=f"{record['updates_per_second']:.0f} updates/s", figures=text)

@@ -1,0 +1,179 @@
+"""Measurements along training, and what follows from them: the best model, early stopping, warnings."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harmonium.learning import Average, Learner, PersistentChains, StopTraining, Update
+from harmonium.learning.loop import check_finite
+from harmonium.models import BlockModel, PairwiseModel
+from harmonium.recipes.history import History, Record
+from harmonium.recipes.plan import Plan, Schedule
+from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
+
+BRIDGE_EVERY = 50  # updates between two bridges of the running log Z
+PATIENCE = 0.25  # share of the run without a better validation likelihood after which it ends
+SUBSET = 4000  # rows measured along the way
+
+
+class Recorder:
+    """A callback that measures the averaged model at even distances, keeps the best, and stops when it only gets worse.
+
+    Args:
+        learner: what is being trained.
+        average: the averaged parameters, which are what is measured and kept.
+        train: training rows to compare with, states.
+        valid: validation rows, or None: then the last model is kept.
+        plan: the settings of the run.
+        schedule: the clock of the run.
+        history: where records go.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        average: Average,
+        rows: tuple[Tensor, Tensor | None],
+        plan: Plan,
+        schedule: Schedule,
+        history: History,
+    ) -> None:
+        self.learner, self.average, self.plan, self.schedule = learner, average, plan, schedule
+        self.train, self.valid = rows
+        self.history = history
+        self.exact = exactly_summable(learner.model)
+        self.track: LogPartitionTrack | None = None
+        self.best: tuple[float, dict[str, Tensor]] = (-math.inf, {})
+        self.after: list[Callable[[Record], None]] = []  # called after each record: checkpoints, displays
+        self._next = 0.0
+
+    def __call__(self, update: Update) -> None:
+        if update.step % BRIDGE_EVERY == 0 or update.step == 1:
+            self._bridge()
+        progress = self.schedule.progress(update.step)
+        if progress >= self._next or progress >= 1.0:
+            self._next = math.floor(progress * self.plan.records + 1) / self.plan.records
+            self._record(update)
+        if progress >= 1.0:
+            raise StopTraining
+        self._stop_early(progress)
+
+    def _bridge(self) -> None:
+        negatives = self.learner.negatives
+        model = self.average.model
+        if self.exact or not isinstance(negatives, PersistentChains) or negatives.chains is None:
+            return
+        if not isinstance(model, BlockModel) or len(model.layers) != 2:
+            return
+        if self.track is None:
+            self.track = LogPartitionTrack(model, negatives.chains)
+        else:
+            self.track.advance(model, negatives.chains)
+
+    def log_partition(self) -> tuple[float, float] | None:
+        """(log Z, stderr) of the averaged model, nats, where it can be had along the way."""
+        if self.exact:
+            return exact_value(self.average.model), 0.0
+        if self.track is None:
+            return None
+        self._bridge()
+        return self.track.value, self.track.stderr
+
+    def _record(self, update: Update) -> None:
+        check_finite(self.learner.model, update.step)
+        seconds = self.schedule.seconds
+        record: Record = {
+            "step": update.step,
+            "epoch": update.step / self.learner.batches.per_epoch,
+            "seconds": round(seconds, 3),
+            "updates_per_second": round(self._rate(update.step, seconds), 2),
+            "learning_rate": self.schedule.learning_rate(update.step),
+            "gradient_norm": _gradient_norm(self.learner.model),
+        }
+        record |= self._likelihoods()
+        record |= self._structure()
+        self.history.records.append(record)
+        self._keep_best(record)
+        for call in self.after:
+            call(record)
+
+    def _rate(self, step: int, seconds: float) -> float:
+        earlier = self.history.records[-1] if self.history.records else {"step": 0, "seconds": 0.0}
+        return float((step - earlier["step"]) / max(seconds - earlier["seconds"], 1e-9))
+
+    def _likelihoods(self) -> Record:
+        model = self.average.model
+        train = -free_energies(model, self.train)
+        valid = None if self.valid is None else -free_energies(model, self.valid)
+        record: Record = {}
+        if valid is not None:
+            # positive when training rows are more probable: what overfitting shows up in first
+            record["free_energy_gap"] = float(train.mean() - valid.mean())
+        found = self.log_partition()
+        if found is None:
+            return record
+        log_z, stderr = found
+        record["log_partition"], record["log_partition_stderr"] = log_z, stderr
+        record["train_log_likelihood"] = float(train.mean()) - log_z
+        if valid is not None:
+            record["validation_log_likelihood"] = float(valid.mean()) - log_z
+            record["validation_log_likelihood_stderr"] = stderr
+        return record
+
+    @torch.no_grad()
+    def _structure(self) -> Record:
+        model = self.average.model
+        record: Record = {}
+        negatives = self.learner.negatives
+        if isinstance(negatives, PersistentChains):
+            record["gibbs_steps"] = negatives.k
+        if isinstance(model, PairwiseModel) and model.couplings():
+            weight = model.couplings()[0].weight
+            record["weight_norm"] = float(weight.norm())
+            record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()]
+        return record
+
+    def _keep_best(self, record: Record) -> None:
+        score = record.get("validation_log_likelihood", float(record["step"]))
+        if score > self.best[0]:
+            self.best = (score, copy.deepcopy(self.average.model.state_dict()))
+            self.history.best_step = record["step"]
+
+    def _stop_early(self, progress: float) -> None:
+        if self.valid is None or not self.history.records or not math.isfinite(self.best[0]):
+            return
+        newest = self.history.records[-1]
+        if "validation_log_likelihood" not in newest:
+            return
+        best_progress = self.history.best_step / max(newest["step"], 1) * progress
+        if progress - best_progress > PATIENCE:
+            raise StopTraining
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on, but for the records."""
+        state = {f"best.{name}": p for name, p in self.best[1].items()}
+        if self.track is not None:
+            state |= {f"track.{name}": p for name, p in self.track.state_dict().items()}
+        return state | {"score": torch.tensor(self.best[0], dtype=torch.float64), "next": torch.tensor(self._next)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        best = {name.removeprefix("best."): p for name, p in state.items() if name.startswith("best.")}
+        self.best = (float(state["score"]), best)
+        self._next = float(state["next"])
+        track = {name.removeprefix("track."): p for name, p in state.items() if name.startswith("track.")}
+        model = self.average.model
+        if track and isinstance(model, BlockModel):
+            self.track = object.__new__(LogPartitionTrack)
+            self.track.load_state_dict(track, model)
+
+
+def _gradient_norm(model: Any) -> float:
+    squares = [float(p.grad.norm()) ** 2 for p in model.parameters() if p.grad is not None]
+    return math.sqrt(sum(squares))

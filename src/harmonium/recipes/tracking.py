@@ -1,0 +1,113 @@
+"""log Z carried along training.
+
+The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains at either end,
+is sharp; the sum of these steps from the independent model, whose log Z is known, follows log Z for a small share of the
+cost of training (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). It leans on the chains being where the
+model is; the likelihood that is reported in the end does not.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.likelihood import log_partition
+from harmonium.likelihood.bridge import sigmoid, solve
+from harmonium.models import BlockModel, EnergyModel, independent
+from harmonium.models.enumeration import cheapest_block
+from harmonium.random import Address, Purpose
+from harmonium.sampling import Chains, default_kernel
+
+SETTLE = 5  # sweeps that let copies of the chains settle at the averaged parameters
+EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
+
+
+def exactly_summable(model: EnergyModel) -> bool:
+    """Whether log Z is so cheap that it can be had exactly at every measurement."""
+    if not isinstance(model, BlockModel):
+        count = model.visible_space.n_states
+        return count is not None and count <= 2**12 and model.has_free_energy()
+    if model.closed_form_log_partition() is not None:
+        return True
+    block, states = cheapest_block(model)
+    return states * sum(layer.width for layer in model.layers) <= EXACT_WORK
+
+
+class LogPartitionTrack:
+    """The running log Z of a model in training.
+
+    Args:
+        model: a two-block model before its first update; its chains start from it.
+        chains: the persistent chains of the negative phase, drawn from the model.
+
+    Attributes:
+        value: log Z of the model last bridged to, nats.
+        stderr: its standard error, accumulated over the bridges, nats.
+        overlap: the smallest overlap of two neighbours so far, 0 to 1/2; small values make `value` doubtful.
+    """
+
+    def __init__(self, model: BlockModel, chains: Chains) -> None:
+        start = independent(copy.deepcopy(model))
+        closed = start.closed_form_log_partition()
+        assert closed is not None  # always known without couplings
+        self.value = float(closed)
+        self.variance = 0.0
+        self.overlap = 0.5
+        self._model: BlockModel = start
+        self._v = chains.visible
+        self._at = free_energies(start, self._v)
+        self.advance(model, chains)
+
+    @property
+    def stderr(self) -> float:
+        """Standard error, nats."""
+        return float(self.variance**0.5)
+
+    @torch.no_grad()
+    def advance(self, model: BlockModel, chains: Chains) -> None:
+        """Bridge to `model`, which `chains` are about to sample."""
+        now = chains.address
+        here = Chains(chains.state, Address(now.seed, Purpose.BRIDGE, now.step, now.chain, now.unit))
+        kernel = default_kernel(model)
+        for _ in range(SETTLE):
+            here = kernel(model, here)
+        at = free_energies(model, here.visible)
+        up = free_energies(model, self._v) - self._at
+        down = free_energies(self._model, here.visible) - at
+        step = solve(up[:, None], down[:, None])
+        left, right = sigmoid(-up - step), sigmoid(step - down)
+        self.overlap = min(self.overlap, float(0.5 * (left.mean() + right.mean())))
+        scatter = left.var() / max(left.mean(), 1e-12) ** 2 + right.var() / max(right.mean(), 1e-12) ** 2
+        self.value += step
+        self.variance += float(scatter) / len(up)
+        self._model, self._v, self._at = copy.deepcopy(model), here.visible, at
+
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        numbers = torch.tensor([self.value, self.variance, self.overlap], dtype=torch.float64)
+        own = {"numbers": numbers, "v": self._v, "at": torch.from_numpy(self._at)}
+        return own | {f"model.{name}": p.detach() for name, p in self._model.named_parameters()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor], model: BlockModel) -> None:
+        """Go on from `state_dict`; `model` is any model of the same shape."""
+        self.value, self.variance, self.overlap = state["numbers"].tolist()
+        self._v, self._at = state["v"].to(model.device), state["at"].numpy()
+        self._model = copy.deepcopy(model)
+        for name, p in self._model.named_parameters():
+            p.copy_(state[f"model.{name}"])
+
+
+def free_energies(model: EnergyModel, v: Tensor) -> np.ndarray:
+    """F(v), (rows,), float64, nats."""
+    with torch.no_grad():
+        return torch.cat([model.free_energy(part).double() for part in v.split(2**13)]).cpu().numpy()
+
+
+def exact_value(model: EnergyModel) -> float:
+    """log Z of a model that is `exactly_summable`, nats."""
+    return log_partition(model).value
