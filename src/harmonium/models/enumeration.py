@@ -13,12 +13,18 @@ from harmonium.models.blocks import BlockModel, State
 CHUNK = 2**14  # states per block of work: large enough for the matrix products, small enough for the cache
 
 
-def cheapest_block(model: BlockModel) -> tuple[int, float]:
+def cheapest_block(model: BlockModel) -> tuple[int, int | float]:
     """(the block best summed in closed form, the number of states of all the others; inf when one is infinite)."""
-    counts = [math.inf if layer.n_states is None else layer.n_states for layer in model.layers]
-    costs = [math.prod(c for k, c in enumerate(counts) if k != i) for i in range(len(counts))]
+    counts = [layer.n_states for layer in model.layers]
+    costs = [_product(counts[:i] + counts[i + 1 :]) for i in range(len(counts))]
     best = min(range(len(costs)), key=costs.__getitem__)
     return best, costs[best]
+
+
+def _product(counts: list[int | None]) -> int | float:
+    """The product of whole numbers of any size; inf when one is None, for without end."""
+    finite = [c for c in counts if c is not None]
+    return math.prod(finite) if len(finite) == len(counts) else math.inf
 
 
 @torch.no_grad()

@@ -55,6 +55,10 @@ class Interpolation(BlockModel):
         start, end = self._ends
         return self._mix(start.energy_without(block, state), end.energy_without(block, state), beta)
 
+    def reason_not_normalizable(self) -> str | None:
+        """Why Z may be infinite at one of the ends: where both are finite, so is all between them."""
+        return next((reason for end in self._ends if (reason := end.reason_not_normalizable())), None)
+
     @property
     def dtype(self) -> torch.dtype:
         return self._ends[1].dtype
