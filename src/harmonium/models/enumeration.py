@@ -44,7 +44,7 @@ def marginal_states(model: BlockModel, block: int, chunk: int = CHUNK) -> Iterat
             count = int(model.layers[i].n_states or 0)
             state[i] = model.layers[i].states(index % count).to(model.dtype)
             index = torch.div(index, count, rounding_mode="floor")
-        yield tuple(state), model.marginal_energy(block, tuple(state)).double()
+        yield tuple(state), model.marginal_energy(block, tuple(state)).detach().double()
 
 
 def log_sum_over_states(model: BlockModel, block: int, chunk: int = CHUNK) -> float:
