@@ -59,7 +59,7 @@ class BlockModel(EnergyModel):
 
     def block_address(self, block: int, address: Address) -> Address:
         """Where the draws of `block` live: units are numbered through all blocks, in steps of 4."""
-        return address.at(unit=sum(layer.unit_numbers for layer in self.layers[:block]))
+        return address.at(unit=address.unit + sum(layer.unit_numbers for layer in self.layers[:block]))
 
     def marginal_energy(self, block: int, state: State) -> Tensor:
         """-log of the sum of exp(-E) over `block`, (batch,), nats: F as a function of the other blocks.

@@ -15,6 +15,7 @@ from harmonium.sampling.chains import Clamp
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
 from harmonium.sampling.start import default_kernel, initial_chains
+from harmonium.units import Units
 
 EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
 
@@ -94,7 +95,8 @@ def clamp_from(model: EnergyModel, given: Tensor | np.ndarray, n: int) -> Clamp:
     held = ~torch.isnan(values)
     # free cells take a valid state, so that the given ones are checked by the rule of their space
     valid = model.random_state(1, Address(0, Purpose.CLAMP))[0]
-    problem = space.violation(torch.where(held, values, valid))
+    problem = space.mask_violation(held) if isinstance(space, Units) else None
+    problem = problem or space.violation(torch.where(held, values, valid))
     if problem:
         raise ValueError(f"given: {problem}; NaN marks free ones.")
     return Clamp(held, values)

@@ -108,6 +108,10 @@ class Units(nn.Module, ABC):
         if problem:
             raise ValueError(f"{name}: {problem} ({type(self).__name__} units).")
 
+    def mask_violation(self, held: Tensor) -> str | None:
+        """What is wrong with holding these columns (..., width) and drawing the others, None when nothing is."""
+        return None
+
     def encode(self, codes: Tensor) -> Tensor:
         """States from their compact form: one-hot from integers for categorical sites, else unchanged."""
         return codes

@@ -63,6 +63,11 @@ class Categorical(Units):
         problem = f"every {self.cardinality} columns of a site must hold a single 1 and otherwise 0"
         return None if ok else problem
 
+    def mask_violation(self, held: Tensor) -> str | None:
+        sites = self._sites(held)
+        whole = bool((sites.all(-1) == sites.any(-1)).all())
+        return None if whole else f"the {self.cardinality} columns of a site must be given or free together"
+
     @property
     def code_width(self) -> int:
         return self.n

@@ -92,12 +92,18 @@ class Mixed(Units):
             unit += p.unit_numbers
         return torch.cat(drawn, -1)
 
-    def violation(self, x: Tensor) -> str | None:
+    def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
         for p, c in zip(self._parts(), self.columns(), strict=True):
-            problem = p.violation(x[..., c])
+            problem = find(p, x[..., c])
             if problem:
                 return f"columns {c.start} to {c.stop - 1}: {problem}"
         return None
+
+    def violation(self, x: Tensor) -> str | None:
+        return self._first_problem(lambda p, y: p.violation(y), x)
+
+    def mask_violation(self, held: Tensor) -> str | None:
+        return self._first_problem(lambda p, y: p.mask_violation(y), held)
 
     def _codes(self) -> list[slice]:
         edges = [0]
