@@ -74,9 +74,11 @@ def test_the_content_is_on_the_disk_before_the_name_points_to_it(tmp_path, monke
     assert calls == ["fsync", "replace", "fsync"]
 
 
-def test_a_replaced_file_keeps_its_permissions(tmp_path):
-    path = tmp_path / "x.safetensors"
+def test_a_new_file_has_the_usual_permissions_and_a_replaced_one_keeps_its_own(tmp_path):
+    path, usual = tmp_path / "x.safetensors", tmp_path / "usual"
+    usual.touch()
     store.save_tensors(path, {"x": torch.ones(2)}, {})
+    assert path.stat().st_mode == usual.stat().st_mode
     path.chmod(0o640)
     store.save_tensors(path, {"x": torch.ones(2)}, {})
     assert path.stat().st_mode & 0o777 == 0o640
@@ -88,6 +90,7 @@ def test_tensors_keep_their_dtypes_and_may_share_memory(tmp_path):
     tensors = {
         "view": base.reshape(3, 4).T,
         "same": base,
+        "tied": base.reshape(3, 4),
         "bits": torch.tensor([True, False]),
         "bytes": torch.tensor([1, 255], dtype=torch.uint8),
         "half": torch.tensor([0.5], dtype=torch.bfloat16),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,11 +46,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     # next to the target, since only within a file system is replacing a single step
     new = target.with_name(f".{os.getpid()}-{threading.get_ident()}-{target.name}")
+    new.touch()
+    mode = (target if target.exists() else new).stat().st_mode
     try:
         yield new
         _sync(new)
-        if target.exists():
-            shutil.copymode(target, new)
+        os.chmod(new, mode & 0o777)  # safetensors writes files that only their owner may read
         os.replace(new, target)
         _sync(target.parent)
     finally:
