@@ -109,7 +109,7 @@ class Units(nn.Module, ABC):
             raise ValueError(f"{name}: {problem} ({type(self).__name__} units).")
 
     def mask_violation(self, held: Tensor) -> str | None:
-        """What is wrong with holding these columns (..., width) and drawing the others, None when nothing is."""
+        """What is wrong with holding these columns (..., width) and drawing the rest, None when nothing."""
         return None
 
     def encode(self, codes: Tensor) -> Tensor:
