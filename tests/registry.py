@@ -149,20 +149,20 @@ class Table:
     states: Tensor
     log_measure: Tensor
     digits: Tensor
-    sites: list[tuple[hm.Units, int, Tensor]]
+    sites: list[tuple[int, int, Tensor]]  # (number of the part, site of the part, states of the site)
 
-    def potential(self) -> Tensor:
-        """ΣU, (m,), nats."""
-        each = [site_potential(*s)[d] for s, d in zip(self.sites, self.digits.T, strict=True)]
-        return torch.stack(each).sum(0)
+    def potential(self, units: hm.Units) -> Tensor:
+        """ΣU of a layer of this shape, (m,), nats."""
+        each = [site_potential(parts(units)[k], i, x) for k, i, x in self.sites]
+        return torch.stack([u[d] for u, d in zip(each, self.digits.T, strict=True)]).sum(0)
 
 
 def table(units: hm.Units) -> Table:
     """The states of a layer."""
     sites, measures = [], []
-    for part in parts(units):
+    for k, part in enumerate(parts(units)):
         states, log_measure = site(part)
-        sites += [(part, i, states) for i in range(part.n)]
+        sites += [(k, i, states) for i in range(part.n)]
         measures += [log_measure] * part.n
     digits = torch.cartesian_prod(*(torch.arange(len(m)) for m in measures)).reshape(-1, len(sites))
     states = torch.cat([x[d] for (_, _, x), d in zip(sites, digits.T, strict=True)], 1)
@@ -191,8 +191,8 @@ class Exact:
 
 def joint_energy(rbm: hm.RBM, v: Table, h: Table) -> Tensor:
     """E(v, h) of all pairs, differentiable in the parameters."""
-    visible = v.potential() - v.states @ rbm.visible.bias
-    hidden = h.potential() - h.states @ rbm.hidden.bias
+    visible = v.potential(rbm.visible) - v.states @ rbm.visible.bias
+    hidden = h.potential(rbm.hidden) - h.states @ rbm.hidden.bias
     return visible[:, None] + hidden[None, :] - v.states @ rbm.weight @ h.states.T
 
 

@@ -106,7 +106,7 @@ def test_layers_draw_their_joint_distribution(name):
     field = 0.5 * layer(name, seed=9).bias.detach()
     x = units.sample(field.expand(DRAWS, -1), address(5)).detach()
     states = table(units)
-    p = torch.softmax(states.log_measure + states.states @ field - states.potential(), 0).detach()
+    p = torch.softmax(states.log_measure + states.states @ field - states.potential(units), 0).detach()
     i, j = torch.triu_indices(units.width, units.width).unbind()
     products = states.states[:, i] * states.states[:, j]
     exact = p @ products
