@@ -154,6 +154,29 @@ def test_compiled_categories_equal_the_reference(sites, states, address, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_draws_on_the_edge_equal_the_reference(dtype):
+    # fields where u (1 + exp(-field)) is 1 up to rounding: every last bit of the arithmetic decides a draw
+    u = kernels.uniform(HERE, (100, 1000), dtype).double()
+    field = (torch.log(u) - torch.log1p(-u)).to(dtype)
+    for draw, edge in (("draw_bernoulli", field), ("draw_spin", field / 2)):
+        drawn = getattr(kernels, draw)(edge, HERE)
+        assert 0.2 < (drawn == 1).double().mean() < 0.8
+        assert same(drawn, getattr(reference, draw)(edge, HERE, torch.empty_like(edge)))
+
+
+def test_the_first_state_above_the_threshold_is_taken():
+    # 48 equal weights: the cumulative weights are 1 ... 48, and now and then u * 48 is rounded to one of them
+    threshold = kernels.uniform(HERE, (1000, 4000)) * 48
+    hits = (threshold == threshold.round()).nonzero().tolist()
+    assert len(hits) > 3
+    for row, unit in hits:
+        address = HERE.at(chain=row, unit=unit // 4 * 4)
+        for draw in (kernels.draw_categorical, reference.draw_categorical):
+            drawn = draw(torch.zeros(1, 4 * 48), 48, address, torch.empty(1, 4 * 48)).reshape(4, 48)[unit % 4]
+            assert drawn.argmax() == threshold[row, unit]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_results_do_not_depend_on_threads(threads, dtype):
     field = fields(150, 540, dtype)
     results = []
