@@ -1,0 +1,47 @@
+"""Independent units: what any model must beat."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.store.registry import build
+from harmonium.units import Units
+
+MOST_ROWS = 2**17
+"""Rows that are enough to fit a unit to; of more, these many are taken evenly."""
+
+
+def fit(units: Units, rows: np.ndarray) -> Units:
+    """Independent units of the same type, fitted to rows of a table by maximum likelihood."""
+    fitted = copy.deepcopy(units).double().cpu()
+    stride = -(-len(rows) // MOST_ROWS)
+    fitted.match(fitted.encode(torch.from_numpy(np.array(rows[::stride])).double()))
+    return fitted
+
+
+@torch.no_grad()
+def log_likelihood(units: Units, x: Tensor) -> float:
+    """Mean log P of states under independent units, nats per row."""
+    x = x.to(units.bias)
+    return float((-units.energy(x)).mean() - units.cumulant(units.bias[None]).sum())
+
+
+def to_json(units: Units) -> dict[str, Any]:
+    """The units as a JSON object."""
+    state = {name: x.tolist() for name, x in units.state_dict().items()}
+    return {"units": units.config(), "state": state}
+
+
+def from_json(facts: dict[str, Any]) -> Units:
+    """The units that `to_json` has written."""
+    units = build(facts["units"])
+    assert isinstance(units, Units)
+    units = units.double()
+    state = {name: torch.tensor(x, dtype=torch.float64) for name, x in facts["state"].items()}
+    units.load_state_dict(state)
+    return units

@@ -1,0 +1,60 @@
+"""Models and numbers in words."""
+
+from __future__ import annotations
+
+from harmonium.likelihood import Estimate
+from harmonium.models import BlockModel
+from harmonium.units import Mixed, Units
+
+
+def layer(units: Units) -> str:
+    """A layer in a few words.
+
+    >>> from harmonium.units import Bernoulli, Binomial
+    >>> layer(Mixed(Bernoulli(3), Binomial(2, trials=16)))
+    '3 Bernoulli + 2 Binomial of 16 trials'
+    """
+    if isinstance(units, Mixed):
+        return " + ".join(layer(part) for part in parts_of(units))
+    config = units.config()
+    text = f"{units.n} {config['type']}"
+    if "trials" in config:
+        text += f" of {config['trials']} trials"
+    if "states" in config:
+        text += f" of {config['states']} states, one-hot in {units.width} columns"
+    return text
+
+
+def model_title(model: BlockModel) -> str:
+    """A model in a few words.
+
+    >>> import harmonium as hm
+    >>> model_title(hm.RBM(visible=hm.Gaussian(4), hidden=hm.Bernoulli(2)))
+    'RBM 4 × 2 Gaussian × Bernoulli'
+    """
+    names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in model.layers]
+    kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
+    return f"{type(model).__name__} {' × '.join(str(u.n) for u in model.layers)} {kinds}"
+
+
+def parts_of(units: Units) -> list[Units]:
+    """The parts of a mixed layer, and any other layer as its only part."""
+    return list(units.parts) if isinstance(units, Mixed) else [units]  # type: ignore[arg-type]
+
+
+def signed(value: float) -> str:
+    """A number with two decimals and a real minus sign.
+
+    >>> signed(-15.4321)
+    '−15.43'
+    """
+    return f"{value:.2f}".replace("-", "−")
+
+
+def interval_of(estimate: Estimate) -> str:
+    """The 95 % interval in brackets, with as many decimals as its width asks for, or '(exact)'."""
+    if estimate.low == estimate.high:
+        return "(exact)"
+    decimals = 2 if estimate.high - estimate.low > 0.02 else 4
+    low, high = (f"{x:.{decimals}f}".replace("-", "−") for x in (estimate.low, estimate.high))
+    return f"[{low}, {high}]"

@@ -1,0 +1,84 @@
+"""From a command line to an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+DONE = 0
+FAILED = 1
+"""Training diverged."""
+MISTAKE = 2
+"""The user's: in the options, or in the data."""
+INTERRUPTED = 130
+
+NOTHING_WRITTEN = "interrupted, and nothing was written."
+
+
+class Interrupted(Exception):
+    """Ctrl-C in the middle of work; the message says what is saved."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    A mistake of the user's becomes one sentence on stderr, without a traceback. A ValueError counts as one
+    where harmonium itself raised it, in words meant for people; one from deeper is a bug, and keeps its
+    traceback.
+
+    Args:
+        arguments: those after the name of the program; by default those of the process.
+    """
+    import typer
+
+    from harmonium.cli.app import app
+
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # Typer doesn't export it
+    try:
+        status = app(args=arguments, prog_name="harmonium", standalone_mode=False)
+    except usage_error as error:
+        return _say(_usage_sentence(error), MISTAKE)
+    except Interrupted as error:
+        return _say(str(error), INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(NOTHING_WRITTEN, INTERRUPTED)
+    except FloatingPointError as error:
+        return _say(str(error), FAILED)
+    except OSError as error:
+        return _say(_os_sentence(error), MISTAKE)
+    except ValueError as error:
+        if not _raised_by_harmonium(error):
+            raise
+        return _say(str(error), MISTAKE)
+    if status == INTERRUPTED:  # so Typer reports an interruption that it has caught itself
+        return _say(NOTHING_WRITTEN, INTERRUPTED)
+    return status if isinstance(status, int) else DONE
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _usage_sentence(error: Exception) -> str:
+    """What Typer says about wrong options, and where the right ones are written."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "harmonium"
+    text = error.format_message().rstrip(".")  # type: ignore[attr-defined]  # every usage error has it
+    return f"{text[:1].lower()}{text[1:]}; see '{command} --help'."
+
+
+def _os_sentence(error: OSError) -> str:
+    """Sentences of harmonium as they are, those of the operating system with the file they are about."""
+    if error.strerror is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}."
+
+
+def _raised_by_harmonium(error: BaseException) -> bool:
+    """Whether the innermost function of the traceback is one of this package."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("harmonium.")

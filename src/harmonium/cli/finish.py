@@ -1,0 +1,73 @@
+"""After training: the model on the disk, the report, and a few words on the screen."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harmonium import data, store
+from harmonium.cli import folder, screen
+from harmonium.cli.measure import measure
+from harmonium.cli.options import FitOptions
+from harmonium.cli.report import Run, report, summary
+from harmonium.data import Dataset
+from harmonium.models import RBM
+from harmonium.recipes import History
+
+
+def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, seconds: float) -> None:
+    """Write the model, measure it, write what was found, and say so."""
+    last = history.records[-1] if history.records else {}
+    training = {
+        "command": options.command(),
+        "steps": last.get("step", 0),
+        "best_step": history.best_step,
+        "seconds": last.get("seconds", seconds),
+        "settings": {name: str(value) for name, value in history.settings.items()},
+    }
+    about = {"data": data_facts(options.data, dataset), "training": training}
+    # at once: training must not be lost to anything that goes wrong after it
+    store.save(model, options.out / folder.MODEL, about)
+    write_metrics(options.out / folder.METRICS, history.records)
+    measured = measure(model, dataset, options.seed, options.quiet)
+    store.save(model, options.out / folder.MODEL, {**about, **measured.facts()})
+    told = Run(model, dataset, measured, history.records, training, history.warnings)
+    with store.replacing(options.out / folder.REPORT) as new:
+        new.write_text(report(told), encoding="utf-8")
+    say(options, told)
+
+
+def say(options: FitOptions, told: Run) -> None:
+    """The summary on stdout."""
+    screen.say(summary(told), options.quiet)
+    warnings = [*told.warnings, *(told.measured.test.warnings if told.measured.test else ())]
+    for warning in warnings:
+        screen.say(f"Warning: {warning}", options.quiet)
+    screen.say(f"The report: {options.out / folder.REPORT}", options.quiet)
+
+
+def data_facts(source: str, dataset: Dataset) -> dict[str, Any]:
+    """What is kept about the data beside the model."""
+    return {
+        "name": dataset.name,
+        "fingerprint": data.fingerprint(source),
+        "rows": len(dataset.train),
+        "width": dataset.width,
+        "shape": dataset.shape,
+        "columns": dataset.columns,
+        "support": dataset.support,
+    }
+
+
+def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """A line of JSON for each record; null where a number isn't finite."""
+    lines = (json.dumps({k: _finite(v) for k, v in record.items()}, allow_nan=False) for record in records)
+    with store.replacing(path) as new:
+        new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,134 @@
+"""The folder of a run: which files it holds, and who may write them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harmonium import store
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.units import Units
+
+MODEL = "model.safetensors"
+METRICS = "metrics.jsonl"
+REPORT = "report.html"
+CHECKPOINT = "checkpoint.safetensors"
+SETTINGS = "settings.json"
+"""What `fit` was asked for, so that --resume need not be told again."""
+FILES = (MODEL, REPORT, METRICS, CHECKPOINT, SETTINGS)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model from a file, and what was written down about it (see `harmonium.cli.fit`)."""
+
+    model: BlockModel
+    path: Path
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def visible(self) -> Units:
+        """The units of the visible layer."""
+        return self.model.layers[0]
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(height, width) where rows are pictures."""
+        shape = self.about.get("data", {}).get("shape")
+        return (int(shape[0]), int(shape[1])) if shape else None
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the columns of the data, where known."""
+        names = self.about.get("data", {}).get("columns")
+        return tuple(names) if names else None
+
+
+def open_model(path: Path) -> Saved:
+    """The model in a folder that `fit` has written, or in a file.
+
+    Raises:
+        ValueError, OSError: there is none, or it can't be read.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise ValueError(f"{path} holds no {MODEL}; 'harmonium fit DATA --out {path}' would make one.")
+    model = store.load(file)
+    if not isinstance(model, BlockModel) or model.n_visible_blocks != 1:
+        raise ValueError(f"{file} holds a {type(model).__name__}, which has no layer of visible units.")
+    return Saved(model, file, store.read_facts(file)["about"])
+
+
+def check_writable(folder: Path, resume: bool, force: bool) -> None:
+    """Refuse a folder that can't take a run, before any work is done; creates nothing.
+
+    Raises:
+        ValueError: it is no folder, holds a run that neither `resume` nor `force` is for, or none to resume.
+        OSError: it can't be written.
+    """
+    if resume and force:
+        raise ValueError("--resume continues the run in DIR and --force replaces it; give one of them.")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, and --out takes a folder.")
+    there = [name for name in FILES if (folder / name).exists()]
+    if resume and not {CHECKPOINT, SETTINGS} <= set(there):
+        raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
+    if there and not resume and not force:
+        raise ValueError(
+            f"{folder} holds a run already ({', '.join(there)}): --resume continues it, --force replaces it."
+        )
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{folder} can't be written: {parent} is not a folder that you may write to.")
+
+
+def prepare(folder: Path, force: bool) -> None:
+    """Make the folder of a run, without the files of the one that it replaces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if force:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+
+
+def write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Write down what was asked for."""
+    with store.replacing(folder / SETTINGS) as new:
+        new.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What `write_settings` has written."""
+    try:
+        return dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.") from error
+
+
+def what_is_saved(folder: Path) -> str:
+    """After an interruption: what the folder holds, and how to go on."""
+    if (folder / MODEL).exists():
+        return f"interrupted after training; {folder / MODEL} is saved, and --resume will write {REPORT}."
+    if (folder / CHECKPOINT).exists():
+        return f"interrupted; {folder / CHECKPOINT} is saved, and --resume goes on from it."
+    return "interrupted before the first checkpoint; nothing is saved."
+
+
+def check_new_file(path: Path, endings: tuple[str, ...], force: bool) -> None:
+    """Refuse an output file of an unknown ending, in no folder, or in place of another."""
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{path} must end in {', '.join(endings[:-1])} or {endings[-1]}.")
+    if path.is_dir() or (path.exists() and not force):
+        advice = "it is a folder" if path.is_dir() else "it exists already, and --force would replace it"
+        raise ValueError(f"{path} can't be written: {advice}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} can't be written: there is no folder {path.parent}.")
+
+
+def require_energy_model(model: EnergyModel) -> None:
+    """Refuse a model whose probabilities don't exist."""
+    reason = model.reason_not_normalizable()
+    if reason:
+        raise ValueError(f"the model has no probabilities: {reason}")

@@ -1,0 +1,47 @@
+"""`harmonium impute`: the missing cells of a table, given the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harmonium.cli import screen, values
+from harmonium.cli.completion import best_guess, conditional_means
+from harmonium.cli.folder import check_new_file, open_model, require_energy_model
+from harmonium.cli.output import ENDINGS, Table, write
+from harmonium.data.gaps import load_gaps
+from harmonium.sampling import sample
+
+
+def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: bool) -> None:
+    """Fill in, and write the whole table."""
+    check_new_file(out, ENDINGS, force)
+    saved = open_model(model)
+    require_energy_model(saved.model)
+    rows, columns = load_gaps(source)
+    x = values.with_gaps(saved.visible, rows, str(source))
+    missing = torch.isnan(x).any(1)
+    if bool(missing.any()):
+        gaps = x[missing].to(saved.model.dtype)
+        if draw:
+            filled = sample(saved.model, len(gaps), gaps, seed=seed)
+        else:
+            means = conditional_means(saved.model, gaps, seed=seed)
+            filled = torch.where(torch.isnan(gaps), best_guess(saved.visible, means), gaps)
+        x[missing] = filled.to(x)
+    table = _with_cells_given(rows, values.table(saved.visible, x))
+    write(out, Table(table, columns or saved.columns, saved.shape))
+    how = "drawn" if draw else "filled in"
+    screen.say(f"{int(np.isnan(rows).sum()):,} cells of {int(missing.sum()):,} rows {how}, in {out}")
+
+
+def _with_cells_given(rows: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    """The cells that were there exactly as they were, whatever the model rounds to."""
+    gaps = np.isnan(rows)
+    if not gaps.any():
+        return rows
+    if np.array_equal(filled[~gaps], rows[~gaps]):
+        return filled
+    return np.where(gaps, filled.astype(rows.dtype), rows)

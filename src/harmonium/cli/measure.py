@@ -1,0 +1,69 @@
+"""What a report says about a model: measured once, after training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.cli import baseline, screen, values
+from harmonium.data import Dataset
+from harmonium.likelihood import Estimate, log_likelihood
+from harmonium.models import BlockModel
+from harmonium.sampling import sample
+from harmonium.units import Units
+
+SAMPLES = 1000
+"""Rows drawn to compare with the data."""
+ROWS = 2000
+"""Training rows whose free energies are shown."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The findings.
+
+    Args:
+        test: log-likelihood of the test rows, None where the model has no probabilities.
+        independent: units of the same types without couplings, fitted to the training rows.
+        independent_test: log-likelihood of the test rows under these, nats per row.
+        samples: states drawn from the model, (SAMPLES, n_visible), none where it has no probabilities.
+        free_energies: of training rows, test rows and samples, by these names, nats.
+        notes: what was done to the test rows.
+        problem: why there are no probabilities, if so.
+    """
+
+    test: Estimate | None
+    independent: Units
+    independent_test: float
+    samples: Tensor | None = None
+    free_energies: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What is kept beside the model."""
+        independent = {**baseline.to_json(self.independent), "test": self.independent_test}
+        return {"test": None if self.test is None else self.test.to_dict(), "independent": independent}
+
+
+@torch.no_grad()
+def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) -> Measured:
+    """Log-likelihood of the test rows, samples, and the baseline to compare with."""
+    visible = model.layers[0]
+    independent = baseline.fit(visible, data.train)
+    x, notes = values.states(model, data.test, f"{data.name}: test", seed)
+    reference = baseline.log_likelihood(independent, x)
+    problem = model.reason_not_normalizable()
+    if problem:
+        return Measured(None, independent, reference, notes=notes, problem=problem)
+    with screen.waiting("measuring", quiet) as progress:
+        test = log_likelihood(model, x, seed=seed, progress=progress)
+        samples = sample(model, SAMPLES, seed=seed)
+    train, _ = values.states(model, data.train[:: -(-len(data.train) // ROWS)], data.name, seed)
+    rows = {"training rows": train, "test rows": x, "samples of the model": samples}
+    energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
+    return Measured(test, independent, reference, samples, energies, notes)

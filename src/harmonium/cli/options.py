@@ -1,0 +1,75 @@
+"""The options of `harmonium fit`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What to learn from, where to write, and how; the help of the command explains each."""
+
+    data: str
+    out: Path
+    hidden: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+    visible: str | None = None
+    hidden_type: str = "bernoulli"
+    batch_size: int | None = None
+    shape: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    resume: bool = False
+    force: bool = False
+    quiet: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """The options that shape the model, as far as they differ from the default."""
+        plain = FitOptions(self.data, self.out)
+        names = (f.name for f in fields(self) if f.name not in ("data", "out", "resume", "force", "quiet"))
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(plain, name)}
+
+    def command(self) -> str:
+        """The command line that makes the same model.
+
+        >>> FitOptions("my votes.csv", Path("runs/votes"), steps=500, quiet=True).command()
+        "harmonium fit 'my votes.csv' --out runs/votes --steps 500"
+        """
+        words = ["harmonium", "fit", self.data, "--out", str(self.out)]
+        for name, value in self.given().items():
+            words += [flag(name), str(value)]
+        return shlex.join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `resumed` needs."""
+        return {"source": self.data, **self.given()}
+
+
+def flag(name: str) -> str:
+    """The option as it is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def resumed(options: FitOptions, settings: Mapping[str, Any]) -> FitOptions:
+    """The options of the run that is resumed, which need not be given again.
+
+    Raises:
+        ValueError: an option is given, and differs from that of the run.
+    """
+    before = FitOptions(
+        options.data, options.out, **{k: v for k, v in settings["options"].items() if k != "source"}
+    )
+    for name, value in options.given().items():
+        old = getattr(before, name)
+        if value != old:
+            raise ValueError(
+                f"{flag(name)} {value} is not what the run in {options.out} was started with"
+                f" ({'the default' if name not in before.given() else old}); leave it out to go on."
+            )
+    return replace(before, resume=True, quiet=options.quiet)

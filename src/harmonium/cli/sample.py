@@ -1,0 +1,34 @@
+"""`harmonium sample`: rows from a model, on their own or given part of a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from harmonium.cli import screen, values
+from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
+from harmonium.cli.output import ENDINGS, Table, write
+from harmonium.data.gaps import load_gaps
+from harmonium.sampling import sample as draw
+
+
+def run(
+    model: Path, out: Path, *, number: int, given: Path | None, sweeps: int | None, seed: int, force: bool
+) -> None:
+    """Draw, and write the rows."""
+    check_new_file(out, ENDINGS, force)
+    saved = open_model(model)
+    require_energy_model(saved.model)
+    known = None if given is None else _known(saved, given, number)
+    drawn = draw(saved.model, number, known, seed=seed, sweeps=sweeps)
+    write(out, Table(values.table(saved.visible, drawn), saved.columns, saved.shape))
+    screen.say(f"{number:,} samples in {out}")
+
+
+def _known(saved: Saved, path: Path, number: int) -> Tensor:
+    rows, _ = load_gaps(path)
+    if len(rows) not in (1, number):
+        raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
+    known = values.with_gaps(saved.visible, rows, str(path))
+    return known[0] if len(known) == 1 else known

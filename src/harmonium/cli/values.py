@@ -1,0 +1,184 @@
+"""From the values of a table to units, and to states of units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import harmonium.units as types
+from harmonium.cli.describe import parts_of
+from harmonium.data import Dataset
+from harmonium.data.dataset import PARTS
+from harmonium.data.values import chunks
+from harmonium.models import EnergyModel
+from harmonium.recipes.rows import rows_of
+from harmonium.units import Units
+
+Test = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of unit as the command line names it.
+
+    Args:
+        make: units from (number of them, number after the colon).
+        needs: in words, what its values must be.
+        allows: True where a value is one of them; it takes (values, number after the colon).
+        option: what the number after the colon means, if the type takes one.
+    """
+
+    make: Callable[[int, int], Units]
+    needs: str
+    allows: Callable[[np.ndarray, int], np.ndarray]
+    option: str | None = None
+
+
+def _counts(x: np.ndarray, most: float = np.inf) -> np.ndarray:
+    return (x >= 0) & (x <= most) & (x == np.floor(x))
+
+
+KINDS = {
+    "bernoulli": Kind(
+        lambda n, _: types.Bernoulli(n), "0, 1 or a probability between", lambda x, _: (x >= 0) & (x <= 1)
+    ),
+    "spin": Kind(lambda n, _: types.Spin(n), "-1 or +1", lambda x, _: np.abs(x) == 1),
+    "categorical": Kind(
+        lambda n, q: types.Categorical(n, states=q),
+        "a whole number from 0 to {last}",
+        lambda x, q: _counts(x, q - 1),
+        "states",
+    ),
+    "binomial": Kind(
+        lambda n, t: types.Binomial(n, trials=t), "a whole number from 0 to {number}", _counts, "trials"
+    ),
+    "poisson": Kind(lambda n, _: types.Poisson(n), "a whole number from 0", lambda x, _: _counts(x)),
+    "gaussian": Kind(lambda n, _: types.Gaussian(n), "a number", lambda x, _: np.isfinite(x)),
+    "relu": Kind(lambda n, _: types.ReLU(n), "a number of at least 0", lambda x, _: x >= 0),
+    "drelu": Kind(lambda n, _: types.DReLU(n), "a number", lambda x, _: np.isfinite(x)),
+}
+TAKE_NUMBER = [name for name, kind in KINDS.items() if kind.option]
+
+
+def parse(option: str, text: str) -> tuple[str, int | None]:
+    """('binomial', 16) from "binomial:16", ('spin', None) from "spin"; `option` is named if it is wrong."""
+    name, colon, number = text.strip().lower().partition(":")
+    if name not in KINDS:
+        raise ValueError(f"{option} must be one of {', '.join(KINDS)}, got {text!r}.")
+    if not colon:
+        return name, None
+    least = 2 if name == "categorical" else 1
+    if name not in TAKE_NUMBER or not number.isdecimal() or int(number) < least:
+        examples = " or ".join(f"{n}:{4}" for n in TAKE_NUMBER)
+        raise ValueError(f"{option} takes a number only as in {examples}, got {text!r}.")
+    return name, int(number)
+
+
+def hidden_units(text: str, n: int) -> Units:
+    """Hidden units of a type, such as "bernoulli" or "categorical:3"."""
+    name, number = parse("--hidden-type", text)
+    if KINDS[name].option and number is None:
+        raise ValueError(f"--hidden-type {name} needs its {KINDS[name].option}, as in {name}:4.")
+    return KINDS[name].make(n, number or 0)
+
+
+def visible_units(data: Dataset, text: str | None) -> Units:
+    """Visible units for the columns of a data set: of the type asked for, or of the one that its values say.
+
+    Raises:
+        ValueError: a value that is none of the type's, the first of which is named; or no type can be told.
+    """
+    if text is None:
+        name, number = _told_by(data), None
+    else:
+        name, number = parse("--visible", text)
+    kind = KINDS[name]
+    if kind.option and number is None:
+        largest = max(float(data.part(part).max()) for part in PARTS)
+        number = max(1, int(largest)) + (name == "categorical")
+    number = number or 0
+    found = first_offence(data, lambda x: kind.allows(x, number))
+    if found:
+        needs = kind.needs.format(number=number, last=number - 1)
+        raise ValueError(f"{found}, and --visible {name} needs {needs} in every cell.")
+    return kind.make(data.width, number)
+
+
+def _told_by(data: Dataset) -> str:
+    if data.support in ("binary", "unit interval"):
+        return "bernoulli"
+    if data.support == "spin":
+        return "spin"
+    found = first_offence(data, lambda x: (x >= 0) & (x <= 1))
+    choices = (
+        "poisson, binomial, categorical or gaussian"
+        if data.support == "counts"
+        else "gaussian for real numbers, spin for -1 and +1"
+    )
+    raise ValueError(
+        f"{found}, which is neither 0 or 1 nor a probability between; say what the columns are with"
+        f" --visible ({choices})."
+    )
+
+
+def first_offence(data: Dataset, allowed: Test) -> str | None:
+    """The first value that isn't allowed, and where it is, as the start of a sentence."""
+    for part in PARTS:
+        for start, block in chunks(data.part(part)):
+            bad = ~allowed(block)
+            if bad.any():
+                row, column = (int(i) for i in np.argwhere(bad)[0])
+                name = f" ({data.columns[column]})" if data.columns else ""
+                value = float(block[row, column])
+                return (
+                    f"{data.name} holds {value:g} in {part} row {start + row + 1}, column {column + 1}{name}"
+                )
+    return None
+
+
+def states(model: EnergyModel, rows: np.ndarray, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
+    """Rows of a table as visible states, (rows, n_visible), and notes on what was done to them.
+
+    Probabilities of 0/1 units are drawn, once. `title` names the table where its width or a value is wrong.
+    """
+    found = rows_of(model, rows, title, seed)
+    drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
+    return found.states(), [drawn] if found.kind == "probabilities" else []
+
+
+def with_gaps(units: Units, rows: np.ndarray, title: str) -> Tensor:
+    """Rows with NaN where a cell is missing as states with NaN where a unit is free, (rows, width)."""
+    if rows.shape[1] != units.code_width:
+        raise ValueError(f"{title} has {rows.shape[1]} columns, and the model has {units.code_width}.")
+    codes = torch.from_numpy(np.array(rows)).to(torch.float64)
+    missing = torch.isnan(codes)
+    # states take the place of missing cells, so that the others are checked by the units' own rule
+    stand_in = units.decode(units.mode(units.bias.detach()[None])).to(codes)
+    filled = torch.where(missing, stand_in, codes)
+    try:
+        x = units.encode(filled)
+        units.check(x, title)
+    except ValueError as error:
+        raise ValueError(f"{title} doesn't fit the model: {error}") from error
+    x[torch.repeat_interleave(missing, columns_of_codes(units), dim=1)] = torch.nan
+    return x
+
+
+def columns_of_codes(units: Units) -> Tensor:
+    """How many columns of a state each column of a table stands for, (code_width,)."""
+    return torch.cat([torch.full((p.code_width,), p.width // p.code_width) for p in parts_of(units)])
+
+
+def table(units: Units, x: Tensor) -> np.ndarray:
+    """States as the rows of a table, (rows, columns), in the smallest of a few types that holds them."""
+    rows = units.decode(x.detach()).cpu().numpy()
+    if rows.dtype.kind == "f" and bool((rows == np.floor(rows)).all()):
+        for dtype in (np.uint8, np.int8, np.int32):
+            limits = np.iinfo(dtype)
+            if rows.size and limits.min <= rows.min() and rows.max() <= limits.max:
+                return rows.astype(dtype)
+    return rows

@@ -1,0 +1,26 @@
+"""Pictures for people: Matplotlib figures, made apart from pyplot, so that no screen is needed.
+
+`tiles`, `side_by_side` and `filters` show rows and weights as pictures, `picture` a model at a glance; others
+are charts. `png` and `svg` turn a figure into the content of a file.
+"""
+
+from harmonium.plots.charts import free_energies, learning_curve, moments, panels, singular_values
+from harmonium.plots.glance import picture
+from harmonium.plots.style import png, svg
+from harmonium.plots.tiles import filters, mosaic, side_by_side, tiles, tiles_png
+
+__all__ = [
+    "filters",
+    "free_energies",
+    "learning_curve",
+    "moments",
+    "mosaic",
+    "panels",
+    "picture",
+    "png",
+    "side_by_side",
+    "singular_values",
+    "svg",
+    "tiles",
+    "tiles_png",
+]

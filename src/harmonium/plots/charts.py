@@ -1,0 +1,199 @@
+"""Curves and comparisons: how learning went, and what the model has learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harmonium.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Records = Sequence[Mapping[str, Any]]
+"""One mapping for each record of training, as in `History.records` and in the lines of metrics.jsonl."""
+
+MOST_POINTS = 20_000
+"""Points of a scatter; of more pairs an even choice is drawn."""
+
+
+def series(records: Records, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of the records that have a finite number under this key."""
+    pairs = [(r["step"], r[key]) for r in records if _number(r.get(key)) and "step" in r]
+    steps, values = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.array(steps, dtype=float), np.array(values, dtype=float)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def learning_curve(records: Records, baseline: float | None = None) -> Figure:
+    """Log-likelihood of training and validation rows while learning, nats per row; the best point is marked.
+
+    The band is the 95 % interval, as far as it is known; `baseline` is what independent units reach.
+    """
+    fig = style.figure(9.6, 3.8)
+    ax = style.axes(fig.add_subplot(), "", "update", "log-likelihood, nats per row")
+    for key, colour, label in (
+        ("train_log_likelihood", style.DATA, "training rows"),
+        ("validation_log_likelihood", style.HELD_OUT, "validation rows"),
+    ):
+        steps, values = series(records, key)
+        if len(steps):
+            ax.plot(steps, values, color=colour, lw=1.8, label=label, marker="o" if len(steps) == 1 else None)
+            _band(ax, records, key, colour)
+    steps, values = series(records, "validation_log_likelihood")
+    if len(steps):
+        best = int(np.argmax(values))
+        ax.plot(steps[best], values[best], "o", ms=7, mfc="none", mew=1.8, color=style.HELD_OUT)
+        ax.annotate(
+            f"best {values[best]:.2f}",
+            (steps[best], values[best]),
+            xytext=(-4, -16),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9,
+            color=style.HELD_OUT,
+        )
+    if baseline is not None:
+        ax.axhline(baseline, color=style.MUTED, lw=1.2, ls=(0, (4, 3)), label="independent units")
+    _leave_out_the_fall(ax, baseline)
+    style.legend(ax, loc="center right")
+    return fig
+
+
+def _band(ax: Axes, records: Records, key: str, colour: str) -> None:
+    known = [r for r in records if _number(r.get(key)) and _number(r.get(f"{key}_stderr"))]
+    if known:
+        middle, half = (np.array([float(r[k]) for r in known]) for k in (key, f"{key}_stderr"))
+        steps = [r["step"] for r in known]
+        ax.fill_between(steps, middle - 1.96 * half, middle + 1.96 * half, color=colour, alpha=0.2, lw=0)
+
+
+def _leave_out_the_fall(ax: Axes, baseline: float | None) -> None:
+    """First records can lie so low that the rest looks flat: show little below the baseline or the median."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    if len(values):
+        top = values.max()
+        floor = baseline if baseline is not None and baseline < top else float(np.median(values))
+        room = 0.12 * (top - floor) or 1.0
+        ax.set_ylim(max(values.min(), floor - (top - floor)) - room, top + room)
+
+
+PANELS = {
+    "reconstruction_error": "reconstruction error",
+    "free_energy_gap": "free-energy gap, nats",
+    "gradient_norm": "norm of the gradient",
+    "weight_norm": "norm of the weights",
+    "learning_rate": "learning rate",
+    "chain_r_hat": "R̂ of the chains",
+    "chain_ess": "effective chains",
+    "gibbs_steps": "Gibbs steps per update",
+}
+
+
+def panels(records: Records) -> Figure | None:
+    """Small charts of whatever else was recorded, None where nothing was."""
+    there = [(key, title) for key, title in PANELS.items() if len(series(records, key)[0]) > 1]
+    if not there:
+        return None
+    down = -(-len(there) // 4)
+    fig = style.figure(9.6, 1.9 * down)
+    grid = fig.subplots(down, 4, squeeze=False)
+    for ax in grid.flat[len(there) :]:
+        ax.set_visible(False)
+    for ax, (key, title) in zip(grid.flat, there, strict=False):
+        steps, values = series(records, key)
+        style.axes(ax, title)
+        ax.title.set_fontsize(9.5)
+        ax.plot(steps, values, color=style.DATA, lw=1.4)
+        ax.locator_params(nbins=4)
+        ax.tick_params(labelsize=8)
+    return fig
+
+
+def singular_values(records: Records, weight: np.ndarray) -> Figure:
+    """The singular values of the weights: while learning, and at the end.
+
+    Each line is a direction that the model has learned; they leave the noise one after another.
+    """
+    last = np.linalg.svd(np.asarray(weight, dtype=float), compute_uv=False)
+    kept = [(r["step"], r["singular_values"]) for r in records if r.get("singular_values")]
+    fig = style.figure(9.6, 3.4)
+    left, right = fig.subplots(1, 2, width_ratios=(1.6, 1)) if len(kept) > 1 else (None, fig.add_subplot())
+    if left is not None:
+        _lines_of_singular_values(left, kept)
+    style.axes(right, "at the end", "rank", "singular value")
+    right.plot(np.arange(1, len(last) + 1), last, "o", ms=3.5, color=style.MODEL)
+    right.set_ylim(0, None)
+    return fig
+
+
+def _lines_of_singular_values(ax: Axes, kept: list[tuple[float, Sequence[float]]]) -> None:
+    import matplotlib
+
+    style.axes(ax, "while learning", "update", "singular value")
+    count = min(len(values) for _, values in kept)
+    table = np.array([list(values)[:count] for _, values in kept])
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.85, count))
+    for values, colour in zip(table.T, colours, strict=True):
+        ax.plot([step for step, _ in kept], values, color=colour, lw=1.2)
+    ax.set_ylim(0, None)
+
+
+def moments(data: np.ndarray, samples: np.ndarray) -> Figure:
+    """Means and covariances of the columns, in the data and in samples: on the diagonal they agree."""
+    data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
+    fig = style.figure(9.6, 4.6)
+    left, right = fig.subplots(1, 2)
+    _agreement(left, data.mean(0), samples.mean(0), "means of columns")
+    if data.shape[1] > 1 and min(len(data), len(samples)) > 1:
+        pairs = np.triu_indices(data.shape[1], k=1)
+        _agreement(right, np.cov(data.T)[pairs], np.cov(samples.T)[pairs], "covariances of pairs of columns")
+    else:
+        right.set_visible(False)
+    return fig
+
+
+def _agreement(ax: Axes, x: np.ndarray, y: np.ndarray, title: str) -> None:
+    stride = -(-len(x) // MOST_POINTS)
+    style.axes(ax, title, "data", "samples of the model")
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    margin = 0.05 * (high - low) or 0.5
+    ends = (low - margin, high + margin)
+    ax.plot(ends, ends, color=style.MUTED, lw=1, ls=(0, (4, 3)), zorder=1)
+    few = len(x) <= 300
+    size, alpha = (16, 0.7) if few else (5, 0.35)
+    ax.scatter(x[::stride], y[::stride], s=size, alpha=alpha, color=style.MODEL, lw=0, rasterized=not few)
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+    ax.locator_params(nbins=5)
+    error = float(np.sqrt(np.mean((x - y) ** 2)))
+    note = f"root mean square difference {error:.3g}"
+    ax.text(0.03, 0.96, note, transform=ax.transAxes, va="top", fontsize=9, color=style.MUTED)
+
+
+def free_energies(values: Mapping[str, np.ndarray]) -> Figure:
+    """Histograms of the free energies of training rows, held-out rows and samples, nats.
+
+    The model knows rows and samples alike where the histograms agree; held-out rows that lie higher than
+    training rows were not learned but the others by heart.
+    """
+    colours = {"training rows": style.DATA, "samples of the model": style.MODEL}
+    fig = style.figure(9.6, 3.2)
+    ax = style.axes(fig.add_subplot(), "", "free energy F(v), nats", "density")
+    joint = np.concatenate(list(values.values()))
+    low, high = np.quantile(joint, (0.001, 0.999))
+    edges = np.linspace(low, high if high > low else low + 1.0, 41).tolist()
+    for label, x in values.items():
+        colour = colours.get(label, style.HELD_OUT)
+        ax.hist(x, edges, density=True, histtype="stepfilled", color=colour, alpha=0.15)
+        ax.hist(x, edges, density=True, histtype="step", color=colour, lw=1.6, label=label)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    style.legend(ax)
+    return fig
