@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from harmonium import checks
+from harmonium.likelihood import annealing, reference, schedule, tempered
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.models import BlockModel, EnergyModel, Interpolation, independent
+from harmonium.likelihood.interval import estimate
+from harmonium.likelihood.tempered import Budget, Progress, Run
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.blocks import State
 from harmonium.random import Address, Purpose
-from harmonium.sampling import BlockGibbs, Chains
 
-Progress = Callable[[float, str], None]
-"""Called with the share of the work done, 0 to 1, and what is being done."""
+__all__ = ["Progress", "log_partition"]
+
+WORK = 8.0  # seconds of one core that an estimate may cost when no time is given
+ANNEALED_SHARE = 0.12  # of the time, for annealing
+ANNEALED_CHAINS = 64
+ANNEALED_STEPS = 50, 4000  # fewest and most
+KNOWN = 128  # rows of data, at most, from which chains are started
 
 
 def log_partition(
     model: EnergyModel,
     *,
+    method: str = "auto",
     seconds: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    trajectory: Sequence[BlockModel] = (),
 ) -> Estimate:
     """The logarithm of Z = Σₓ exp(-E(x)), nats, with a 95 % interval.
 
-    Exact where a formula gives it or the states of all blocks but one can be summed, otherwise annealed.
+    Exact where a formula gives it or the states of all blocks but one can be summed. Otherwise by replica
+    exchange on a ladder of models from independent units to `model`: half of the chains begin at either end,
+    the temperatures place themselves at equal distances, and Bennett's acceptance ratio joins them.
+    `docs/likelihood.md` has the details.
 
     Args:
         model: the model.
-        seconds: about how long an estimate may take; more time gives a narrower interval.
-        seed: same seed, same estimate.
+        method: "auto", or "exact" or "annealed" to insist on one.
+        seconds: how long an estimate may take, about; more time gives a narrower interval. Without it the
+            amount of work is fixed (some 8 seconds of one core at most), so that the result doesn't depend on
+            the machine.
+        seed: same seed, same estimate (with `seconds`: as far as the machine is equally fast).
         progress: called with the share of the work done and what is being done.
+        trajectory: models over the same layers to pass on the way, from simple to alike, such as checkpoints
+            of the training (trajectory tempering; Béreux, Decelle, Furtlehner & Seoane 2025).
+
+    Returns:
+        An Estimate. Besides the usual fields `details` holds, unless exact: "temperatures", "overlap" (the
+        least between neighbours, 0 to 1) and "overlaps", "groups", "sweeps", "round_trips", "from_reference"
+        and "from_modes" (what chains from either end say, nats) and their "disagreement", "annealed_forward"
+        and "annealed_reverse" (bounds from below and above, nats), "annealed_joined", "annealed_overlap",
+        "annealed_ess".
 
     Raises:
-        ValueError: a model whose Z may be infinite.
+        ValueError: a model whose Z may be infinite, or `method="exact"` where that is out of reach.
         TypeError: a model without blocks whose states can't be summed.
 
     >>> import harmonium as hm
@@ -44,39 +69,81 @@ def log_partition(
     >>> hm.log_partition(rbm).method
     'exact, sum over 4 states'
     """
+    checks.one_of("method", method, ("auto", "exact", "annealed"))
+    if seconds is not None:
+        checks.positive("seconds", seconds)
+    checks.seed("seed", seed)
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
-    exact = exact_log_partition(model)
+    exact = None if method == "annealed" else exact_log_partition(model)
     if exact is not None:
         return exact
+    if method == "exact":
+        raise ValueError("method: 'exact' is out of reach for this model, too many states on either side.")
     if not isinstance(model, BlockModel):
         raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
-    return _annealed(model, seed)
+    return annealed_log_partition(model, Budget(WORK, seconds, progress), seed, nodes=tuple(trajectory))
 
 
 @torch.no_grad()
-def _annealed(model: BlockModel, seed: int, temperatures: int = 1000, chains: int = 128) -> Estimate:
-    """Annealed importance sampling from the independent model (Neal 2001)."""
-    start = independent(model)
-    closed = start.closed_form_log_partition()
-    assert closed is not None
-    address = Address(seed, Purpose.ANNEALING)
-    walkers = Chains(start.random_state(chains, address), address.at(step=1))
-    log_weights = torch.zeros(chains, dtype=torch.float64)
-    step, last = BlockGibbs(), len(model.layers) - 1
-    here = Interpolation(start, model, 0.0)
-    for k in range(1, temperatures + 1):
-        there = here.at(k / temperatures)
-        log_weights += _marginal(here, last, walkers.state) - _marginal(there, last, walkers.state)
-        walkers, here = step(there, walkers), there
-    total = torch.logsumexp(log_weights, 0)
-    value = float(closed) + float(total) - math.log(chains)
-    relative = torch.exp(log_weights - total + math.log(chains))
-    stderr = float(relative.std()) / chains**0.5
-    ess = float(torch.exp(2 * total - torch.logsumexp(2 * log_weights, 0)))
-    return Estimate(value, stderr, value - 1.96 * stderr, value + 1.96 * stderr, "annealed", ess)
+def annealed_log_partition(
+    model: BlockModel,
+    budget: Budget,
+    seed: int,
+    data: Tensor | None = None,
+    nodes: tuple[BlockModel, ...] = (),
+) -> Estimate:
+    """log Z by replica exchange and annealing; visible rows `data` are among the places where chains
+    begin.
+    """
+    known = None
+    if data is not None:
+        rows = torch.linspace(0, len(data) - 1, min(len(data), KNOWN), device=data.device).long()
+        known = reference.with_visible(model, data[rows], Address(seed, Purpose.START, step=5000))
+    budget.hold_back(ANNEALED_SHARE)
+    run = tempered.run_exchange(model, seed, budget, known, nodes)
+    budget.hold_back(0.0)
+    result = estimate(run, _anneal(run, budget, seed))
+    budget.tell("done")
+    return result
 
 
-def _marginal(model: BlockModel, block: int, state: tuple[Tensor, ...]) -> Tensor:
-    return model.marginal_energy(block, state).double()
+def _anneal(run: Run, budget: Budget, seed: int) -> annealing.Annealed:
+    """Forward and reverse annealing along the straight path from the reference, at the distances that the run
+    measured.
+    """
+    budget.tell("annealing from both ends")
+    start, model = run.ladder.nodes[0], run.ladder.nodes[-1]
+    if len(run.ladder.nodes) > 2:
+        positions, lengths = (
+            run.ladder.positions[[0, -1]] / run.ladder.positions[-1],
+            run.ladder.positions[:1] + 1,
+        )
+    else:
+        positions, lengths = run.ladder.positions, schedule.distances(run.bridges(tempered.BURN_IN))
+    rows = 2 * ANNEALED_CHAINS
+    # two free energies a step instead of an exchange: about the cost of a sweep
+    allowed = ANNEALED_SHARE * budget.work / tempered.cost(model, rows)
+    if budget.seconds is not None:
+        allowed = budget.sweeps_left(model, rows)
+    steps = int(min(max(allowed, ANNEALED_STEPS[0]), ANNEALED_STEPS[1]))
+    address = Address(seed, Purpose.BRIDGE)
+    forward = start.random_state(ANNEALED_CHAINS, address)
+    works = annealing.anneal(
+        start,
+        model,
+        schedule.refined(positions, lengths, steps),
+        forward,
+        _late_states(run),
+        address.at(step=1),
+    )
+    return annealing.Annealed(*works, run.base)
+
+
+def _late_states(run: Run) -> State:
+    """States of the model from the later half of the run, from all groups and evenly spaced times."""
+    later = run.kept[len(run.kept) // 2 :]
+    times = torch.linspace(0, len(later) - 1, min(len(later), -(-ANNEALED_CHAINS // run.groups))).long()
+    chosen = [later[int(t)] for t in times]
+    return tuple(torch.cat(blocks)[:ANNEALED_CHAINS] for blocks in zip(*chosen, strict=True))

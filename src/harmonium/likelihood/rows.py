@@ -11,7 +11,9 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.likelihood.estimate import Estimate
-from harmonium.likelihood.partition import Progress, log_partition
+from harmonium.likelihood.exact import exact_log_partition
+from harmonium.likelihood.partition import WORK, annealed_log_partition
+from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.units import Units
 
@@ -51,7 +53,7 @@ def log_likelihood(
     v = visible_states(model, X)
     log_z = log_partition
     if log_z is None:
-        log_z = _log_partition(model, seconds=seconds, seed=seed, progress=progress)
+        log_z = _log_partition(model, v, Budget(WORK, seconds, progress), seed)
     unnormalised = -free_energies(model, v)
     mean = float(unnormalised.mean())
     data_stderr = float(unnormalised.std()) / len(v) ** 0.5 if len(v) > 1 else float("nan")
@@ -60,7 +62,17 @@ def log_likelihood(
     return replace(log_z, value=value, low=low, high=high, details=details)
 
 
-_log_partition = log_partition  # the argument of the same name hides it
+def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Estimate:
+    """log Z, where chains may also begin at the rows of `v`."""
+    reason = model.reason_not_normalizable()
+    if reason:
+        raise ValueError(f"model: {reason}")
+    exact = exact_log_partition(model)
+    if exact is not None:
+        return exact
+    if not isinstance(model, BlockModel):
+        raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
+    return annealed_log_partition(model, budget, seed, v if model.n_visible_blocks == 1 else None)
 
 
 def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") -> Tensor:

@@ -1,0 +1,116 @@
+"""Annealed importance sampling, forward from the reference and in reverse from the model.
+
+Chains are led along the path while the logarithm of their weight, minus the work W, adds up. For exact
+starting states
+
+    E[exp(-W_forward)] = Z / Z₀        (Neal 2001; Jarzynski 1997),
+
+so that the forward estimate exceeds log Z by more than b with probability exp(-b) at most, and the reverse
+one falls short of it likewise (Grosse, Ghahramani & Adams 2015): together they hold the truth from both
+sides. Bennett's ratio joins them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from harmonium.likelihood.bridge import exponential_average, sigmoid, solve
+from harmonium.models import BlockModel
+from harmonium.models.blocks import State
+from harmonium.random import Address
+from harmonium.sampling.tempering import Segment, summed_block
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """Works of annealed chains, with log Z₀ of the reference added to what they say.
+
+    Attributes:
+        forward, reverse: works, (chains,), nats.
+        base: log Z of the reference.
+    """
+
+    forward: np.ndarray
+    reverse: np.ndarray
+    base: float
+
+    @property
+    def lower(self) -> float:
+        """The forward estimate: low more often than high."""
+        return self.base + exponential_average(-self.forward)
+
+    @property
+    def upper(self) -> float:
+        """The reverse estimate: high more often than low."""
+        return self.base - exponential_average(-self.reverse)
+
+    @property
+    def joined(self) -> float:
+        """Bennett's ratio of both."""
+        return self.base + solve(self.forward, self.reverse)
+
+    @property
+    def overlap(self) -> float:
+        """1 when annealing was reversible, 0 when the works of both directions have nothing in common."""
+        c = self.joined - self.base
+        return float(sigmoid(-self.forward - c).mean() + sigmoid(c - self.reverse).mean())
+
+
+def forward_error(works: np.ndarray) -> float:
+    """The usual standard error of the forward estimate, from the spread of the weights: no measure of its
+    bias.
+    """
+    weights = np.exp(-works - exponential_average(-works))
+    return float(weights.std(ddof=1) / len(works) ** 0.5)
+
+
+def effective_size(works: np.ndarray) -> float:
+    """(Σ w)² / Σ w² of the weights."""
+    weights = np.exp(-works - exponential_average(-works))
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+@torch.no_grad()
+def anneal(
+    start: BlockModel,
+    model: BlockModel,
+    positions: np.ndarray,
+    forward: State,
+    reverse: State,
+    address: Address,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(works of chains led from `start` to `model`, works of chains led the other way).
+
+    Args:
+        start: the beginning of the path.
+        model: its end.
+        positions: increasing, from 0 to 1.
+        forward: states drawn from `start`.
+        reverse: states drawn from `model`; may have no rows.
+        address: where the draws live.
+    """
+    segment, block = Segment(start, model), summed_block(model)
+    state = tuple(torch.cat(pair) for pair in zip(forward, reverse, strict=True))
+    n, rows = len(forward[0]), len(state[0])
+    work = torch.zeros(rows, dtype=torch.float64, device=state[0].device)
+    up = torch.from_numpy(positions).to(state[0])
+    for k in range(len(positions) - 1):
+        # forward chains go from k to k+1, reverse ones from the other end
+        here = torch.cat([up[k].expand(n), up[-1 - k].expand(rows - n)])[:, None]
+        there = torch.cat([up[k + 1].expand(n), up[-2 - k].expand(rows - n)])[:, None]
+        fields, energies = segment.fields(block, state), segment.energies(block, state)
+        work += segment.marginal(block, fields, energies, there) - segment.marginal(
+            block, fields, energies, here
+        )
+        new = list(state)
+        at = address.at(step=address.step + k)
+        new[block] = segment.sample(block, fields, there, at)
+        for other in reversed(range(len(new))):
+            if other != block:
+                new[other] = segment.sample(other, segment.fields(other, tuple(new)), there, at)
+        state = tuple(new)
+    works = work.cpu().numpy()
+    return works[:n], works[n:]

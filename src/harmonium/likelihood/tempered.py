@@ -1,0 +1,261 @@
+"""Replica exchange from both ends, on a ladder that adapts itself to the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from harmonium.likelihood import reference, schedule
+from harmonium.likelihood.bridge import Bridged, Bridges, bridge
+from harmonium.models import BlockModel, independent
+from harmonium.models.blocks import State
+from harmonium.random import Address, Purpose
+from harmonium.sampling.tempering import Exchange, Ladder, Replicas
+
+Progress = Callable[[float, str], None]
+"""Called with the share of the work done, 0 to 1, and what is being done."""
+
+GROUPS = 16  # independent sets of replicas, half of them started at either end
+ROWS = 384  # replicas in all above which there are fewer groups
+TUNING = (16, 16, 32, 64)  # sweeps of the rounds that place the rungs
+RETUNING = (16, 32)  # and of those after a change of the reference
+RACE = 96  # sweeps by which the references are compared
+GOOD_ENOUGH = 0.025  # nats: a standard error at which it isn't worth while to look for another reference
+FEWEST_SWEEPS = 96  # measured, however short the time
+BURN_IN = 0.2  # share of the measured sweeps that is left out, besides all the tuning
+
+
+@dataclass
+class Run:
+    """A run of replica exchange; its first half of the groups began at the reference, the second at modes of
+    the model.
+
+    Attributes:
+        ladder: the rungs.
+        replicas: where the chains are now.
+        works: works by time, (groups, rungs) each, as `Exchange.step` returns them.
+        kept: states at the last rung, from all groups and several times.
+        round_trips: journeys of a replica from the last rung to the first.
+    """
+
+    ladder: Ladder
+    replicas: Replicas
+    works: list[np.ndarray] = field(default_factory=list)
+    kept: list[State] = field(default_factory=list)
+    round_trips: int = 0
+
+    @property
+    def groups(self) -> int:
+        """Number of independent groups."""
+        return self.replicas.rung.shape[0]
+
+    @property
+    def base(self) -> float:
+        """log Z of the reference."""
+        closed = self.ladder.nodes[0].closed_form_log_partition()
+        assert closed is not None  # independent units have one
+        return float(closed)
+
+    def bridges(self, skip: float = 0.0, until: float = 1.0) -> Bridges:
+        """The works by pair, of a stretch of the time given in shares of it."""
+        first, last = int(skip * len(self.works)), int(until * len(self.works))
+        works = np.stack(self.works[first:last])
+        start = self.replicas.address.step - len(self.works) + first
+        up, down = [], []
+        for k in range(works.shape[2] - 1):
+            tried = slice((start + k) % 2, None, 2)  # pair (k, k+1) is tried at steps of k's parity
+            up.append(works[tried, :, k])
+            down.append(works[tried, :, k + 1])
+        return Bridges(tuple(up), tuple(down))
+
+    def bridged(self) -> Bridged:
+        """log Z relative to the reference, without the first part of the run."""
+        return bridge(self.bridges(BURN_IN))
+
+
+@dataclass
+class Budget:
+    """How much work may be done: seconds by the clock, or a fixed number of sweeps' worth of arithmetic.
+
+    The second is what one core of a common server does in `work` seconds, so that a result doesn't depend on
+    the machine.
+    """
+
+    work: float
+    seconds: float | None = None
+    progress: Progress | None = None
+    begun: float = field(default_factory=time.perf_counter)
+    done: float = 0.0
+    held_back: float = 0.0
+
+    def hold_back(self, share: float) -> None:
+        """Keep a share of the whole for later: `spent_up` then comes earlier."""
+        self.held_back = share
+
+    @property
+    def spent_up(self) -> bool:
+        """Whether nothing is left but what is held back."""
+        return self.share >= 1.0 - self.held_back
+
+    def spend(self, model: BlockModel, rows: int, sweeps: int) -> None:
+        """Note that `rows` chains have made `sweeps` sweeps."""
+        self.done += sweeps * cost(model, rows)
+
+    @property
+    def share(self) -> float:
+        """Share of the budget used."""
+        if self.seconds is not None:
+            return (time.perf_counter() - self.begun) / self.seconds
+        return self.done / self.work
+
+    def sweeps_left(self, model: BlockModel, rows: int) -> float:
+        """How many more sweeps of `rows` chains the budget allows."""
+        if self.seconds is not None:
+            spent = time.perf_counter() - self.begun
+            return self.done / cost(model, rows) * max(0.0, self.seconds - spent) / max(spent, 1e-9)
+        return (self.work - self.done) / cost(model, rows)
+
+    def tell(self, doing: str) -> None:
+        """Report progress."""
+        if self.progress is not None:
+            self.progress(min(self.share, 1.0), doing)
+
+
+def cost(model: BlockModel, rows: int) -> float:
+    """About how many seconds one core needs for a sweep of `rows` chains: products, elementwise work,
+    calls.
+    """
+    parameters = sum(p.numel() for p in model.parameters())
+    width = sum(layer.width for layer in model.layers)
+    return rows * (parameters * 7e-11 + width * 8e-9) + 4e-4 * len(model.layers) / 2
+
+
+def run_exchange(
+    model: BlockModel,
+    seed: int,
+    budget: Budget,
+    known: State | None = None,
+    nodes: tuple[BlockModel, ...] = (),
+) -> Run:
+    """Place the rungs, choose the reference, and measure until the budget is spent.
+
+    `known` are states of the model from elsewhere (data, say), `nodes` models to pass on the way.
+    """
+    run = tuned(begin(model, seed, known, nodes), seed, budget)
+    if not nodes:
+        run = best_reference(run, seed, budget)
+    run = Run(run.ladder, run.replicas)
+    measure(run, seed, budget)
+    return run
+
+
+def begin(model: BlockModel, seed: int, known: State | None, nodes: tuple[BlockModel, ...] = ()) -> Run:
+    """A run at its start: half of the groups at the broad reference, the other half at modes of the model."""
+    address = Address(seed, Purpose.START)
+    start = reference.broad(model)
+    path = (start, *nodes, model)
+    positions = np.linspace(0.0, len(path) - 1.0, max(16, 4 * len(path)))
+    positions = np.union1d(positions.round(9), np.arange(len(path)))
+    half, rungs = GROUPS // 2, len(positions)
+    hot = start.random_state(half * rungs, address.at(step=1000))
+    cold = reference.spread(model, reference.modes(model, address, known), half)
+    state = tuple(torch.cat([h, c.repeat_interleave(rungs, 0)]) for h, c in zip(hot, cold, strict=True))
+    rung = np.tile(np.arange(rungs), (GROUPS, 1))
+    return Run(Ladder(path, positions), Replicas(state, rung, Address(seed, Purpose.ANNEALING)))
+
+
+def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: bool = False) -> None:
+    """Some more sweeps, recorded in `run`; with `keep` the last states of the last rung are kept."""
+    for _ in range(sweeps):
+        run.replicas, work = exchange.step(run.replicas)
+        run.works.append(work)
+    budget.spend(run.ladder.nodes[-1], run.groups * len(run.ladder), sweeps)
+    if keep:
+        run.kept.append(run.replicas.at_rung(len(run.ladder) - 1))
+    run.round_trips = exchange.round_trips
+
+
+def tuned(run: Run, seed: int, budget: Budget, rounds: tuple[int, ...] = TUNING) -> Run:
+    """Place the rungs in a few short rounds."""
+    for sweeps in rounds:
+        if budget.share > 0.4:
+            break
+        budget.tell("placing the temperatures")
+        advance(run, Exchange(run.ladder, run.groups, seed), sweeps, budget)
+        lengths = schedule.distances(run.bridges(skip=0.5))
+        positions = schedule.replaced(run.ladder.positions, lengths, len(run.ladder.nodes))
+        run = on_rungs(run, Ladder(run.ladder.nodes, positions))
+    return run
+
+
+def on_rungs(run: Run, ladder: Ladder) -> Run:
+    """The same chains on other rungs: each new rung continues from the nearest old one."""
+    groups = run.groups
+    if groups * len(ladder) > ROWS:
+        groups = min(groups, max(8, ROWS // len(ladder) // 2 * 2))
+    half = np.arange(groups // 2)
+    keep = np.concatenate([half, run.groups // 2 + half])
+    nearest = np.abs(ladder.positions[:, None] - run.ladder.positions).argmin(1)
+    rows = (keep[:, None] * len(run.ladder) + nearest).ravel()
+    state = tuple(x[torch.from_numpy(rows).to(x.device)] for x in run.replicas.sorted())
+    rung = np.tile(np.arange(len(ladder)), (groups, 1))
+    return Run(ladder, Replicas(state, rung, run.replicas.address))
+
+
+def best_reference(run: Run, seed: int, budget: Budget) -> Run:
+    """The run, or one from another reference where that promises a much smaller error for the same work.
+
+    A start closer to the model gives a shorter path, but it can also favour one mode so much that others are
+    never seen: then the groups that began at the modes disagree with those that began at the reference, which
+        shows in the error.
+    And it must not find less mass than the broad start did.
+    """
+    model = run.ladder.nodes[-1]
+    if budget.share > 0.3:
+        return run
+    advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
+    best, (value, error, price) = run, _promise(run)
+    sweeps_left = budget.sweeps_left(model, run.groups * len(run.ladder))
+    if error * np.sqrt(RACE / max(sweeps_left, 1)) < GOOD_ENOUGH:
+        return run
+    first = value, error
+    address = Address(seed, Purpose.START, step=2000)
+    for start in (reference.matched(model, run.kept[-1], address), independent(model)):
+        budget.tell("choosing the reference")
+        other = Run(Ladder((start, model), run.ladder.positions), run.replicas)
+        other = tuned(other, seed, budget, RETUNING)
+        if len(other.ladder) > len(run.ladder):
+            continue  # a longer path
+        advance(other, Exchange(other.ladder, other.groups, seed), RACE, budget)
+        value, error, other_price = _promise(other)
+        sees_all = value > first[0] - 2.0 * np.hypot(error, first[1])
+        if sees_all and other_price < 0.5 * price:
+            best, price = other, other_price
+    return best
+
+
+def _promise(run: Run) -> tuple[float, float, float]:
+    """(log Z, its standard error, the error's square times the number of replicas)."""
+    result = run.bridged()
+    error = max(result.stderr, result.naive_variance**0.5)
+    return run.base + result.value, error, error**2 * len(run.ladder) * run.groups
+
+
+def measure(run: Run, seed: int, budget: Budget, target: float = 0.01) -> None:
+    """Sweep until the budget is spent; without a limit in seconds also until the standard error is below
+    `target`.
+    """
+    exchange = Exchange(run.ladder, run.groups, seed)
+    checkpoint = 512
+    while not budget.spent_up or len(run.works) < FEWEST_SWEEPS:
+        budget.tell("exchanging replicas")
+        advance(run, exchange, 32, budget, keep=True)
+        if budget.seconds is None and len(run.works) >= checkpoint:
+            checkpoint *= 2
+            result = run.bridged()
+            if max(result.stderr, result.naive_variance**0.5) < target:
+                return
