@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, default_kernel, initial_chains
 
 
+@runtime_checkable
 class Negatives(Protocol):
     """A source of negative particles for the model as it is now."""
 
