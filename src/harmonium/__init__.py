@@ -13,8 +13,19 @@ __version__ = "0.1.0"
 
 _HOME = {
     "units": ["Bernoulli", "Binomial", "Categorical", "DReLU", "Gaussian", "Mixed", "Poisson", "ReLU", "Spin", "Units"],
-    "models": ["RBM", "BlockModel", "EnergyModel", "PairwiseModel"],
-    "sampling": ["BlockGibbs", "Chains", "Clamp", "sample"],
+    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "PairwiseModel"],
+    "sampling": [
+        "HMC",
+        "MALA",
+        "BlockGibbs",
+        "Chains",
+        "Clamp",
+        "GibbsWithGradients",
+        "GraphGibbs",
+        "SiteGibbs",
+        "UnadjustedLangevin",
+        "sample",
+    ],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
     "store": ["load", "save"],
@@ -25,9 +36,20 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from
 
 if TYPE_CHECKING:
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
-    from harmonium.models import RBM, BlockModel, EnergyModel, PairwiseModel
+    from harmonium.models import RBM, BlockModel, BoltzmannMachine, EnergyModel, PairwiseModel
     from harmonium.recipes import fit
-    from harmonium.sampling import BlockGibbs, Chains, Clamp, sample
+    from harmonium.sampling import (
+        HMC,
+        MALA,
+        BlockGibbs,
+        Chains,
+        Clamp,
+        GibbsWithGradients,
+        GraphGibbs,
+        SiteGibbs,
+        UnadjustedLangevin,
+        sample,
+    )
     from harmonium.store import load, save
     from harmonium.units import (
         Bernoulli,

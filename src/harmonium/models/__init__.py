@@ -1,7 +1,9 @@
 """Energies: general, over blocks of units, and the restricted Boltzmann machine."""
 
 from harmonium.models.blocks import BlockModel
+from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.energy import EnergyModel
+from harmonium.models.graph import GraphModel
 from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
@@ -10,7 +12,9 @@ from harmonium.models.reference import Path, Reference, path_to
 __all__ = [
     "RBM",
     "BlockModel",
+    "BoltzmannMachine",
     "EnergyModel",
+    "GraphModel",
     "Interpolation",
     "PairwiseModel",
     "Path",

@@ -13,6 +13,8 @@ from harmonium.models.pairwise import independent
 from harmonium.models.path import Interpolation
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.numerics import HALF_LOG_TWO_PI
+from harmonium.random import Address
+from harmonium.units import Units
 
 
 class Reference(EnergyModel):
@@ -28,14 +30,9 @@ class Reference(EnergyModel):
         self._model = (model,)  # a tuple keeps the model's parameters out of this one's
 
     @property
-    def visible_space(self) -> Space:
+    def visible_space(self) -> Space | Units:
         """The space of the visible variables of the model."""
-        space = self._model[0].visible_space
-        if not isinstance(space, Space):
-            raise TypeError(
-                f"model: expected one that declares its space, got {type(self._model[0]).__name__}."
-            )
-        return space
+        return self._model[0].visible_space
 
     @property
     def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
@@ -49,6 +46,10 @@ class Reference(EnergyModel):
     @property
     def device(self) -> torch.device:
         return self._model[0].device
+
+    def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        """Exact draws: the random states of the model."""
+        return self._model[0].random_state(chains, address)
 
     def energy(self, *state: Tensor) -> Tensor:
         """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
@@ -67,12 +68,11 @@ class Reference(EnergyModel):
         """log Z = Σ log(number of states), Σ log(high - low), 0 from a single bound, ½ log 2π without any."""
         total = 0.0
         for space in (self.visible_space, self.hidden_space):
-            if isinstance(space, Discrete):
-                total += sum(math.log(q) for q in space.cardinalities)
-            elif isinstance(space, Continuous):
-                total += sum(
-                    _log_span(a, b) for a, b in zip(space.low.tolist(), space.high.tolist(), strict=True)
-                )
+            if isinstance(space, Continuous):
+                bounds = zip(space.low.tolist(), space.high.tolist(), strict=True)
+                total += sum(_log_span(low, high) for low, high in bounds)
+            elif space is not None:
+                total += math.log(space.n_states)  # type: ignore[arg-type]  # finite, or nothing could be drawn
         return torch.tensor(total, dtype=torch.float64)
 
 
@@ -94,9 +94,9 @@ class Path(EnergyModel):
         self.beta = beta
 
     @property
-    def visible_space(self) -> Space:
+    def visible_space(self) -> Space | Units:
         """The space of the visible variables."""
-        return self.ends[1].visible_space  # type: ignore[return-value]  # such models declare one
+        return self.ends[1].visible_space
 
     @property
     def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
@@ -110,6 +110,9 @@ class Path(EnergyModel):
     @property
     def device(self) -> torch.device:
         return self.ends[1].device
+
+    def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        return self.ends[1].random_state(chains, address)
 
     def at(self, beta: float | Tensor) -> Path:
         """The model at another point of the same path."""

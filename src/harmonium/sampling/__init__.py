@@ -3,6 +3,7 @@
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.draw import sample
 from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
 from harmonium.sampling.sites import GibbsWithGradients, SiteGibbs
 from harmonium.sampling.start import complete, default_kernel, initial_chains
@@ -14,6 +15,7 @@ __all__ = [
     "Chains",
     "Clamp",
     "GibbsWithGradients",
+    "GraphGibbs",
     "Kernel",
     "SiteGibbs",
     "UnadjustedLangevin",

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import BlockModel, EnergyModel, GraphModel
 from harmonium.models.space import Continuous
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, Kernel, State
 from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.graph import GraphGibbs, on_path
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
 
@@ -21,10 +22,12 @@ def default_kernel(model: EnergyModel, clamp: Clamp | None = None) -> Kernel:
     """The kernel that suits `model` when no other is chosen; `clamp` holds visible units fixed.
 
     Raises:
-        TypeError: the model neither names its blocks nor declares its space.
+        TypeError: the model neither names its blocks, nor is a graph, nor declares its space.
     """
     if isinstance(model, BlockModel):
         return BlockGibbs(clamp)
+    if on_path(model)[0] is not None:
+        return GraphGibbs(clamp)
     if isinstance(model.visible_space, Continuous):
         return HMC(clamp=clamp)
     return SiteGibbs(clamp)
@@ -49,6 +52,8 @@ def complete(
         return own
     state = start or (v, *model.random_state(len(v), address)[1:])
     chains = Chains((v, *state[1:]), address.at(step=address.step + 1))
+    if isinstance(model, GraphModel):
+        return model.sweep(chains.state, chains.address, sweeps, hidden_only=True)
     if isinstance(model, BlockModel):
         held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
         return BlockGibbs(Clamp(held, v), sweeps)(model, chains).state

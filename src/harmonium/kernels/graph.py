@@ -1,0 +1,213 @@
+"""Gibbs sweeps over a graph given as flat arrays: all sites of a colour, colour after colour, chains side by
+side.
+
+Two forms of a graph: 0/1 variables joined in pairs, where P(x_i = 1 | rest) is the sigmoid of a local field,
+and variables of any number of states with log-potential tables over several of them. Draws are those of
+``draw_bernoulli`` and ``draw_categorical`` in float32 at the same addresses: site k of the scan has the unit
+``numbers[k]``, sweep t the step ``address.step + t``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.random import Address
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The order in which sites are visited, and the unit numbers of their draws."""
+
+    sites: np.ndarray  # int64 (sites,)
+    numbers: np.ndarray  # int64 (sites,)
+
+    @classmethod
+    def of(cls, colours: Sequence[np.ndarray]) -> Scan:
+        """Colours follow each other; units are numbered through all of them, each from a multiple of four.
+
+        The sites of a colour don't touch, so their order doesn't matter.
+        """
+        numbers, begin = [], 0
+        for sites in colours:
+            numbers.append(np.arange(begin, begin + len(sites), dtype=np.int64))
+            begin += -(-len(sites) // 4) * 4
+        empty = [np.empty(0, np.int64)]
+        return cls(np.concatenate([*colours, *empty]).astype(np.int64), np.concatenate(numbers + empty))
+
+    def without(self, sites: np.ndarray) -> Scan:
+        """The same scan passing over some sites; draws of the others stay where they are."""
+        keep = ~np.isin(self.sites, sites)
+        return Scan(self.sites[keep], self.numbers[keep])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """0/1 variables: the field on i is bias_i + Σ weight·x over its neighbours (compressed sparse rows)."""
+
+    start: np.ndarray  # int64 (sites + 1,), multiples of 4
+    other: np.ndarray  # int32, each row filled up with the site itself
+    weight: np.ndarray  # float32, filled up with zeros
+    bias: np.ndarray  # float32 (sites,)
+
+    @classmethod
+    def of(cls, edges: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> Pairs:
+        """From edges (edges, 2), their weights (edges,) and the biases (sites,)."""
+        n = len(bias)
+        ends, others = np.concatenate([edges[:, 0], edges[:, 1]]), np.concatenate([edges[:, 1], edges[:, 0]])
+        order = np.argsort(ends, kind="stable")
+        degree = np.bincount(ends, minlength=n)
+        filled = -(-degree // 4) * 4  # the compiled loop takes four neighbours at a time
+        start = np.concatenate([[0], np.cumsum(filled)])
+        place = np.arange(len(ends)) + np.repeat(start[:-1] - np.cumsum(degree) + degree, degree)
+        other, weights = np.repeat(np.arange(n, dtype=np.int32), filled), np.zeros(start[-1], np.float32)
+        other[place] = others[order]
+        weights[place] = np.concatenate([weight, weight])[order]
+        return cls(start, other, weights, np.ascontiguousarray(bias, np.float32))
+
+    @classmethod
+    def dense(cls, joint: np.ndarray, bias: np.ndarray) -> Pairs:
+        """From a symmetric matrix of weights (sites, sites) with zeros on its diagonal."""
+        n = len(bias)
+        width = -(-n // 4) * 4
+        weight, other = np.zeros((n, width), np.float32), np.zeros((n, width), np.int32)
+        weight[:, :n], other[:, :n] = joint, np.arange(n)
+        start = np.arange(n + 1, dtype=np.int64) * width
+        return cls(start, other.ravel(), weight.ravel(), np.ascontiguousarray(bias, np.float32))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Variables with log-potential tables: for every site, the factors it is in and where it stands in
+    them.
+    """
+
+    states: np.ndarray  # int32 (sites,), numbers of states
+    factor: np.ndarray  # int64 (sites + 1,), where the entries of each site start
+    offset: np.ndarray  # int64 (entries,), first number of the factor's table
+    stride: np.ndarray  # int32 (entries,), of the site within that table
+    member: np.ndarray  # int64 (entries + 1,), where the other members of each entry start
+    members: np.ndarray  # int32, the other variables of the factor
+    member_stride: np.ndarray  # int32, and their strides
+    table: np.ndarray  # float32, all tables one after the other
+
+
+def colour_classes(edges: np.ndarray, sites: int) -> list[np.ndarray]:
+    """Sites by colour, such that no two joined by one of the edges (edges, 2) share one.
+
+    Two colours wherever two will do (a first fit in breadth-first order).
+    """
+    ends = np.concatenate([edges[:, 0], edges[:, 1]])
+    order = np.argsort(ends, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=sites))])
+    other = np.concatenate([edges[:, 1], edges[:, 0]])[order].astype(np.int32)
+    colours = np.empty(sites, np.int64)
+    count = _compiled("colour")(start, other, colours)
+    order = np.argsort(colours, kind="stable")
+    return np.split(order, np.searchsorted(colours[order], np.arange(1, count)))
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """How chains are swept.
+
+    Attributes:
+        count: how many sweeps.
+        beta: inverse temperature, one number per chain; 1 by default.
+        held: bool, (sites,) or (chains, sites): True where a state is kept.
+    """
+
+    count: int = 1
+    beta: Tensor | None = None
+    held: Tensor | None = None
+
+
+def sweep_pairs(x: Tensor, graph: Pairs, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
+    """0/1 states (chains, sites) after some sweeps, float32; P(x_i = 1 | rest) = σ(β·field_i)."""
+    state = _fresh(x, torch.float32)
+    _run("work_two", state, scan, address, sweeps, [graph.start, graph.other, graph.weight, graph.bias])
+    return state
+
+
+def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
+    """States (chains, sites) after some sweeps, int32; P(x_i = c | rest) ∝ exp(β Σ log-potentials).
+
+    Raises:
+        ValueError: every state of a site is forbidden given the others.
+    """
+    state = _fresh(x, torch.int32)
+    arrays = [graph.states, graph.factor, graph.table, graph.offset, graph.stride, graph.member]
+    arrays += [graph.members, graph.member_stride]
+    if _run("work_many", state, scan, address, sweeps, arrays):
+        raise ValueError(
+            "model: every state of some variable is forbidden given the others; the chain is stuck."
+        )
+    return state
+
+
+def _fresh(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(device="cpu", dtype=dtype, copy=True).contiguous()
+
+
+def _run(
+    work: str, state: Tensor, scan: Scan, address: Address, sweeps: Sweeps, arrays: list[np.ndarray]
+) -> bool:
+    """Sweeps the states in place; whether some chain is stuck."""
+    from harmonium.kernels import cpu, graph_loops
+
+    rows, sites = state.shape
+    address.check(rows, int(scan.numbers[-1]) + 1 if len(scan.numbers) else 0)
+    if rows == 0 or len(scan.sites) == 0:
+        return False
+    chains = address.chains(rows)
+    betas = np.ones(rows, np.float32) if sweeps.beta is None else _numbers(sweeps.beta, rows)
+    mask = None if sweeps.held is None else np.ascontiguousarray(sweeps.held.cpu().numpy(), np.uint8)
+    counter, stuck = ctypes.c_int64(0), ctypes.c_int64(0)
+    job = np.zeros(graph_loops.PLACES, np.int64)
+    most = int(arrays[0].max()) if work == "work_many" else 2
+    job[:10] = (
+        *(ctypes.addressof(counter), rows, sites, sweeps.count, len(scan.sites)),
+        *(np.uint64(address.seed).astype(np.int64), address.purpose, address.step, address.unit, most),
+    )
+    job[10:18] = (
+        *(state.data_ptr(), chains.ctypes.data, scan.sites.ctypes.data, scan.numbers.ctypes.data),
+        *(betas.ctypes.data, 0 if mask is None else mask.ctypes.data),
+        *(sites if mask is not None and mask.ndim == 2 else 0, ctypes.addressof(stuck)),
+    )
+    job[18 : 18 + len(arrays)] = [array.ctypes.data for array in arrays]
+    function = _compiled(work)
+    threads = min(torch.get_num_threads(), -(-rows // graph_loops.LANES))
+    if threads > 1 and not cpu._forked and cpu._openmp() is not None:
+        cpu._openmp()(function, job.ctypes.data, threads, 0)
+    else:
+        function(job.ctypes.data)
+    return bool(stuck.value)
+
+
+def _numbers(beta: Tensor, rows: int) -> np.ndarray:
+    flat = beta.detach().cpu().flatten().to(torch.float32)
+    if len(flat) not in (1, rows):
+        raise ValueError(f"beta: expected one number, or one for each of {rows} chains, got {len(flat)}.")
+    return np.ascontiguousarray(flat.expand(rows).numpy())
+
+
+@functools.cache
+def _compiled(name: str) -> Any:
+    """The compiled loop of this name, from the cache on disk where there is one."""
+    import numba
+
+    from harmonium.kernels import graph_loops
+
+    if name == "colour":
+        return numba.njit(graph_loops.COLOUR, cache=True)(graph_loops.colour.py_func)
+    code: Any = numba.cfunc(graph_loops.SIGNATURE, cache=True)(getattr(graph_loops, name))
+    entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    entry.code = code  # the machine code lives as long as this object
+    return entry
