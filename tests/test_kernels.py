@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -558,3 +559,11 @@ def test_wrong_input_is_refused_in_a_sentence(call, error, message):
         call()
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_the_published_map_runs_as_printed():
+    page = (Path(__file__).parent.parent / "docs" / "kernels.md").read_text()
+    blocks = page.split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        exec(block.split("```")[0], {})

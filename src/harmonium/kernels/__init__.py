@@ -157,7 +157,7 @@ def _check(field: Tensor, states: int, address: Address, out: Tensor | None) -> 
         raise ValueError(f"field must have a multiple of {states} (states) columns, got {width}.")
     _check_address(address, rows, width // states)
     if out is None:
-        return field.new_empty(shape)
+        return torch.empty_like(field, memory_format=torch.contiguous_format)
     _check_out(out, field)
     return out
 
