@@ -70,7 +70,8 @@ class NaturalGradient:
     def _inverse(self, covariance: Tensor) -> Tensor:
         damping = self.damping * covariance.diagonal().mean()
         damped = covariance + damping * torch.eye(len(covariance)).to(covariance)
-        return torch.cholesky_inverse(torch.linalg.cholesky(damped))
+        # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its factors
+        return torch.cholesky_inverse(torch.linalg.cholesky(damped)).contiguous()
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""

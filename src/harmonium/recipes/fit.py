@@ -78,7 +78,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         batch_size: rows per update; default 256.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.02 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second half.
+        learning_rate: default 0.2 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second half.
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters, which gets the
             plain gradient (give `transforms` for another).
         negatives: a source of negative particles instead of persistent chains, e.g. `learning.ContrastiveDivergence(1)`.

@@ -43,7 +43,7 @@ def default_optimiser(model: EnergyModel) -> str:
     return "centred" if leaves else "adam"
 
 
-LEARNING_RATES = {"natural": 0.02, "centred": 0.05, "adam": 2e-3}
+LEARNING_RATES = {"natural": 0.2, "centred": 0.05, "adam": 2e-3}
 
 
 def default_steps(model: EnergyModel, n_rows: int) -> int:

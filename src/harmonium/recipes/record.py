@@ -160,7 +160,7 @@ class Recorder:
         state = {f"best.{name}": p for name, p in self.best[1].items()}
         if self.track is not None:
             state |= {f"track.{name}": p for name, p in self.track.state_dict().items()}
-        return state | {"score": torch.tensor(self.best[0], dtype=torch.float64), "next": torch.tensor(self._next)}
+        return state | {"score": torch.tensor(self.best[0], dtype=torch.float64), "next": torch.tensor(self._next, dtype=torch.float64)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
