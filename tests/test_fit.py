@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from registry import uniforms
 
 import harmonium as hm
 from harmonium.learning import ContrastiveDivergence, PersistentChains, WeightDecay
 from harmonium.recipes.tracking import LogPartitionTrack
+from registry import uniforms
 
 
 def bars_and_stripes(n):
@@ -255,7 +255,9 @@ def test_lists_frames_and_small_integers_are_fine():
 
 def test_options_by_name():
     x = table()
-    hm.fit(small(), x, steps=3, negatives=ContrastiveDivergence(2), transforms=[WeightDecay(0.01)], batch_size=8)
+    hm.fit(
+        small(), x, steps=3, negatives=ContrastiveDivergence(2), transforms=[WeightDecay(0.01)], batch_size=8
+    )
     hm.fit(small(), x, steps=3, sample_weight=np.arange(60), optimiser="centred")
     rbm = small()
     hm.fit(rbm, x, steps=3, optimiser=torch.optim.Adam(rbm.parameters(), lr=0.01))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from registry import uniforms
 
 import harmonium as hm
 from harmonium.learning import (
@@ -29,6 +28,7 @@ from harmonium.learning import (
     train,
 )
 from harmonium.numerics import softplus
+from registry import uniforms
 
 DOUBLE = torch.float64
 
@@ -168,7 +168,9 @@ def test_the_natural_gradient_solves_the_kronecker_factored_system():
     right = (p[:, None] * (h - lam)).T @ (h - lam) + torch.diag(p @ (h * (1 - h)))
     left = left + 0.3 * left.diagonal().mean() * torch.eye(4, dtype=DOUBLE)
     right = right + 0.3 * right.diagonal().mean() * torch.eye(3, dtype=DOUBLE)
-    centred = plain["weight"] - torch.outer(plain["visible.bias"], lam) - torch.outer(mu, plain["hidden.bias"])
+    centred = (
+        plain["weight"] - torch.outer(plain["visible.bias"], lam) - torch.outer(mu, plain["hidden.bias"])
+    )
     fisher = torch.kron(left, right)
     wanted = torch.linalg.solve(fisher, centred.flatten()).reshape(4, 3)
     NaturalGradient(damping=0.3)(rbm, phases)

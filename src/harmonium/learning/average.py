@@ -1,4 +1,6 @@
-"""A running average of the parameters: the noise of the negative particles averages out (Polyak & Juditsky 1992)."""
+"""A running average of the parameters: the noise of the negative particles averages out (Polyak & Juditsky
+1992).
+"""
 
 from __future__ import annotations
 

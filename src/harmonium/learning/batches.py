@@ -16,9 +16,11 @@ Rows = np.ndarray | Tensor
 
 
 class Batches:
-    """Shuffled batches over the rows of an array, which may be memory-mapped: only the rows of a batch are read.
+    """Shuffled batches over the rows of an array, which may be memory-mapped: only the rows of a batch are
+    read.
 
-    Each epoch visits every row once, in an order of its own; a remainder that fills no batch waits for another epoch.
+    Each epoch visits every row once, in an order of its own; a remainder that fills no batch waits for
+    another epoch.
 
     Args:
         x: rows, (n_rows, columns).

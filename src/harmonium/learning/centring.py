@@ -1,7 +1,7 @@
 """Centring: the gradient of the same likelihood in coordinates where every unit has mean zero.
 
-Write E in x - μ with offsets μ of each block, take the gradient there, and carry it back (Cho, Raiko & Ilin 2011;
-Montavon & Müller 2012; Melchior, Fischer & Wiskott 2016). For a coupling W between blocks i and j
+Write E in x - μ with offsets μ of each block, take the gradient there, and carry it back (Cho, Raiko & Ilin
+2011; Montavon & Müller 2012; Melchior, Fischer & Wiskott 2016). For a coupling W between blocks i and j
 
     ∇'W = ∇W - ∇aᵢ μⱼᵀ - μᵢ ∇aⱼᵀ,      ∇'aᵢ = ∇aᵢ - Σⱼ ∇'Wᵢⱼ μⱼ,
 
@@ -19,7 +19,8 @@ from harmonium.models import EnergyModel, PairwiseModel
 
 
 class Centring:
-    """Transforms the gradients of a `PairwiseModel` in place, with offsets half-way between the phases' means.
+    """Transforms the gradients of a `PairwiseModel` in place, with offsets half-way between the phases'
+    means.
 
     Args:
         rate: of the running mean that smooths the offsets, in (0, 1]; 1 takes each update's own means.
@@ -32,7 +33,9 @@ class Centring:
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         if not isinstance(model, PairwiseModel):
-            raise TypeError(f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}.")
+            raise TypeError(
+                f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
+            )
         centre_gradients(model, self.follow(phases))
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
@@ -61,7 +64,9 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
     for weight, i, j in model.couplings():
         grad, left, right = weight.grad, bias[i], bias[j]
         if grad is None or left is None or right is None:
-            raise ValueError("model: centring needs the gradients of all couplings and biases; some are missing.")
+            raise ValueError(
+                "model: centring needs the gradients of all couplings and biases; some are missing."
+            )
         grad.sub_(torch.outer(left, offsets[j])).sub_(torch.outer(offsets[i], right))
         shifted[i].sub_(grad @ offsets[j])  # type: ignore[union-attr]  # not None, as just checked
         shifted[j].sub_(grad.T @ offsets[i])  # type: ignore[union-attr]

@@ -1,4 +1,6 @@
-"""The one training loop. It knows batches, negative particles, an optimiser, and nothing of what the model is."""
+"""The one training loop. It knows batches, negative particles, an optimiser, and nothing of what the model
+is.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +72,14 @@ class Learner:
         return Update(step + 1, self.model, data, negatives)
 
     def _complete(self, data: Particles, step: int) -> Particles:
-        """The batch with hidden variables drawn given the visible ones, for models that can't sum them out."""
+        """The batch with hidden variables drawn given the visible ones, for models that can't sum them
+        out.
+        """
         if self.model.has_free_energy():
             return data
-        address = Address(self.batches.seed, Purpose.POSITIVE, step=step * 2**10)  # room for the sweeps between
+        address = Address(
+            self.batches.seed, Purpose.POSITIVE, step=step * 2**10
+        )  # room for the sweeps between
         return Particles(complete(self.model, data.v, address), data.weights)
 
 
@@ -104,5 +110,6 @@ def check_finite(model: EnergyModel, step: int) -> None:
     for name, p in model.named_parameters():
         if not bool(torch.isfinite(p).all()):
             raise FloatingPointError(
-                f"{name} is no longer finite after {step} updates: training diverged; use a smaller learning rate."
+                f"{name} is no longer finite after {step} updates: training diverged; use a smaller "
+                "learning rate."
             )

@@ -1,13 +1,15 @@
 """Natural gradient: steps measured in how far the distribution moves, not in how far the parameters do.
 
-The Fisher information of a coupling W between two blocks is, in centred coordinates and with the hidden units counted
-as seen, the covariance of the products (vᵢ-μᵢ)(hⱼ-λⱼ). Taken as if both sides were independent it is a Kronecker product
-of the covariances of the two blocks (Desjardins et al. 2013; Martens & Grosse 2015; Grosse & Salakhutdinov 2015), whence
+The Fisher information of a coupling W between two blocks is, in centred coordinates and with the hidden
+units counted as seen, the covariance of the products (vᵢ-μᵢ)(hⱼ-λⱼ). Taken as if both sides were independent
+it is a Kronecker product of the covariances of the two blocks (Desjardins et al. 2013; Martens & Grosse
+2015; Grosse & Salakhutdinov 2015), whence
 
     ∇̃W = (C_v + ε_v)⁻¹ ∇'W (C_h + ε_h)⁻¹,     ∇̃a = (C_v + ε_v)⁻¹ ∇a - ∇̃W λ,     and alike for b.
 
-Counting the hidden units as seen makes the Fisher information larger, so the steps are safe rather than bold. Columns
-that hardly vary or that repeat each other, as in one-hot tables, then learn as fast as all others.
+Counting the hidden units as seen makes the Fisher information larger, so the steps are safe rather than
+bold. Columns that hardly vary or that repeat each other, as in one-hot tables, then learn as fast as all
+others.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ REFRESH = 20  # updates between two inversions: by then the running covariances 
 
 
 class NaturalGradient:
-    """Transforms the gradients of a two-block `PairwiseModel` in place; it centres them too, so it replaces `Centring`.
+    """Transforms the gradients of a two-block `PairwiseModel` in place; it centres them too, so it replaces
+    `Centring`.
 
     Args:
-        damping: ε relative to the mean variance of a block's units, > 0. Larger is closer to the plain centred gradient.
+        damping: ε relative to the mean variance of a block's units, > 0. Larger is closer to the plain
+            centred gradient.
         rate: of the running means of offsets and covariances, in (0, 1].
     """
 
@@ -41,7 +45,9 @@ class NaturalGradient:
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         if not isinstance(model, PairwiseModel) or len(model.couplings()) != 1 or len(model.layers) != 2:
-            raise TypeError(f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}.")
+            raise TypeError(
+                f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
+            )
         offsets = self.centring.follow(phases)
         self._follow(model, phases, offsets)
         visible, hidden = (layer.bias.grad for layer in model.layers)
@@ -56,13 +62,17 @@ class NaturalGradient:
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
-        if self.covariances is None or self.updates % 2 == 0:  # every other update is often enough, at half the cost
+        if (
+            self.covariances is None or self.updates % 2 == 0
+        ):  # every other update is often enough, at half the cost
             fresh = _covariances(model, phases, offsets)
             rate = max(2.0 * self.centring.rate, 1.0 / (self.updates // 2 + 1))
             if self.covariances is None:
                 self.covariances = fresh
             else:
-                self.covariances = tuple(c.lerp_(f, rate) for c, f in zip(self.covariances, fresh, strict=True))  # type: ignore[assignment]
+                self.covariances = tuple(
+                    c.lerp_(f, rate) for c, f in zip(self.covariances, fresh, strict=True)
+                )  # type: ignore[assignment]
         if self.inverses is None or self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
             self.inverses = tuple(self._inverse(c) for c in self.covariances)  # type: ignore[assignment]
         self.updates += 1
@@ -70,7 +80,8 @@ class NaturalGradient:
     def _inverse(self, covariance: Tensor) -> Tensor:
         damping = self.damping * covariance.diagonal().mean()
         damped = covariance + damping * torch.eye(len(covariance)).to(covariance)
-        # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its factors
+        # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its
+        # factors
         return torch.cholesky_inverse(torch.linalg.cholesky(damped)).contiguous()
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -90,7 +101,9 @@ class NaturalGradient:
 
 
 def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Second moments about the offsets of both blocks under the model, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩."""
+    """Second moments about the offsets of both blocks under the model, the hidden ones as Cov⟨h|v⟩ +
+    ⟨Var(h|v)⟩.
+    """
     v, weights = phases.negatives.v, phases.negatives.weights
     field = model.field(1, (v, v.new_empty(len(v), 0)))
     hidden = model.layers[1]

@@ -10,8 +10,8 @@ from torch import Tensor
 class Particles(NamedTuple):
     """States with weights that sum to one: a batch of data, or negative particles.
 
-    A mean over particles is Σₙ wₙ f(xₙ). Equal weights 1/n make a plain sample; enumeration gives every state its
-    probability.
+    A mean over particles is Σₙ wₙ f(xₙ). Equal weights 1/n make a plain sample; enumeration gives every
+    state its probability.
     """
 
     state: tuple[Tensor, ...]  # one (n, width) tensor per block, or the visible one alone

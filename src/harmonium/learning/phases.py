@@ -18,7 +18,9 @@ from harmonium.models import BlockModel, EnergyModel
 
 
 class Moments(NamedTuple):
-    """⟨x⟩ of every block in the two phases, one (width,) tensor per block; empty for a model without blocks."""
+    """⟨x⟩ of every block in the two phases, one (width,) tensor per block; empty for a model without
+    blocks.
+    """
 
     data: tuple[Tensor, ...]
     model: tuple[Tensor, ...]
@@ -51,7 +53,8 @@ def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tens
 def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles) -> Phases:
     """Add the gradient of `surrogate` to the parameters, by each model's fastest way.
 
-    For models with blocks the means of every block in both phases come for free: they are the gradients of the biases.
+    For models with blocks the means of every block in both phases come for free: they are the gradients of
+        the biases.
     """
     model.accumulate_phase(data.state, data.weights)
     if not isinstance(model, BlockModel):

@@ -13,7 +13,9 @@ from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 
 
 def _weights(model: EnergyModel) -> list[Tensor]:
-    """The parameters that weight decay applies to: couplings, or all matrices of a model without named couplings."""
+    """The parameters that weight decay applies to: couplings, or all matrices of a model without named
+    couplings.
+    """
     if isinstance(model, PairwiseModel):
         return [c.weight for c in model.couplings()]
     return [p for p in model.parameters() if p.ndim > 1]
@@ -47,7 +49,8 @@ class L1:
 
 @dataclass(frozen=True)
 class GroupSparsity:
-    """L1b: (strength / 2n) Σ_μ (Σᵢ |wᵢμ|)², couplings sparse within each hidden unit (Tubiana et al. 2019, eLife).
+    """L1b: (strength / 2n) Σ_μ (Σᵢ |wᵢμ|)², couplings sparse within each hidden unit (Tubiana et al. 2019,
+    eLife).
 
     The push on a unit's couplings grows with their sum, so that no unit is switched off altogether.
     """
@@ -63,7 +66,9 @@ class GroupSparsity:
 
 @dataclass(frozen=True)
 class ActivitySparsity:
-    """Drives the mean activity of hidden units towards `target` through their biases (Lee, Ekanadham & Ng 2007)."""
+    """Drives the mean activity of hidden units towards `target` through their biases (Lee, Ekanadham & Ng
+    2007).
+    """
 
     target: float
     strength: float
@@ -71,7 +76,9 @@ class ActivitySparsity:
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         if not isinstance(model, BlockModel):
-            raise TypeError(f"model: activity sparsity expects a model with blocks, got {type(model).__name__}.")
+            raise TypeError(
+                f"model: activity sparsity expects a model with blocks, got {type(model).__name__}."
+            )
         for layer, mean in zip(model.layers[1:], phases.moments.data[1:], strict=True):
             if layer.bias.grad is not None:
                 layer.bias.grad.add_(mean - self.target, alpha=self.strength)

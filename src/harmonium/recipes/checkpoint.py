@@ -1,4 +1,6 @@
-"""A run on disk: everything that the next update depends on, so that a resumed run equals one never stopped."""
+"""A run on disk: everything that the next update depends on, so that a resumed run equals one never
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def _prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")}
+    return {
+        name.removeprefix(f"{prefix}/"): t for name, t in tensors.items() if name.startswith(f"{prefix}/")
+    }
 
 
 def write(path: Path, step: int, learner: Learner, average: Average, recorder: Recorder) -> None:
@@ -33,7 +37,9 @@ def write(path: Path, step: int, learner: Learner, average: Average, recorder: R
             tensors |= _prefixed(f"transforms/{i}", transform.state_dict())
     tensors |= _prefixed("recorder", recorder.state_dict())
     for index, entries in learner.optimiser.state_dict()["state"].items():
-        tensors |= _prefixed(f"optimiser/{index}", {k: v for k, v in entries.items() if isinstance(v, Tensor)})
+        tensors |= _prefixed(
+            f"optimiser/{index}", {k: v for k, v in entries.items() if isinstance(v, Tensor)}
+        )
     history = recorder.history
     facts: dict[str, Any] = {
         "step": step,

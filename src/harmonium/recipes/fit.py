@@ -60,16 +60,17 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 ) -> History:
     """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
 
-    Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other pairwise models by
-    the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states by the exact gradient. The
-    parameters are averaged over the last updates; along the way log Z is carried from measurement to measurement, and the
-    model returned is the one with the best likelihood of the validation rows. Training ends early when that has stopped
-    improving for a quarter of the run.
+    Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other
+    pairwise models by the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states
+    by the exact gradient. The parameters are averaged over the last updates; along the way log Z is carried
+    from measurement to measurement, and the model returned is the one with the best likelihood of the
+    validation rows. Training ends early when that has stopped improving for a quarter of the run.
 
     Args:
         model: the model, as constructed or already trained.
-        X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values between 0 and 1
-            are taken as probabilities and drawn anew each epoch; for one-hot sites integers 0 … q-1 will do.
+        X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
+            between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
+            0 … q-1 will do.
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model, on any number of threads.
         steps: updates to make; by default 20,000 (10,000 for wide models and for fewer than 5,000 rows).
@@ -78,10 +79,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         batch_size: rows per update; default 256.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.2 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second half.
-        optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters, which gets the
-            plain gradient (give `transforms` for another).
-        negatives: a source of negative particles instead of persistent chains, e.g. `learning.ContrastiveDivergence(1)`.
+        learning_rate: default 0.2 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second
+            half.
+        optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
+            which gets the plain gradient (give `transforms` for another).
+        negatives: a source of negative particles instead of persistent chains, e.g.
+            `learning.ContrastiveDivergence(1)`.
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update.
         progress: show a progress bar; by default when stderr is a terminal.
@@ -111,7 +114,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         seed=seed,
         steps=_steps(model, len(rows), steps, minutes),
         minutes=None if minutes is None else checks.positive("minutes", minutes),
-        batch_size=min(len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size)),
+        batch_size=min(
+            len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size)
+        ),
         chains=checks.positive_integer("chains", 512 if chains is None else chains),
         gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
         learning_rate=checks.positive("learning_rate", learning_rate or LEARNING_RATES.get(method, 0.01)),
@@ -120,7 +125,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     )
     source = negatives or _negatives(model, plan)
     if isinstance(source, ExactNegatives) and len(rows) <= 4096:
-        plan = Plan(**{**asdict(plan), "batch_size": len(rows)})  # an exact gradient deserves exact data means
+        plan = Plan(
+            **{**asdict(plan), "batch_size": len(rows)}
+        )  # an exact gradient deserves exact data means
     if not resume:
         _start_at_data(model, rows, weights)
     own, optim = _method(model, method, optimiser, plan)
@@ -143,7 +150,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         first, elapsed = checkpoints.read(_existing(path), plan, learner, average, recorder)
         schedule.start -= elapsed
     if path is not None:
-        recorder.after.append(lambda record: checkpoints.write(path, record["step"], learner, average, recorder))
+        recorder.after.append(
+            lambda record: checkpoints.write(path, record["step"], learner, average, recorder)
+        )
     with ProgressBar(schedule, progress) as bar:
         recorder.after.append(bar.record)
         train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
@@ -172,7 +181,8 @@ def _weights(sample_weight: Any, n: int) -> Tensor | None:
     w = torch.as_tensor(sample_weight, dtype=torch.float64)
     if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
         raise ValueError(
-            f"sample_weight must hold {n} finite numbers of at least 0, not all 0, got {checks.describe(sample_weight)}."
+            f"sample_weight must hold {n} finite numbers of at least 0, not all 0, "
+            f"got {checks.describe(sample_weight)}."
         )
     return w
 

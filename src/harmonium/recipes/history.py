@@ -40,6 +40,10 @@ class History:
     def __repr__(self) -> str:
         last = self.records[-1] if self.records else {}
         said = ", ".join(
-            f"{name} {last[name]:.4g}" for name in ("train_log_likelihood", "validation_log_likelihood") if name in last
+            f"{name} {last[name]:.4g}"
+            for name in ("train_log_likelihood", "validation_log_likelihood")
+            if name in last
         )
-        return f"History({len(self.records)} records, best step {self.best_step}{', ' + said if said else ''})"
+        return (
+            f"History({len(self.records)} records, best step {self.best_step}{', ' + said if said else ''})"
+        )

@@ -36,7 +36,7 @@ def natural_gradient_fits(model: EnergyModel) -> bool:
 
 
 def default_optimiser(model: EnergyModel) -> str:
-    """"natural" for two coupled blocks, "centred" for other pairwise models, "adam" for energies of any other form."""
+    """The name of the method: natural for two coupled blocks, centred for other pairwise models, else adam."""
     if natural_gradient_fits(model):
         return "natural"
     leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
@@ -53,9 +53,11 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 
 
 class Schedule:
-    """How far training is, 0 to 1, and the learning rate there: constant, then falling linearly to 2 % at the end.
+    """How far training is, 0 to 1, and the learning rate there: constant, then falling linearly to 2 % at
+    the end.
 
-    Progress is counted in updates, or in minutes where these are given; then results depend on the speed of the machine.
+    Progress is counted in updates, or in minutes where these are given; then results depend on the speed of
+    the machine.
     """
 
     def __init__(self, plan: Plan, elapsed: float = 0.0) -> None:

@@ -23,7 +23,8 @@ SUBSET = 4000  # rows measured along the way
 
 
 class Recorder:
-    """A callback that measures the averaged model at even distances, keeps the best, and stops when it only gets worse.
+    """A callback that measures the averaged model at even distances, keeps the best, and stops when it only
+    gets worse.
 
     Args:
         learner: what is being trained.
@@ -136,7 +137,9 @@ class Recorder:
         if isinstance(model, PairwiseModel) and model.couplings():
             weight = model.couplings()[0].weight
             record["weight_norm"] = float(weight.norm())
-            record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()]
+            record["singular_values"] = [
+                round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()
+            ]
         return record
 
     def _keep_best(self, record: Record) -> None:
@@ -160,7 +163,10 @@ class Recorder:
         state = {f"best.{name}": p for name, p in self.best[1].items()}
         if self.track is not None:
             state |= {f"track.{name}": p for name, p in self.track.state_dict().items()}
-        return state | {"score": torch.tensor(self.best[0], dtype=torch.float64), "next": torch.tensor(self._next, dtype=torch.float64)}
+        return state | {
+            "score": torch.tensor(self.best[0], dtype=torch.float64),
+            "next": torch.tensor(self._next, dtype=torch.float64),
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""

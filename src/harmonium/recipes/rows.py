@@ -23,8 +23,10 @@ class Rows:
     """Rows of data, as stored, with the way from there to visible states.
 
     Attributes:
-        x: (rows, columns) as given: states, compact codes, or probabilities; a numpy array or memory map, or a tensor.
-        kind: "states", "codes" (integers for one-hot sites) or "probabilities" (of 0/1 units, drawn anew each epoch).
+        x: (rows, columns) as given: states, compact codes, or probabilities; a numpy array or memory map, or
+            a tensor.
+        kind: "states", "codes" (integers for one-hot sites) or "probabilities" (of 0/1 units, drawn anew
+            each epoch).
         prepare: (rows, row numbers, epoch) to states, (n, n_visible).
     """
 
@@ -36,9 +38,13 @@ class Rows:
         return len(self.x)
 
     def states(self, limit: int | None = None) -> Tensor:
-        """States of all rows, or of `limit` rows spread evenly over them; probabilities are drawn once, as epoch 0."""
+        """States of all rows, or of `limit` rows spread evenly over them; probabilities are drawn once, as
+        epoch 0.
+        """
         n = len(self.x)
-        numbers = np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
+        numbers = (
+            np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
+        )
         return self.prepare(take(self.x, numbers), numbers, 0)
 
 
@@ -54,9 +60,9 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
 
     Args:
         model: whose visible units decide what is valid.
-        data: (rows, columns): a numpy array or memory map, a tensor, a DataFrame, or nested lists. Columns are those of
-            the visible states or, for one-hot sites, one integer per site. Values between 0 and 1 for a layer of 0/1
-            units are taken as probabilities.
+        data: (rows, columns): a numpy array or memory map, a tensor, a DataFrame, or nested lists. Columns
+            are those of the visible states or, for one-hot sites, one integer per site. Values between 0 and
+            1 for a layer of 0/1 units are taken as probabilities.
         name: what to call it in error messages.
         seed: of the draws from probabilities.
 
@@ -68,7 +74,9 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
     width, code_width = space.width, getattr(space, "code_width", space.width)
     if x.shape[1] not in (width, code_width):
         other = "" if width == code_width else f" (states) or {code_width} (integer codes)"
-        raise ValueError(f"{name} must have {width} columns{other}, as the visible units of the model, got {x.shape[1]}.")
+        raise ValueError(
+            f"{name} must have {width} columns{other}, as the visible units of the model, got {x.shape[1]}."
+        )
     coded = x.shape[1] != width
     binary = isinstance(space, Bernoulli)
     found: str | None = None
@@ -140,7 +148,7 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
         return x.to(device=device, dtype=dtype)
 
     def codes(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
-        return space.encode(x.to(device)).to(dtype)  # type: ignore[union-attr]  # only spaces with codes come here
+        return space.encode(x.to(device)).to(dtype)  # type: ignore[union-attr]  # has codes
 
     def probabilities(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         p = x.to(device=device, dtype=dtype)

@@ -1,9 +1,9 @@
 """log Z carried along training.
 
-The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains at either end,
-is sharp; the sum of these steps from the independent model, whose log Z is known, follows log Z for a small share of the
-cost of training (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). It leans on the chains being where the
-model is; the likelihood that is reported in the end does not.
+The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains
+at either end, is sharp; the sum of these steps from the independent model, whose log Z is known, follows log
+Z for a small share of the cost of training (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). It
+leans on the chains being where the model is; the likelihood that is reported in the end does not.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ class LogPartitionTrack:
         self.value += step
         self.variance += float(scatter) / len(up)
         self._model, self._v, self._at = copy.deepcopy(model), here.visible, at
-
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
