@@ -36,7 +36,7 @@ def natural_gradient_fits(model: EnergyModel) -> bool:
 
 
 def default_optimiser(model: EnergyModel) -> str:
-    """The name of the method: natural for two coupled blocks, centred for other pairwise models, else adam."""
+    """The method by name: natural for two coupled blocks, centred for other pairwise models, else adam."""
     if natural_gradient_fits(model):
         return "natural"
     leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
