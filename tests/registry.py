@@ -132,9 +132,9 @@ def site(part: hm.Units, reach: float = 10.0) -> tuple[Tensor, Tensor]:
         )
     end = reach / math.sqrt(smallest_precision(part))
     if kind == "Gaussian":  # the trapezoidal rule converges geometrically here
-        x, step = np.linspace(-end, end, 45, retstep=True)
-        return torch.tensor(x)[:, None], torch.full((45,), math.log(step), dtype=DOUBLE)
-    x, w = np.polynomial.legendre.leggauss(26)
+        x, step = np.linspace(-end, end, 33, retstep=True)
+        return torch.tensor(x)[:, None], torch.full((33,), math.log(step), dtype=DOUBLE)
+    x, w = np.polynomial.legendre.leggauss(22)
     x, w = 0.5 * end * (x + 1.0), 0.5 * end * w
     if kind == "DReLU":
         x, w = np.concatenate([-x[::-1], x]), np.concatenate([w[::-1], w])

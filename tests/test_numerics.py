@@ -56,7 +56,7 @@ def test_half_line_derivatives_by_autograd():
     torch.testing.assert_close(variance, numerics.half_line_variance(t), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 3e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 5e-6)])
 def test_half_line_quantile_inverts_the_survival_function(dtype, tolerance):
     u = torch.tensor([1e-7, 1e-5, 0.003, 0.1, 0.5, 0.9, 0.9997], dtype=dtype)
     for t in [-1e4, -200.0, -30.0, -5.001, -5.0, -4.0, -3.001, -3.0, -1.0, 0.0, 2.0, 10.0, 40.0]:

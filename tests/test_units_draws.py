@@ -88,6 +88,15 @@ def test_large_poisson_draws_are_normal(field):
         assert_distribution(z, "norm", comparisons=12)
 
 
+def test_large_poisson_draws_go_on_where_the_exact_ones_end():
+    # the same uniforms on either side of a rate of 1e12: the same standard scores, to a few whole counts
+    scores = []
+    for field in (math.log(1e12) - 1e-9, math.log(1e12) + 1e-9):
+        x = hm.Poisson(1).double().sample(torch.full((DRAWS, 1), field, dtype=DOUBLE), address(9))
+        scores.append((x - math.exp(field)) * math.exp(-0.5 * field))
+    torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=5e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_categorical_draws_have_their_distribution(dtype):
     units = hm.Categorical(3, states=4).to(dtype)
