@@ -199,8 +199,7 @@ class Units(nn.Module, ABC):
 
     def _rows_and_shares(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """The rows and their shares of the total weight, float64, once no column is constant."""
-        w = torch.ones(len(x), device=x.device) if weights is None else weights
-        rows = x.double()
+        rows, w = self._counted(x, weights)
         counted = rows[w > 0]
         constant = torch.nonzero(counted.amax(0) == counted.amin(0))
         if len(constant):
@@ -208,7 +207,7 @@ class Units(nn.Module, ABC):
                 f"x: column {int(constant[0])} is constant, and {type(self).__name__} units without width"
                 " have no density; drop it."
             )
-        return rows, w.double() / w.double().sum()
+        return rows, w / w.sum()
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs to build the same units again (numbers and strings only)."""
@@ -216,8 +215,12 @@ class Units(nn.Module, ABC):
 
     def _totals(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """(number of rows, sum of each column) counted with their weights, in float64: no row gets lost."""
-        w = torch.ones(len(x), device=x.device) if weights is None else weights
-        return w.double().sum(), w.double() @ x.double()
+        rows, w = self._counted(x, weights)
+        return w.sum(), w @ rows
+
+    def _counted(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        rows = x.to(self.bias.device, torch.float64)
+        return rows, rows.new_ones(len(rows)) if weights is None else weights.to(rows)
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""
