@@ -102,11 +102,14 @@ class Units(nn.Module, ABC):
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise a ValueError unless `x` is a (batch, width) tensor of states of these units."""
-        if x.ndim != 2 or x.shape[1] != self.width:
-            raise ValueError(f"{name}: expected shape (batch, {self.width}), got {tuple(x.shape)}.")
+        self._check_shape(x, name)
         problem = self.violation(x)
         if problem:
             raise ValueError(f"{name}: {problem} ({type(self).__name__} units).")
+
+    def _check_shape(self, x: Tensor, name: str) -> None:
+        if x.ndim != 2 or x.shape[1] != self.width:
+            raise ValueError(f"{name}: expected shape (batch, {self.width}), got {tuple(x.shape)}.")
 
     def mask_violation(self, held: Tensor) -> str | None:
         """What is wrong with holding these columns (..., width) and drawing the rest, None when nothing."""
@@ -219,8 +222,14 @@ class Units(nn.Module, ABC):
         return w.sum(), w @ rows
 
     def _counted(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        self._check_shape(x, "x")
         rows = x.to(self.bias.device, torch.float64)
-        return rows, rows.new_ones(len(rows)) if weights is None else weights.to(rows)
+        w = rows.new_ones(len(rows)) if weights is None else weights.to(rows)
+        if w.shape != (len(rows),) or not bool((w >= 0).all()) or not bool(w.sum() > 0):
+            raise ValueError(
+                f"weights: expected {len(rows)} numbers of at least 0, not all 0, got {checks.describe(w)}."
+            )
+        return rows, w
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""
