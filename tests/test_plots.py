@@ -140,7 +140,8 @@ def test_singular_values_are_those_of_the_weights_and_of_the_records():
     left, right = figure.axes
     assert np.allclose(right.lines[0].get_ydata(), np.linalg.svd(weight, compute_uv=False))
     assert np.allclose(left.lines[1].get_ydata(), [0.2 * k for k in range(12)])
-    assert len(plots.singular_values([], weight).axes) == 1
+    assert len(plots.singular_values([], weight, kept=20).axes) == 1
+    assert "the model kept" in texts(plots.singular_values(RECORDS, weight, kept=20))
 
 
 def test_moments_are_those_of_the_columns():

@@ -46,7 +46,7 @@ def findings(saved: Saved, x: Tensor, estimate: Estimate) -> list[tuple[str, str
     rows += compared(saved.about, x, estimate.value)
     rows.append(("method", estimate.method))
     if estimate.low != estimate.high:
-        rows.append(("effective samples", f"{estimate.ess:.0f}"))
+        rows.append(("effective samples", f"{estimate.ess:,.0f}"))
     return rows + [("warning", warning) for warning in estimate.warnings]
 
 

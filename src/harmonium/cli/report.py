@@ -141,7 +141,7 @@ def _likelihood(run: Run) -> Section:
         ("method", test.method),
     ]
     if test.low != test.high:
-        rows.append(("effective samples", f"{test.ess:.0f}"))
+        rows.append(("effective samples", f"{test.ess:,.0f}"))
     spread = test.details.get("data_stderr")
     if isinstance(spread, float) and spread == spread:
         rows.append(("with other test rows", f"± {spread:.2g} (standard error)"))
@@ -168,7 +168,9 @@ def _moments(run: Run) -> Section | None:
 def _spectrum(run: Run) -> Section | None:
     if not isinstance(run.model, RBM):
         return None
-    figure = plots.singular_values(run.records, run.model.weight.detach().cpu().numpy())
+    figure = plots.singular_values(
+        run.records, run.model.weight.detach().cpu().numpy(), run.training.get("best_step")
+    )
     text = "Directions that the model has learned rise out of the noise of the first weights, one by one."
     return Section("Singular values of the weights", text, [(figure, "singular values of the weights")])
 
@@ -187,7 +189,7 @@ def _data(run: Run) -> Section:
 
 def _repeat(run: Run) -> Section:
     settings = [(name, str(value)) for name, value in run.training.get("settings", {}).items()]
-    text = "The same command gives the same model, on any number of threads."
+    text = "The same command, with the same versions, gives the same model."
     rows = [*settings, *((name, text) for name, text in versions().items())]
     return Section("To repeat this run", text, rows=rows, code=run.training["command"])
 

@@ -50,20 +50,12 @@ def learning_curve(records: Records, baseline: float | None = None) -> Figure:
     steps, values = series(records, "validation_log_likelihood")
     if len(steps):
         best = int(np.argmax(values))
-        ax.plot(steps[best], values[best], "o", ms=7, mfc="none", mew=1.8, color=style.HELD_OUT)
-        ax.annotate(
-            f"best {values[best]:.2f}",
-            (steps[best], values[best]),
-            xytext=(-4, -16),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
-            color=style.HELD_OUT,
-        )
+        label = f"best of these, {values[best]:.2f}".replace("-", "−")
+        ax.plot(steps[best], values[best], "o", ms=7, mfc="none", mew=1.8, color=style.HELD_OUT, label=label)
     if baseline is not None:
         ax.axhline(baseline, color=style.MUTED, lw=1.2, ls=(0, (4, 3)), label="independent units")
     _leave_out_the_fall(ax, baseline)
-    style.legend(ax, loc="center right")
+    style.legend(fig, loc="outside upper left", ncols=4)
     return fig
 
 
@@ -98,8 +90,8 @@ PANELS = {
 
 
 def panels(records: Records) -> Figure | None:
-    """Small charts of whatever else was recorded, None where nothing was."""
-    there = [(key, title) for key, title in PANELS.items() if len(series(records, key)[0]) > 1]
+    """Small charts of whatever else was recorded and changed, None where nothing did."""
+    there = [(key, title) for key, title in PANELS.items() if len(np.unique(series(records, key)[1])) > 1]
     if not there:
         return None
     down = -(-len(there) // 4)
@@ -117,32 +109,36 @@ def panels(records: Records) -> Figure | None:
     return fig
 
 
-def singular_values(records: Records, weight: np.ndarray) -> Figure:
-    """The singular values of the weights: while learning, and at the end.
+def singular_values(records: Records, weight: np.ndarray, kept: float | None = None) -> Figure:
+    """The singular values of the weights: while learning, and of the model in the end.
 
-    Each line is a direction that the model has learned; they leave the noise one after another.
+    Each line is a direction that the model has learned; they leave the noise one after another. `kept` is the
+    update whose model was kept.
     """
     last = np.linalg.svd(np.asarray(weight, dtype=float), compute_uv=False)
-    kept = [(r["step"], r["singular_values"]) for r in records if r.get("singular_values")]
+    course = [(r["step"], r["singular_values"]) for r in records if r.get("singular_values")]
     fig = style.figure(9.6, 3.4)
-    left, right = fig.subplots(1, 2, width_ratios=(1.6, 1)) if len(kept) > 1 else (None, fig.add_subplot())
+    left, right = fig.subplots(1, 2, width_ratios=(1.6, 1)) if len(course) > 1 else (None, fig.add_subplot())
     if left is not None:
-        _lines_of_singular_values(left, kept)
-    style.axes(right, "at the end", "rank", "singular value")
+        _lines_of_singular_values(left, course)
+        if kept is not None:
+            left.axvline(kept, color=style.MUTED, lw=1, ls=(0, (4, 3)), label="the model kept")
+            style.legend(left, loc="upper left")
+    style.axes(right, "of the model", "rank", "singular value")
     right.plot(np.arange(1, len(last) + 1), last, "o", ms=3.5, color=style.MODEL)
     right.set_ylim(0, None)
     return fig
 
 
-def _lines_of_singular_values(ax: Axes, kept: list[tuple[float, Sequence[float]]]) -> None:
+def _lines_of_singular_values(ax: Axes, course: list[tuple[float, Sequence[float]]]) -> None:
     import matplotlib
 
     style.axes(ax, "while learning", "update", "singular value")
-    count = min(len(values) for _, values in kept)
-    table = np.array([list(values)[:count] for _, values in kept])
+    count = min(len(values) for _, values in course)
+    table = np.array([list(values)[:count] for _, values in course])
     colours = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.85, count))
     for values, colour in zip(table.T, colours, strict=True):
-        ax.plot([step for step, _ in kept], values, color=colour, lw=1.2)
+        ax.plot([step for step, _ in course], values, color=colour, lw=1.2)
     ax.set_ylim(0, None)
 
 

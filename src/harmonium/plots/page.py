@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f4f6f9; --ink: #1f2329; --muted: #667080;
-  --line: #d5dae1; --accent: #0072b2; --warn: #b34700; }
+  --line: #d5dae1; --warn: #b34700; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171c; --card: #1e232b; --ink: #e6e9ee;
-  --muted: #98a2b1; --line: #3a424e; --accent: #56b4e9; --warn: #f0a04b; } }
+  --muted: #98a2b1; --line: #3a424e; --warn: #f0a04b; --data: #56b4e9; --held-out: #2fc79a;
+  --model: #ff8c42; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -34,6 +35,7 @@ p { margin: .4rem 0 .8rem; max-width: 46rem; }
 .card small { display: block; color: var(--muted); font-size: .8rem; }
 figure { margin: 1rem 0 0; }
 figure svg { display: block; width: 100%; height: auto; margin: 0 auto; }
+@media (max-width: 640px) { figure { overflow-x: auto; } figure svg { min-width: 600px; } }
 table { border-collapse: collapse; margin: .8rem 0; font-size: .93rem; }
 td { padding: 5px 18px 5px 0; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
@@ -63,8 +65,8 @@ class Section:
         text: below the heading.
         figures: (figure, what is to be seen in words).
         rows: of a table, (name, value).
-        warnings: sentences set apart.
         code: a command, or the like.
+        warnings: sentences set apart.
         points: further sentences, one below the other.
     """
 
@@ -110,12 +112,12 @@ def _section(section: Section) -> str:
     parts = [f"<section>\n<h2>{escape(section.title)}</h2>"]
     if section.text:
         parts.append(f'<p class="note">{escape(section.text)}</p>')
+    if section.code:
+        parts.append(f"<pre><code>{escape(section.code)}</code></pre>")
     parts += [f'<p class="warning">{escape(text)}</p>' for text in section.warnings]
     parts += [f"<figure>{style.svg(figure, alt)}</figure>" for figure, alt in section.figures]
     if section.rows:
         cells = (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in section.rows)
         parts.append(f"<table>{''.join(cells)}</table>")
     parts += [f"<p>{escape(point)}</p>" for point in section.points]
-    if section.code:
-        parts.append(f"<pre><code>{escape(section.code)}</code></pre>")
     return "\n".join([*parts, "</section>"])

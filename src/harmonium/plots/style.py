@@ -19,10 +19,18 @@ HELD_OUT = "#009e73"
 """Validation and test rows."""
 MODEL = "#d55e00"
 """What the model says: samples, its moments."""
-# These three give way to the colours of the page where a figure stands in one, see `svg`.
 INK = "#1f2329"
 MUTED = "#6e7680"
 LINE = "#c9ced6"
+
+PAGE_COLOURS = {
+    "ink": INK,
+    "muted": MUTED,
+    "line": LINE,
+    "data": DATA,
+    "held-out": HELD_OUT,
+    "model": MODEL,
+}
 
 
 def figure(width: float, height: float) -> Figure:
@@ -51,8 +59,8 @@ def axes(ax: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     return ax
 
 
-def legend(ax: Axes, **where: Any) -> None:
-    """A legend without a frame."""
+def legend(ax: Axes | Figure, **where: Any) -> None:
+    """A legend without a frame, within axes or outside of all that a figure has."""
     ax.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
 
 
@@ -90,10 +98,10 @@ def png(fig: Figure, dpi: int = 160) -> bytes:
 
 
 def svg(fig: Figure, alt: str) -> str:
-    """The figure as an <svg> element that takes the colours of its text from the page it stands in.
+    """The figure as an <svg> element that takes its colours from the page it stands in.
 
-    The page defines --ink, --muted and --line; without them the colours are those of the style. `alt` says in
-    words what is to be seen. Equal figures give equal texts.
+    The page may define --ink, --muted, --line, --data, --held-out and --model; what it doesn't stays as it is
+    here. `alt` says in words what is to be seen. Equal figures give equal texts.
     """
     from html import escape
 
@@ -105,7 +113,7 @@ def svg(fig: Figure, alt: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for name, colour in (("ink", INK), ("muted", MUTED), ("line", LINE)):
+    for name, colour in PAGE_COLOURS.items():
         text = text.replace(colour, f"var(--{name}, {colour})")
     size = re.compile(r'<svg([^>]*?) width="[\d.]+pt"')
     text = size.sub(r"<svg\1", text, count=1)
