@@ -150,6 +150,7 @@ class Mixed(Units):
 
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
+        self._check_shape(x, "x")
         for p, c in zip(self._parts(), self.columns(), strict=True):
             p.bias = nn.Parameter(self.bias[c].clone())
             try:
