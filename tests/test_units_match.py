@@ -140,3 +140,20 @@ def test_columns_wider_than_an_exponential_end_near_one():
     units.match(x)
     assert all(bool(p.isfinite().all()) for p in units.parameters())
     assert units.mean(units.bias[None]).item() == pytest.approx(float(x.mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_wrong_rows_and_weights_are_refused(name):
+    units, x = layer(name), data(name)
+    before = {k: p.clone() for k, p in units.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^x: expected shape \(batch, \d\), got"):
+        units.match(torch.cat([x, x], 1))
+    ones = torch.ones(ROWS)
+    for wrong in (ones[1:], -ones, 0 * ones, torch.full_like(ones, math.nan), ones[:, None]):
+        with pytest.raises(
+            ValueError, match=rf"weights: expected {ROWS} numbers of at least 0, not all 0, got"
+        ):
+            units.match(x, wrong)
+    with pytest.raises(ValueError, match="weights: expected 0 numbers"):
+        units.match(x[:0])
+    assert all(torch.equal(p, before[k]) for k, p in units.state_dict().items())
