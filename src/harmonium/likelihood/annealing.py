@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from harmonium.likelihood.bridge import exponential_average, sigmoid, solve
-from harmonium.models import BlockModel
-from harmonium.models.blocks import State
+from harmonium.models import EnergyModel
 from harmonium.random import Address
-from harmonium.sampling.tempering import Segment, summed_block
+from harmonium.sampling.chains import State
+from harmonium.sampling.segments import segment
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def effective_size(works: np.ndarray) -> float:
 
 @torch.no_grad()
 def anneal(
-    start: BlockModel,
-    model: BlockModel,
+    start: EnergyModel,
+    model: EnergyModel,
     positions: np.ndarray,
     forward: State,
     reverse: State,
@@ -92,7 +92,7 @@ def anneal(
         reverse: states drawn from `model`; may have no rows.
         address: where the draws live.
     """
-    segment, block = Segment(start, model), summed_block(model)
+    piece = segment(start, model)
     state = tuple(torch.cat(pair) for pair in zip(forward, reverse, strict=True))
     n, rows = len(forward[0]), len(state[0])
     work = torch.zeros(rows, dtype=torch.float64, device=state[0].device)
@@ -101,16 +101,8 @@ def anneal(
         # forward chains go from k to k+1, reverse ones from the other end
         here = torch.cat([up[k].expand(n), up[-1 - k].expand(rows - n)])[:, None]
         there = torch.cat([up[k + 1].expand(n), up[-2 - k].expand(rows - n)])[:, None]
-        fields, energies = segment.fields(block, state), segment.energies(block, state)
-        work += segment.marginal(block, fields, energies, there) - segment.marginal(
-            block, fields, energies, here
-        )
-        new = list(state)
-        at = address.at(step=address.step + k)
-        new[block] = segment.sample(block, fields, there, at)
-        for other in reversed(range(len(new))):
-            if other != block:
-                new[other] = segment.sample(other, segment.fields(other, tuple(new)), there, at)
-        state = tuple(new)
+        view = piece.look(state)
+        work += view.work(here, there)
+        state = view.sweep(there, address.at(step=address.step + k))
     works = work.cpu().numpy()
     return works[:n], works[n:]

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.likelihood import annealing, reference, schedule, tempered
+from harmonium.likelihood import annealing, schedule, tempered
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.interval import estimate
 from harmonium.likelihood.tempered import Budget, Progress, Run
-from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.blocks import State
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
+from harmonium.sampling.chains import State
 
 __all__ = ["Progress", "log_partition"]
 
@@ -33,7 +33,7 @@ def log_partition(
     seconds: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    trajectory: Sequence[BlockModel] = (),
+    trajectory: Sequence[EnergyModel] = (),
 ) -> Estimate:
     """The logarithm of Z = Σₓ exp(-E(x)), nats, with a 95 % interval.
 
@@ -62,7 +62,7 @@ def log_partition(
 
     Raises:
         ValueError: a model whose Z may be infinite, or `method="exact"` where that is out of reach.
-        TypeError: a model without blocks whose states can't be summed.
+        TypeError: a model that neither names its blocks nor declares its space.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
@@ -76,23 +76,23 @@ def log_partition(
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
-    exact = None if method == "annealed" else exact_log_partition(model)
+    exact = (
+        None if method == "annealed" else exact_log_partition(model, None if method == "exact" else seconds)
+    )
     if exact is not None:
         return exact
     if method == "exact":
         raise ValueError("method: 'exact' is out of reach for this model, too many states on either side.")
-    if not isinstance(model, BlockModel):
-        raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
     return annealed_log_partition(model, Budget(WORK, seconds, progress), seed, nodes=tuple(trajectory))
 
 
 @torch.no_grad()
 def annealed_log_partition(
-    model: BlockModel,
+    model: EnergyModel,
     budget: Budget,
     seed: int,
     data: Tensor | None = None,
-    nodes: tuple[BlockModel, ...] = (),
+    nodes: tuple[EnergyModel, ...] = (),
 ) -> Estimate:
     """log Z by replica exchange and annealing; visible rows `data` are among the places where chains
     begin.
@@ -100,7 +100,7 @@ def annealed_log_partition(
     known = None
     if data is not None:
         rows = torch.linspace(0, len(data) - 1, min(len(data), KNOWN), device=data.device).long()
-        known = reference.with_visible(model, data[rows], Address(seed, Purpose.START, step=5000))
+        known = model.state_of(data[rows])
     budget.hold_back(ANNEALED_SHARE)
     run = tempered.run_exchange(model, seed, budget, known, nodes)
     budget.hold_back(0.0)

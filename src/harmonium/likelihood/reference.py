@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
 
-from harmonium.models import BlockModel, PairwiseModel
-from harmonium.models.blocks import State
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
 from harmonium.random import Address
-from harmonium.sampling.tempering import Segment
+from harmonium.sampling.chains import State
+from harmonium.sampling.segments import Segment, segment
 from harmonium.units import Gaussian, Mixed, Tail, Units
 
 BROAD = 0.1  # share of the broad model in a matched one: a reference may be vague, never blind to a mode
@@ -19,10 +18,13 @@ PROBES = 128  # most starts that are made from single units
 SETTLING = 8  # Gibbs sweeps that bring a start to the temperature of the model
 
 
-def broad(model: BlockModel) -> PairwiseModel:
-    """The independent model without biases, uniform where states are bounded: the path from it is a tempering
-    of E.
+def broad(model: EnergyModel) -> EnergyModel:
+    """Independent variables, uniform where states are bounded: the path from there is a tempering of E.
+
+    Models with blocks keep their units, without the biases; for all others it is their `Reference`.
     """
+    if not isinstance(model, BlockModel):
+        return Reference(model)
     layers = [copy.deepcopy(layer) for layer in model.layers]
     for layer in layers:
         torch.nn.init.zeros_(layer.bias)
@@ -54,41 +56,27 @@ def _closed_form(layer: Units) -> bool:
     return isinstance(layer, Gaussian) or not layer.shape_parameters()
 
 
-def modes(model: BlockModel, address: Address, known: State | None = None) -> State:
+def modes(model: EnergyModel, address: Address, known: State | None = None) -> State:
     """States of the model from wherever they can be had cheaply: annealing, single units, and what is
     `known`.
     """
-    found = [anneal(model, broad(model), address.at(step=0)), probes(model)]
-    if known is not None:
-        found.append(tuple(x[:PILOT_CHAINS] for x in known))
-    state = tuple(torch.cat(blocks) for blocks in zip(*found, strict=True))
-    return settle(model, state, SETTLING, address.at(step=PILOT_SWEEPS + 1))
-
-
-def anneal(model: BlockModel, start: BlockModel, address: Address) -> State:
-    """States of chains led from `start` to `model`."""
-    state = start.random_state(PILOT_CHAINS, address)
-    segment = Segment(start, model)
+    start = broad(model)
+    path = segment(start, model)
+    found = [start.random_state(PILOT_CHAINS, address)]
     for k in range(1, PILOT_SWEEPS + 1):
-        beta = state[0].new_full((PILOT_CHAINS, 1), k / PILOT_SWEEPS)
-        state = _gibbs(segment, state, beta, address.at(step=address.step + k))
+        found[0] = _moved(path, found[0], k / PILOT_SWEEPS, address.at(step=address.step + k))
+    if isinstance(model, BlockModel):
+        found.append(probes(model))
+    if known is not None:
+        found.append(known)
+    state = tuple(torch.cat(blocks) for blocks in zip(*found, strict=True))
+    for k in range(SETTLING):
+        state = _moved(path, state, 1.0, address.at(step=address.step + PILOT_SWEEPS + 1 + k))
     return state
 
 
-def _gibbs(segment: Segment, state: State, beta: Tensor, address: Address) -> State:
-    new = list(state)
-    for block in reversed(range(len(new))):
-        new[block] = segment.sample(block, segment.fields(block, tuple(new)), beta, address)
-    return tuple(new)
-
-
-def settle(model: BlockModel, state: State, sweeps: int, address: Address) -> State:
-    """The states after some Gibbs sweeps of the model."""
-    one = state[0].new_ones(len(state[0]), 1)
-    segment = Segment(model, model)
-    for k in range(sweeps):
-        state = _gibbs(segment, state, one, address.at(step=address.step + k))
-    return state
+def _moved(path: Segment, state: State, beta: float, address: Address) -> State:
+    return path.look(state).sweep(state[0].new_full((len(state[0]), 1), beta), address)
 
 
 def probes(model: BlockModel) -> State:
@@ -114,7 +102,7 @@ def probes(model: BlockModel) -> State:
     return tuple(state)
 
 
-def spread(model: BlockModel, candidates: State, n: int) -> State:
+def spread(model: EnergyModel, candidates: State, n: int) -> State:
     """`n` of the candidates: the most probable ones, and others as far from them and from each other as
     possible.
     """
@@ -126,14 +114,3 @@ def spread(model: BlockModel, candidates: State, n: int) -> State:
         chosen.append(int(nearest.argmax()))
         nearest = torch.minimum(nearest, ((points - points[chosen[-1]]) ** 2).sum(-1))
     return tuple(x[order[chosen]] for x in candidates)
-
-
-def with_visible(model: BlockModel, v: Tensor, address: Address) -> State:
-    """States with these visible rows, the other blocks drawn given what is there already."""
-    state = list(model.random_state(len(v), address))
-    state[0] = v
-    for sweep in range(1, len(state)):
-        for block in reversed(range(1, len(state))):
-            here = model.block_address(block, address.at(step=address.step + sweep))
-            state[block] = model.conditional_units(block).sample(model.field(block, tuple(state)), here)
-    return tuple(state)

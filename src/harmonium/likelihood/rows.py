@@ -14,7 +14,7 @@ from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.units import Units
 
 ROWS = 2**13  # rows per block of work
@@ -67,12 +67,10 @@ def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> 
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
-    exact = exact_log_partition(model)
+    exact = exact_log_partition(model, budget.seconds)
     if exact is not None:
         return exact
-    if not isinstance(model, BlockModel):
-        raise TypeError(f"model: expected a model with blocks (such as hm.RBM), got {type(model).__name__}.")
-    return annealed_log_partition(model, budget, seed, v if model.n_visible_blocks == 1 else None)
+    return annealed_log_partition(model, budget, seed, v)
 
 
 def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") -> Tensor:
@@ -81,8 +79,7 @@ def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") 
     if len(v) == 0:
         raise ValueError(f"{name} must have at least 1 row, got none.")
     v = v.to(device=model.device, dtype=model.dtype)
-    if isinstance(model, BlockModel) and model.n_visible_blocks == 1:
-        model.layers[0].check(v, name)
+    model.visible_space.check(v, name)
     return v
 
 

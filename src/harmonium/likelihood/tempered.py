@@ -11,9 +11,10 @@ import torch
 
 from harmonium.likelihood import reference, schedule
 from harmonium.likelihood.bridge import Bridged, Bridges, bridge
-from harmonium.models import BlockModel, independent
-from harmonium.models.blocks import State
+from harmonium.models import BlockModel, EnergyModel, GraphModel, independent
+from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
+from harmonium.sampling.chains import State
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas
 
 Progress = Callable[[float, str], None]
@@ -101,7 +102,7 @@ class Budget:
         """Whether nothing is left but what is held back."""
         return self.share >= 1.0 - self.held_back
 
-    def spend(self, model: BlockModel, rows: int, sweeps: int) -> None:
+    def spend(self, model: EnergyModel, rows: int, sweeps: int) -> None:
         """Note that `rows` chains have made `sweeps` sweeps."""
         self.done += sweeps * cost(model, rows)
 
@@ -112,7 +113,7 @@ class Budget:
             return (time.perf_counter() - self.begun) / self.seconds
         return self.done / self.work
 
-    def sweeps_left(self, model: BlockModel, rows: int) -> float:
+    def sweeps_left(self, model: EnergyModel, rows: int) -> float:
         """How many more sweeps of `rows` chains the budget allows."""
         if self.seconds is not None:
             spent = time.perf_counter() - self.begun
@@ -125,35 +126,41 @@ class Budget:
             self.progress(min(self.share, 1.0), doing)
 
 
-def cost(model: BlockModel, rows: int) -> float:
+def cost(model: EnergyModel, rows: int) -> float:
     """About how many seconds one core needs for a sweep of `rows` chains: products, elementwise work,
     calls.
     """
     parameters = sum(p.numel() for p in model.parameters())
-    width = sum(layer.width for layer in model.layers)
-    return rows * (parameters * 7e-11 + width * 8e-9) + 4e-4 * len(model.layers) / 2
+    if isinstance(model, BlockModel):
+        width = sum(layer.width for layer in model.layers)
+        return rows * (parameters * 7e-11 + width * 8e-9) + 3.5e-4 * len(model.layers)
+    if isinstance(model, GraphModel):
+        return rows * parameters * 2e-9 + 5e-4
+    spaces = [s for s in (model.visible_space, model.hidden_space) if isinstance(s, Discrete)]
+    energies = sum(q - 1 for s in spaces for q in s.cardinalities) or 60  # of a sweep, or of a trajectory
+    return energies * (5e-5 + rows * (parameters + model.visible_space.width) * 1e-9)
 
 
 def run_exchange(
-    model: BlockModel,
+    model: EnergyModel,
     seed: int,
     budget: Budget,
     known: State | None = None,
-    nodes: tuple[BlockModel, ...] = (),
+    nodes: tuple[EnergyModel, ...] = (),
 ) -> Run:
     """Place the rungs, choose the reference, and measure until the budget is spent.
 
     `known` are states of the model from elsewhere (data, say), `nodes` models to pass on the way.
     """
     run = tuned(begin(model, seed, known, nodes), seed, budget)
-    if not nodes:
+    if not nodes and isinstance(model, BlockModel):
         run = best_reference(run, seed, budget)
     run = Run(run.ladder, run.replicas)
     measure(run, seed, budget)
     return run
 
 
-def begin(model: BlockModel, seed: int, known: State | None, nodes: tuple[BlockModel, ...] = ()) -> Run:
+def begin(model: EnergyModel, seed: int, known: State | None, nodes: tuple[EnergyModel, ...] = ()) -> Run:
     """A run at its start: half of the groups at the broad reference, the other half at modes of the model."""
     address = Address(seed, Purpose.START)
     start = reference.broad(model)
@@ -215,7 +222,7 @@ def best_reference(run: Run, seed: int, budget: Budget) -> Run:
     And it must not find less mass than the broad start did.
     """
     model = run.ladder.nodes[-1]
-    if budget.share > 0.3:
+    if budget.share > 0.3 or not isinstance(model, BlockModel):
         return run
     advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
     best, (value, error, price) = run, _promise(run)
@@ -245,7 +252,7 @@ def _promise(run: Run) -> tuple[float, float, float]:
     return run.base + result.value, error, error**2 * len(run.ladder) * run.groups
 
 
-def measure(run: Run, seed: int, budget: Budget, target: float = 0.01) -> None:
+def measure(run: Run, seed: int, budget: Budget, target: float = 0.015) -> None:
     """Sweep until the budget is spent; without a limit in seconds also until the standard error is below
     `target`.
     """

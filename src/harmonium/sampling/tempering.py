@@ -20,51 +20,12 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.models import BlockModel
-from harmonium.models.blocks import State
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
-from harmonium.units import Units
+from harmonium.sampling.chains import Clamp, State
+from harmonium.sampling.segments import Segment, segment
 
 SWAP_BLOCK = 64  # sweeps whose exchanges are drawn together
-
-
-def summed_block(model: BlockModel) -> int:
-    """The block summed out in closed form: the one with most sites, so that the fewest are left to chance."""
-    sites = [layer.n for layer in model.layers]
-    return max(range(len(sites)), key=lambda i: (sites[i], i))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A straight piece (1-β) E₀ + β E₁ of a path, with β a (rows, 1) tensor: one temperature for each row."""
-
-    start: BlockModel
-    end: BlockModel
-
-    def units(self, block: int, beta: Tensor) -> Units:
-        """The units of `block` at β."""
-        return self.start.conditional_units(block).interpolate(self.end.conditional_units(block), beta)
-
-    def sample(self, block: int, fields: tuple[Tensor, Tensor], beta: Tensor, address: Address) -> Tensor:
-        """A draw of `block` at β given its fields at both ends."""
-        field = torch.lerp(fields[0], fields[1], beta)
-        return self.units(block, beta).sample(field, self.end.block_address(block, address))
-
-    def fields(self, block: int, state: State) -> tuple[Tensor, Tensor]:
-        """The fields on `block` at both ends."""
-        return self.start.field(block, state), self.end.field(block, state)
-
-    def energies(self, block: int, state: State) -> tuple[Tensor, Tensor]:
-        """The energies without `block` at both ends, float64."""
-        start, end = self.start, self.end
-        return start.energy_without(block, state).double(), end.energy_without(block, state).double()
-
-    def marginal(
-        self, block: int, fields: tuple[Tensor, Tensor], energies: tuple[Tensor, Tensor], beta: Tensor
-    ) -> Tensor:
-        """-log of the sum of exp(-E) over `block` at β, (rows,), float64, nats."""
-        cumulant = self.units(block, beta).cumulant(torch.lerp(fields[0], fields[1], beta))
-        return torch.lerp(energies[0], energies[1], beta.squeeze(-1).double()) - cumulant.double().sum(-1)
 
 
 @dataclass(frozen=True)
@@ -77,8 +38,9 @@ class Ladder:
             is a rung, so that two neighbours always lie on one straight piece.
     """
 
-    nodes: tuple[BlockModel, ...]
+    nodes: tuple[EnergyModel, ...]
     positions: np.ndarray
+    clamp: Clamp | None = None
 
     def __post_init__(self) -> None:
         if (
@@ -90,14 +52,11 @@ class Ladder:
     def __len__(self) -> int:
         return len(self.positions)
 
-    @property
-    def summed(self) -> int:
-        """The block summed out."""
-        return summed_block(self.nodes[-1])
-
-    def segments(self) -> np.ndarray:
-        """The straight piece on which the pair (k, k+1) lies, (rungs - 1,)."""
-        return np.floor(self.positions[:-1] + 1e-12).astype(int)
+    def pieces(self, pair: np.ndarray) -> np.ndarray:
+        """The straight piece on which each rung lies together with its partner, (rungs,)."""
+        k = np.arange(len(self))
+        lower = np.where(pair == k, np.maximum(k - 1, 0), np.minimum(pair, k))
+        return np.floor(self.positions[lower] + 1e-12).astype(int)
 
 
 @dataclass(frozen=True)
@@ -154,6 +113,12 @@ class Exchange:
         self._been_at_end = np.zeros((groups, len(ladder)), dtype=bool)
         self._swaps = Address(seed, Purpose.SWAP)
         self._drawn: tuple[int, np.ndarray] | None = None
+        if ladder.clamp is not None and len(ladder.nodes) > 2:
+            raise ValueError("ladder: expected two nodes where visible variables are clamped.")
+        self._segments = [
+            segment(a, b, ladder.clamp) for a, b in zip(ladder.nodes[:-1], ladder.nodes[1:], strict=True)
+        ]
+        self._pairs = [(pair, ladder.pieces(pair)) for pair in (partners(len(ladder), p) for p in (0, 1))]
 
     def _uniforms(self, step: int) -> np.ndarray:
         """One uniform for each group and rung at this step, (groups, rungs); drawn many steps at a time."""
@@ -174,16 +139,16 @@ class Exchange:
             that at k, of the state that was there before the exchange; NaN where k had no partner.
         """
         ladder, rung, address = self.ladder, replicas.rung, replicas.address
-        rungs = len(ladder)
-        pair = partners(rungs, address.step % 2)
-        other = pair[rung]
-        pieces = ladder.segments()[np.minimum(np.minimum(rung, other), rungs - 2)]
-        pieces = np.where((rung == other) & (rung > 0), ladder.segments()[rung - 1], pieces)
-        parts = [_Part(ladder, piece, replicas, pieces) for piece in np.unique(pieces)]
-        work = np.empty(rung.shape)
-        for part in parts:
-            part.put(work, part.work(ladder.positions[rung], ladder.positions[other]))
-        new_rung, by_rung = _exchange(rung, work, pair, self._uniforms(address.step))
+        pair, piece = self._pairs[address.step % 2]
+        here, there = ladder.positions[rung], ladder.positions[pair[rung]]
+        work = np.empty(rung.size)
+        parts = []
+        for k, between in enumerate(self._segments):
+            rows = None if len(self._segments) == 1 else np.flatnonzero(piece[rung] == k)
+            if rows is None or len(rows):
+                parts.append(_Part(between, k, replicas.state, rows))
+                work[parts[-1].rows] = parts[-1].work(here, there)
+        new_rung, by_rung = _exchange(rung, work.reshape(rung.shape), pair, self._uniforms(address.step))
         state = _sweep(parts, replicas.state, ladder.positions[new_rung], address)
         self._track(new_rung)
         return Replicas(state, new_rung, address.at(step=address.step + 1)), by_rung
@@ -211,54 +176,39 @@ def _exchange(
 
 
 class _Part:
-    """The rows of all replicas that lie on one straight piece, with what both ends say about them."""
+    """Replicas that lie on one straight piece, with what both ends of it say about them.
 
-    def __init__(self, ladder: Ladder, piece: int, replicas: Replicas, pieces: np.ndarray) -> None:
-        self.segment = Segment(ladder.nodes[piece], ladder.nodes[piece + 1])
-        self.piece, self.block = piece, ladder.summed
-        self.everything = bool((pieces == piece).all())
-        self.mask = pieces == piece
-        self.rows = np.flatnonzero(self.mask)
-        self.index = torch.from_numpy(self.rows).to(replicas.state[0].device)
-        state = self.take(replicas.state)
-        self.fields = self.segment.fields(self.block, state)
-        self.energies = self.segment.energies(self.block, state)
-        self.dtype, self.device = state[0].dtype, state[0].device
+    `rows` says which they are; None means all.
+    """
 
-    def take(self, state: State) -> State:
-        return state if self.everything else tuple(x[self.index] for x in state)
-
-    def put(self, target: np.ndarray, values: np.ndarray) -> None:
-        target.reshape(-1)[self.rows] = values
+    def __init__(self, segment: Segment, piece: int, state: State, rows: np.ndarray | None) -> None:
+        self.piece = piece
+        self.rows: np.ndarray | slice = slice(None) if rows is None else rows
+        self.index = None if rows is None else torch.from_numpy(rows).to(state[0].device)
+        self.like = state[0]
+        self.view = segment.look(state if self.index is None else tuple(x[self.index] for x in state))
 
     def beta(self, positions: np.ndarray) -> Tensor:
-        local = positions.reshape(-1)[self.rows, None] - self.piece
-        return torch.from_numpy(local).to(device=self.device, dtype=self.dtype)
+        """Positions on the path as positions on this piece, (rows, 1)."""
+        local = torch.from_numpy(positions.reshape(-1, 1)[self.rows] - self.piece)
+        return local.to(device=self.like.device, dtype=self.like.dtype)
 
     def work(self, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """Free energy there minus here."""
-        at = [
-            self.segment.marginal(self.block, self.fields, self.energies, self.beta(t)) for t in (there, here)
-        ]
-        return (at[0] - at[1]).cpu().numpy()
+        """Free energy there minus here, (rows,), nats."""
+        return self.view.work(self.beta(here), self.beta(there)).cpu().numpy()
+
+    def sweep(self, positions: np.ndarray, address: Address) -> State:
+        """My rows after one sweep."""
+        here = address if self.index is None else address.at(chain=self.rows)  # type: ignore[arg-type]
+        return self.view.sweep(self.beta(positions), here)
 
 
 def _sweep(parts: list[_Part], state: State, positions: np.ndarray, address: Address) -> State:
-    """One Gibbs sweep of every row at its position: the summed block first, whose fields are known, then the
-    others.
-    """
-    new = list(state)
-    order = [parts[0].block, *(b for b in reversed(range(len(state))) if b != parts[0].block)]
-    for block in order:
-        pieces = []
-        for part in parts:
-            here = address if part.everything else address.at(chain=part.rows)
-            fields = part.fields if block == part.block else part.segment.fields(block, part.take(tuple(new)))
-            pieces.append(part.segment.sample(block, fields, part.beta(positions), here))
-        if parts[0].everything:
-            new[block] = pieces[0]
-        else:
-            new[block] = new[block].clone()
-            for part, piece in zip(parts, pieces, strict=True):
-                new[block][part.index] = piece
-    return tuple(new)
+    """One sweep of every row at its position."""
+    if parts[0].index is None:
+        return parts[0].sweep(positions, address)
+    new = tuple(x.clone() for x in state)
+    for part in parts:
+        for whole, rows in zip(new, part.sweep(positions, address), strict=True):
+            whole[part.index] = rows
+    return new

@@ -1,0 +1,154 @@
+"""Straight pieces (1-β) E₀ + β E₁ of a path between two models, every chain at a β of its own.
+
+What replica exchange and annealing need of a piece is little: how the free energy of a state changes from one
+β to another, and a sweep at a given β. A `Segment` looks at states once, and the `View` it returns answers
+both.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harmonium.models import BlockModel, EnergyModel, Path
+from harmonium.random import Address
+from harmonium.sampling.chains import Chains, Clamp, State
+from harmonium.sampling.start import default_kernel
+from harmonium.units import Units
+
+
+class View(ABC):
+    """What a piece of a path has to say about some states."""
+
+    @abstractmethod
+    def work(self, here: Tensor, there: Tensor) -> Tensor:
+        """(Free) energy of the states at β = `there` minus that at `here`, (rows,), float64; β is (rows,
+        1).
+        """
+
+    @abstractmethod
+    def sweep(self, beta: Tensor, address: Address) -> State:
+        """The states after one sweep at β, (rows, 1)."""
+
+
+class Segment(ABC):
+    """A piece of a path."""
+
+    @abstractmethod
+    def look(self, state: State) -> View:
+        """What both ends say about these states."""
+
+
+def segment(start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> Segment:
+    """The piece between two models over the same variables; `clamp` holds visible ones fixed."""
+    if isinstance(start, BlockModel) and isinstance(end, BlockModel):
+        return BlockSegment(start, end, clamp)
+    return EnergySegment(start, end, clamp)
+
+
+def summed_block(model: BlockModel, but: int | None = None) -> int:
+    """The block to sum out in closed form, other than `but`: the one with most sites, so that the fewest are
+    left to chance.
+    """
+    sites = [(-1 if i == but else layer.n, i) for i, layer in enumerate(model.layers)]
+    return max(sites)[1]
+
+
+class BlockSegment(Segment):
+    """A piece between models with blocks, of which one is summed out: free energies of the other blocks
+    overlap more than joint energies do.
+    """
+
+    def __init__(self, start: BlockModel, end: BlockModel, clamp: Clamp | None = None) -> None:
+        self.start, self.end, self.clamp = start, end, clamp
+        self.summed = summed_block(end, but=None if clamp is None else 0)
+
+    def look(self, state: State) -> BlockView:
+        """Fields and energies at both ends."""
+        b = self.summed
+        fields = self.fields(b, state)
+        energies = [model.energy_without(b, state).double() for model in (self.start, self.end)]
+        return BlockView(self, state, fields, energies)
+
+    def fields(self, block: int, state: State) -> tuple[Tensor, Tensor]:
+        """The fields on `block` at both ends."""
+        return self.start.field(block, state), self.end.field(block, state)
+
+    def units(self, block: int, beta: Tensor) -> Units:
+        """The units of `block` at β."""
+        return self.start.conditional_units(block).interpolate(self.end.conditional_units(block), beta)
+
+    def draw(self, block: int, fields: Sequence[Tensor], beta: Tensor, address: Address) -> Tensor:
+        """New states of `block` given its fields at both ends."""
+        field = torch.lerp(fields[0], fields[1], beta)
+        x = self.units(block, beta).sample(field, self.end.block_address(block, address))
+        return self.clamp.apply(x) if self.clamp is not None and block == 0 else x
+
+
+@dataclass(frozen=True)
+class BlockView(View):
+    """States, the fields on the summed block and the energies without it, at both ends."""
+
+    segment: BlockSegment
+    state: State
+    fields: Sequence[Tensor]
+    energies: Sequence[Tensor]
+
+    def work(self, here: Tensor, there: Tensor) -> Tensor:
+        """Difference of the free energies of all blocks but the summed one."""
+        return self.marginal(there) - self.marginal(here)
+
+    def marginal(self, beta: Tensor) -> Tensor:
+        """-log of the sum of exp(-E) over the summed block at β, (rows,), float64, nats."""
+        field = torch.lerp(self.fields[0], self.fields[1], beta)
+        cumulant = self.segment.units(self.segment.summed, beta).cumulant(field)
+        own = torch.lerp(self.energies[0], self.energies[1], beta.squeeze(-1).double())
+        return own - cumulant.double().sum(-1)
+
+    def sweep(self, beta: Tensor, address: Address) -> State:
+        """One Gibbs sweep: the summed block, whose fields are known, then the others."""
+        b, new = self.segment.summed, list(self.state)
+        new[b] = self.segment.draw(b, self.fields, beta, address)
+        for block in reversed(range(len(new))):
+            if block != b:
+                fields = self.segment.fields(block, tuple(new))
+                new[block] = self.segment.draw(block, fields, beta, address)
+        return tuple(new)
+
+
+class EnergySegment(Segment):
+    """A piece between models of which only the energies are known, swept by the kernel that suits the end."""
+
+    def __init__(self, start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> None:
+        self.start, self.end = start, end
+        self.kernel = default_kernel(Path(start, end, 1.0), clamp)
+        self.info: dict[str, float] = {}  # such as a step size that the kernel adapts
+
+    def look(self, state: State) -> EnergyView:
+        """Energies at both ends."""
+        start, end = (model.energy(*state).double() for model in (self.start, self.end))
+        return EnergyView(self, state, end - start)
+
+
+@dataclass(frozen=True)
+class EnergyView(View):
+    """States, and by how much their energy grows from one end to the other."""
+
+    segment: EnergySegment
+    state: State
+    slope: Tensor
+
+    def work(self, here: Tensor, there: Tensor) -> Tensor:
+        """The energy is linear in β."""
+        return (there - here).squeeze(-1).double() * self.slope
+
+    def sweep(self, beta: Tensor, address: Address) -> State:
+        """One call of the kernel."""
+        own = self.segment
+        chains = own.kernel(Path(own.start, own.end, beta), Chains(self.state, address, own.info))
+        own.info = dict(chains.info)
+        return chains.state
