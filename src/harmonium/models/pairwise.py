@@ -96,7 +96,8 @@ class PairwiseModel(BlockModel):
         """Why Z may be infinite: the quadratic form of all tails together must be positive definite.
 
         In units of the precisions it is I - S with S = γ^(-1/2) W γ^(-1/2) on the columns with quadratic
-        tails. That is exact for Gaussian units, and sufficient where units are one-sided.
+        tails. That is exact for Gaussian units. Units that are never negative may bear more: see
+        `_bounded_below`.
         """
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
             return "the partition function is not defined: some parameters are NaN or infinite."
@@ -104,11 +105,11 @@ class PairwiseModel(BlockModel):
         edges = [0, *itertools.accumulate(len(tail.columns) for tail in tails)]
         scaled = torch.zeros(edges[-1], edges[-1], dtype=torch.float64, device=self.device)
         for weight, i, j in self.couplings():
-            block = _scaled_coupling(weight, tails[i], tails[j])
+            block = tails[i].scale[:, None] * weight[tails[i].columns][:, tails[j].columns] * tails[j].scale
             scaled[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] = block
             scaled[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = block.T
         identity = torch.eye(edges[-1], dtype=torch.float64, device=self.device)
-        if not edges[-1] or not torch.linalg.cholesky_ex(identity - scaled).info:
+        if _bounded_below(identity - scaled, torch.cat([tail.positive for tail in tails])):
             return None
         quadratic = [layer for layer, tail in zip(self.layers, tails, strict=True) if len(tail.columns)]
         names = " and ".join(_describe(layer) for layer in quadratic)
@@ -171,7 +172,19 @@ def _quadratic_tail(units: Units) -> _QuadraticTail:
     return _QuadraticTail(torch.cat(columns).to(device), torch.cat(scales), torch.cat(positive).to(device))
 
 
-def _scaled_coupling(weight: Tensor, a: _QuadraticTail, b: _QuadraticTail) -> Tensor:
-    """S; where neither unit is ever negative, a negative coupling only helps and counts as none."""
-    scaled = a.scale[:, None] * weight[a.columns][:, b.columns] * b.scale
-    return torch.where(a.positive[:, None] & b.positive, scaled.clamp(min=0.0), scaled)
+def _bounded_below(form: Tensor, positive: Tensor) -> bool:
+    """Whether xᵀ(form)x is sure to be above 0 for x ≠ 0 that are never negative on the columns `positive`.
+
+    Minimised over the other columns it is a form M on these (a Schur complement), which must be positive for
+    x ≥ 0. To decide that exactly is NP-hard (Murty & Kabadi 1987); it is so when M is positive definite, or
+    still is without the positive entries off its diagonal, since these only add to xᵀMx.
+    """
+    free = ~positive
+    root, failed = torch.linalg.cholesky_ex(form[free][:, free])
+    if failed:
+        return False
+    half = torch.linalg.solve_triangular(root, form[free][:, positive], upper=False)
+    rest = form[positive][:, positive] - half.T @ half
+    diagonal = torch.diag(rest.diagonal())
+    worst = diagonal + (rest - diagonal).clamp(max=0.0)
+    return any(not torch.linalg.cholesky_ex(m).info for m in (rest, worst))
