@@ -116,7 +116,7 @@ class PairwiseModel(BlockModel):
         largest = float(torch.linalg.eigvalsh(scaled)[-1])
         return (
             f"the partition function may be infinite: the couplings between {names} have a largest eigenvalue"
-            f" of {largest:.4g} in units of their precisions, and only below 1 is the energy sure to be bounded."
+            f" of {largest:.4g} in units of their precisions, and only below 1 is it sure to be finite."
         )
 
 
