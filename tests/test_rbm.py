@@ -304,6 +304,27 @@ def test_the_edge_of_normalizability():
                 assert (rbm.reason_not_normalizable() is None) == finite, (kinds, weight)
 
 
+def test_rectified_units_may_oppose_each_other():
+    # I - WᵀW has a negative eigenvalue along (1, -1) or (1, 1); only the latter lies where both are positive
+    rbm = hm.RBM(hm.Gaussian(1), hm.ReLU(2), dtype=DOUBLE)
+    angle = torch.linspace(0, math.pi / 2, 50, dtype=DOUBLE)
+    far = 1e3 * torch.stack([angle.cos(), angle.sin()], 1)
+    for weight, finite in (
+        ([0.8, -0.8], True),
+        ([0.8, 0.8], False),
+        ([0.6, 0.6], True),
+        ([1.01, -0.1], False),
+    ):
+        with torch.no_grad():
+            rbm.weight.copy_(torch.tensor([weight]))
+        assert (rbm.reason_not_normalizable() is None) == finite, weight
+        assert bool((rbm.hidden_free_energy(far) > 0).all()) == finite
+    both = hm.RBM(hm.ReLU(2), hm.ReLU(3), dtype=DOUBLE)
+    with torch.no_grad():
+        both.weight.fill_(-50.0)
+    assert both.reason_not_normalizable() is None
+
+
 def test_quadratic_tails_of_all_blocks_count_together():
     class Triangle(PairwiseModel):
         def couplings(self):
