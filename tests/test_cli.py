@@ -192,6 +192,10 @@ def test_resuming_goes_on_with_the_options_of_the_run(tmp_path, command, refused
     assert torch.equal(resumed.weight, never.weight)
     about = store.read_facts(out / "model.safetensors")["about"]
     assert about["training"]["command"].endswith("--hidden 5 --steps 60")
+    metrics = (out / "metrics.jsonl").read_text()
+    assert command(*arguments, "--resume", "-q")[0] == 0  # a run that is over stays as it is
+    assert torch.equal(hm.load(out / "model.safetensors").weight, never.weight)
+    assert (out / "metrics.jsonl").read_text() == metrics
 
 
 def test_an_interruption_before_anything_is_saved_says_so(tmp_path, command, monkeypatch):
@@ -201,7 +205,6 @@ def test_an_interruption_before_anything_is_saved_says_so(tmp_path, command, mon
     monkeypatch.setattr("harmonium.cli.fit.fit", interrupted)
     status, _, err = command("fit", "bars-and-stripes", "--out", tmp_path / "run")
     assert status == 130 and "nothing is saved" in err
-    monkeypatch.setattr("harmonium.cli.evaluate.log_likelihood", interrupted)
 
 
 def test_an_interruption_of_another_command_says_so(run_folder, command, monkeypatch):
@@ -432,6 +435,13 @@ def test_evaluate_reads_all_rows_of_a_table_that_the_model_has_not_learned_from(
     assert "all 13 rows" in command("evaluate", run_folder, tmp_path / "new.npy")[1]
 
 
+def test_numbers_that_json_cannot_hold_are_null(run_folder, command, tmp_path):
+    np.save(tmp_path / "one.npy", hm.data.load("bars-and-stripes").test[:1])
+    status, out, _ = command("evaluate", run_folder, tmp_path / "one.npy", "--json")
+    assert status == 0 and json.loads(out)["details"]["data_stderr"] is None
+    assert "standard error" not in command("evaluate", run_folder, tmp_path / "one.npy")[1]
+
+
 def test_a_single_file_stands_for_its_folder(run_folder, command):
     one = command("evaluate", run_folder / "model.safetensors", "bars-and-stripes", "--json")
     assert one == command("evaluate", run_folder, "bars-and-stripes", "--json")
@@ -582,9 +592,33 @@ def test_cells_of_every_type_are_filled_with_values_of_theirs(command, tmp_path)
     assert filled[1, 0] in (0, 1) and filled[1, 2] in (0, 1, 2) and abs(filled[1, 4]) < 1
 
 
+def test_other_models_than_rbms_are_measured_drawn_from_and_completed(command, tmp_path, monkeypatch):
+    machine = hm.BoltzmannMachine(4, 2)
+    with torch.no_grad():
+        machine.visible_lateral[0, 1] = machine.visible_lateral[1, 0] = 8.0
+        machine.visible.bias[0] = -1.0
+    path = tmp_path / "m.safetensors"
+    hm.save(machine, path)
+    assert "BoltzmannMachine of 4 visible variables" in command("inspect", path)[1]
+    assert command("sample", path, "-n", 5, "-o", tmp_path / "s.npy")[0] == 0
+    status, out, _ = command("evaluate", path, tmp_path / "s.npy", "--json")
+    rows = torch.from_numpy(np.load(tmp_path / "s.npy")).float()
+    assert status == 0 and json.loads(out)["value"] == hm.log_likelihood(machine, rows).value
+    gaps = np.array([[1, np.nan, 0, 0], [0, 0, 1, np.nan]])
+    np.save(tmp_path / "x.npy", gaps)
+    assert command("impute", path, tmp_path / "x.npy", "-o", tmp_path / "y.npy")[0] == 0
+    filled = np.load(tmp_path / "y.npy")
+    assert filled[0].tolist() == [1, 1, 0, 0] and filled[1, :3].tolist() == [0, 0, 1]
+    means = completion.conditional_means(machine, torch.tensor(gaps[:1]).float())
+    monkeypatch.setattr(completion, "EXACT_STATES", 0)
+    sampled = completion.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
+    error = sampled[:, 1].std() / 60**0.5
+    assert abs(sampled[:, 1].mean() - means[0, 1]) <= z_threshold() * error
+
+
 def test_tables_with_gaps_become_states_with_gaps():
-    units = hm.Mixed(hm.Categorical(1, states=3), hm.Bernoulli(2))
-    x = values.with_gaps(units, np.array([[np.nan, 1.0, np.nan], [2.0, np.nan, 0.0]]), "x")
+    model = hm.RBM(hm.Mixed(hm.Categorical(1, states=3), hm.Bernoulli(2)), hm.Bernoulli(1))
+    x = values.with_gaps(model, np.array([[np.nan, 1.0, np.nan], [2.0, np.nan, 0.0]]), "x")
     nan = float("nan")
     expected = torch.tensor([[nan, nan, nan, 1.0, nan], [0.0, 0.0, 1.0, nan, 0.0]], dtype=x.dtype)
     assert torch.equal(torch.nan_to_num(x, 9.0), torch.nan_to_num(expected, 9.0))

@@ -12,14 +12,14 @@ from torch import Tensor
 from harmonium.store.registry import build
 from harmonium.units import Units
 
-MOST_ROWS = 2**17
-"""Rows that are enough to fit a unit to; of more, these many are taken evenly."""
+MOST_BYTES = 2**28
+"""Memory for the rows that units are fitted to; of more rows an even choice is taken."""
 
 
 def fit(units: Units, rows: np.ndarray) -> Units:
     """Independent units of the same type, fitted to rows of a table by maximum likelihood."""
     fitted = copy.deepcopy(units).double().cpu()
-    stride = -(-len(rows) // MOST_ROWS)
+    stride = max(1, rows.size * 8 // MOST_BYTES)
     fitted.match(fitted.encode(torch.from_numpy(np.array(rows[::stride])).double()))
     return fitted
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from harmonium.cli.describe import parts_of
-from harmonium.models import BlockModel
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
-from harmonium.sampling import BlockGibbs, Chains, Clamp, sample
+from harmonium.sampling import Chains, Clamp, default_kernel, initial_chains, sample
 from harmonium.units import Bernoulli, Binomial, Categorical, Mixed, Poisson, Spin, Units
 
 EXACT_STATES = 2**12
@@ -24,21 +24,23 @@ ROWS = 2**10
 
 
 @torch.no_grad()
-def conditional_means(model: BlockModel, rows: Tensor, seed: int = 0) -> Tensor:
+def conditional_means(model: EnergyModel, rows: Tensor, seed: int = 0) -> Tensor:
     """⟨v | known⟩: the mean of every unit given the known ones of its row, (rows, n_visible).
 
     Exact where the completions of a row are few enough to be summed, by their free energies. Otherwise the
-    average of ⟨v | h⟩ over the hidden states of several chains with the known units clamped, for every row.
+    average over several chains with the known units clamped, of ⟨v | h⟩ where the model has it.
 
     Args:
-        model: a model with one visible block.
+        model: a model whose visible variables are units.
         rows: states with NaN where a unit is free, (rows, n_visible).
         seed: of the chains.
     """
+    units = model.visible_space
+    assert isinstance(units, Units)
     means = rows.clone()
     pending = []
     for i, row in enumerate(rows):
-        sites = free_sites(model.layers[0], torch.isnan(row))
+        sites = free_sites(units, torch.isnan(row)) if model.has_free_energy() else None
         if sites is None or math.prod(len(choices) for _, choices in sites) > EXACT_STATES:
             pending.append(i)
         elif sites:
@@ -67,7 +69,7 @@ def free_sites(units: Units, free: Tensor) -> list[Site] | None:
     return sites
 
 
-def _summed(model: BlockModel, row: Tensor, sites: list[Site]) -> Tensor:
+def _summed(model: EnergyModel, row: Tensor, sites: list[Site]) -> Tensor:
     """The mean over all completions of one row, each with its probability."""
     index = torch.arange(math.prod(len(choices) for _, choices in sites))
     v = row.repeat(len(index), 1)
@@ -78,17 +80,23 @@ def _summed(model: BlockModel, row: Tensor, sites: list[Site]) -> Tensor:
     return (weights @ v.double()).to(row)
 
 
-def _averaged(model: BlockModel, rows: Tensor, seed: int) -> Tensor:
+def _averaged(model: EnergyModel, rows: Tensor, seed: int) -> Tensor:
     given = rows.repeat(COPIES, 1)
-    held = ~torch.isnan(given)
     start = sample(model, len(given), given, seed=seed, sweeps=HEATING)
-    chains = Chains(model.state_of(start), Address(seed, Purpose.CLAMP))
-    step = BlockGibbs(Clamp(held, given))
+    chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
+    step = default_kernel(model, Clamp(~torch.isnan(given), given))
     total = torch.zeros_like(given, dtype=torch.float64)
     for _ in range(MEASURING):
         chains = step(model, chains)
-        total += model.conditional_units(0).mean(model.field(0, chains.state)).double()
+        total += _smooth(model, chains).double()
     return (total / MEASURING).unflatten(0, (COPIES, len(rows))).mean(0).to(rows)
+
+
+def _smooth(model: EnergyModel, chains: Chains) -> Tensor:
+    """The visible states, or their means given the rest of the state, which scatter less."""
+    if not isinstance(model, BlockModel) or model.n_visible_blocks != 1:
+        return chains.visible
+    return model.conditional_units(0).mean(model.field(0, chains.state))
 
 
 def best_guess(units: Units, means: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harmonium.likelihood import Estimate
-from harmonium.models import BlockModel
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.units import Mixed, Units
 
 
@@ -25,13 +25,15 @@ def layer(units: Units) -> str:
     return text
 
 
-def model_title(model: BlockModel) -> str:
+def model_title(model: EnergyModel) -> str:
     """A model in a few words.
 
     >>> import harmonium as hm
     >>> model_title(hm.RBM(visible=hm.Gaussian(4), hidden=hm.Bernoulli(2)))
     'RBM 4 × 2 Gaussian × Bernoulli'
     """
+    if not isinstance(model, BlockModel):
+        return f"{type(model).__name__} of {model.visible_space.width} visible variables"
     names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in model.layers]
     kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
     return f"{type(model).__name__} {' × '.join(str(u.n) for u in model.layers)} {kinds}"

@@ -11,6 +11,7 @@ from torch import Tensor
 from harmonium import checks, data
 from harmonium.cli import baseline, screen, values
 from harmonium.cli.folder import Saved, open_model, require_energy_model
+from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood
 
 
@@ -30,7 +31,7 @@ def run(
     with screen.waiting("measuring", quiet=as_json) as progress:
         estimate = log_likelihood(saved.model, x, seconds=seconds, seed=seed, progress=progress)
     if as_json:
-        print(json.dumps(estimate.to_dict(), allow_nan=False))
+        print(json.dumps(plain(estimate.to_dict()), allow_nan=False))
         return
     screen.table(
         f"{saved.path} on {source}", [*findings(saved, x, estimate), ("rows", " ".join(notes + more))]

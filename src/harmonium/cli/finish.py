@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from harmonium import data, store
 from harmonium.cli import folder, screen
 from harmonium.cli.measure import measure
 from harmonium.cli.options import FitOptions
+from harmonium.cli.plain import plain
 from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
 from harmonium.models import RBM
@@ -64,10 +64,6 @@ def data_facts(source: str, dataset: Dataset) -> dict[str, Any]:
 
 def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """A line of JSON for each record; null where a number isn't finite."""
-    lines = (json.dumps({k: _finite(v) for k, v in record.items()}, allow_nan=False) for record in records)
+    lines = (json.dumps(plain(dict(record)), allow_nan=False) for record in records)
     with store.replacing(path) as new:
         new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

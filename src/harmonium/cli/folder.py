@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harmonium import store
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
+from harmonium.models.space import Space
 from harmonium.units import Units
 
 MODEL = "model.safetensors"
@@ -25,14 +26,14 @@ FILES = (MODEL, REPORT, METRICS, CHECKPOINT, SETTINGS)
 class Saved:
     """A model from a file, and what was written down about it (see `harmonium.cli.fit`)."""
 
-    model: BlockModel
+    model: EnergyModel
     path: Path
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def visible(self) -> Units:
-        """The units of the visible layer."""
-        return self.model.layers[0]
+    def space(self) -> Units | Space:
+        """Where the visible variables live."""
+        return self.model.visible_space
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -56,10 +57,7 @@ def open_model(path: Path) -> Saved:
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise ValueError(f"{path} holds no {MODEL}; 'harmonium fit DATA --out {path}' would make one.")
-    model = store.load(file)
-    if not isinstance(model, BlockModel) or model.n_visible_blocks != 1:
-        raise ValueError(f"{file} holds a {type(model).__name__}, which has no layer of visible units.")
-    return Saved(model, file, store.read_facts(file)["about"])
+    return Saved(store.load(file), file, store.read_facts(file)["about"])
 
 
 def check_writable(folder: Path, resume: bool, force: bool) -> None:

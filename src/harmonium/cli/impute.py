@@ -9,10 +9,11 @@ import torch
 
 from harmonium.cli import screen, values
 from harmonium.cli.completion import best_guess, conditional_means
-from harmonium.cli.folder import check_new_file, open_model, require_energy_model
+from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import load_gaps
 from harmonium.sampling import sample
+from harmonium.units import Units
 
 
 def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: bool) -> None:
@@ -20,8 +21,10 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
     check_new_file(out, ENDINGS, force)
     saved = open_model(model)
     require_energy_model(saved.model)
+    if not draw:
+        visible_units(saved)
     rows, columns = load_gaps(source)
-    x = values.with_gaps(saved.visible, rows, str(source))
+    x = values.with_gaps(saved.model, rows, str(source))
     missing = torch.isnan(x).any(1)
     if bool(missing.any()):
         gaps = x[missing].to(saved.model.dtype)
@@ -29,12 +32,21 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
             filled = sample(saved.model, len(gaps), gaps, seed=seed)
         else:
             means = conditional_means(saved.model, gaps, seed=seed)
-            filled = torch.where(torch.isnan(gaps), best_guess(saved.visible, means), gaps)
+            filled = torch.where(torch.isnan(gaps), best_guess(visible_units(saved), means), gaps)
         x[missing] = filled.to(x)
-    table = _with_cells_given(rows, values.table(saved.visible, x))
+    table = _with_cells_given(rows, values.table(saved.space, x))
     write(out, Table(table, columns or saved.columns, saved.shape))
     how = "drawn" if draw else "filled in"
     screen.say(f"{int(np.isnan(rows).sum()):,} cells of {int(missing.sum()):,} rows {how}, in {out}")
+
+
+def visible_units(saved: Saved) -> Units:
+    """The visible units, without which there is no telling what a mean means."""
+    if not isinstance(saved.space, Units):
+        raise ValueError(
+            f"{saved.path} holds a {type(saved.model).__name__}: --draw fills gaps, but no best guess."
+        )
+    return saved.space
 
 
 def _with_cells_given(rows: np.ndarray, filled: np.ndarray) -> np.ndarray:

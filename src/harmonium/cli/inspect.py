@@ -9,7 +9,7 @@ import torch
 
 from harmonium.cli import describe, screen
 from harmonium.cli.folder import Saved, open_model
-from harmonium.models import RBM
+from harmonium.models import RBM, BlockModel
 
 
 def run(path: Path) -> None:
@@ -22,9 +22,10 @@ def run(path: Path) -> None:
 def shape_of(saved: Saved) -> list[tuple[str, str]]:
     """Units, weights and parameters."""
     model = saved.model
-    names = ["visible units"] + ["hidden units"] * (len(model.layers) - 1)
+    layers = model.layers if isinstance(model, BlockModel) else []
+    names = ["visible units"] + ["hidden units"] * len(layers)
     rows = [("model", describe.model_title(model))]
-    rows += [(name, describe.layer(layer)) for name, layer in zip(names, model.layers, strict=True)]
+    rows += [(name, describe.layer(layer)) for name, layer in zip(names, layers, strict=False)]
     total = sum(p.numel() for p in model.parameters())
     shapes = ", ".join(f"{name} {' × '.join(map(str, p.shape))}" for name, p in model.named_parameters())
     rows.append(("parameters", f"{total:,} of {str(model.dtype).removeprefix('torch.')}: {shapes}"))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harmonium.cli import baseline, screen, values
+from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel
@@ -47,7 +48,7 @@ class Measured:
     def facts(self) -> dict[str, Any]:
         """What is kept beside the model."""
         independent = {**baseline.to_json(self.independent), "test": self.independent_test}
-        return {"test": None if self.test is None else self.test.to_dict(), "independent": independent}
+        return plain({"test": None if self.test is None else self.test.to_dict(), "independent": independent})
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ def run(
     require_energy_model(saved.model)
     known = None if given is None else _known(saved, given, number)
     drawn = draw(saved.model, number, known, seed=seed, sweeps=sweeps)
-    write(out, Table(values.table(saved.visible, drawn), saved.columns, saved.shape))
+    write(out, Table(values.table(saved.space, drawn), saved.columns, saved.shape))
     screen.say(f"{number:,} samples in {out}")
 
 
@@ -30,5 +30,5 @@ def _known(saved: Saved, path: Path, number: int) -> Tensor:
     rows, _ = load_gaps(path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
-    known = values.with_gaps(saved.visible, rows, str(path))
+    known = values.with_gaps(saved.model, rows, str(path))
     return known[0] if len(known) == 1 else known

@@ -15,6 +15,8 @@ from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
+from harmonium.models.space import Space
+from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import rows_of
 from harmonium.units import Units
 
@@ -150,32 +152,37 @@ def states(model: EnergyModel, rows: np.ndarray, title: str, seed: int = 0) -> t
     return found.states(), [drawn] if found.kind == "probabilities" else []
 
 
-def with_gaps(units: Units, rows: np.ndarray, title: str) -> Tensor:
-    """Rows with NaN where a cell is missing as states with NaN where a unit is free, (rows, width)."""
-    if rows.shape[1] != units.code_width:
-        raise ValueError(f"{title} has {rows.shape[1]} columns, and the model has {units.code_width}.")
+def with_gaps(model: EnergyModel, rows: np.ndarray, title: str) -> Tensor:
+    """Rows with NaN where a cell is missing as states with NaN where a unit is free, (rows, n_visible)."""
+    space = model.visible_space
+    width = space.code_width if isinstance(space, Units) else space.width
+    if rows.shape[1] != width:
+        raise ValueError(f"{title} has {rows.shape[1]} columns, and the model has {width}.")
     codes = torch.from_numpy(np.array(rows)).to(torch.float64)
     missing = torch.isnan(codes)
-    # states take the place of missing cells, so that the others are checked by the units' own rule
-    stand_in = units.decode(units.mode(units.bias.detach()[None])).to(codes)
-    filled = torch.where(missing, stand_in, codes)
+    # a valid state takes the place of missing cells, so that the others are checked by their own rule
+    valid = model.random_state(1, Address(0, Purpose.CLAMP))[0]
+    valid = space.decode(valid) if isinstance(space, Units) else valid
+    filled = torch.where(missing, valid.detach().to(codes), codes)
     try:
-        x = units.encode(filled)
-        units.check(x, title)
+        x = space.encode(filled) if isinstance(space, Units) else filled
+        space.check(x, title)
     except ValueError as error:
         raise ValueError(f"{title} doesn't fit the model: {error}") from error
-    x[torch.repeat_interleave(missing, columns_of_codes(units), dim=1)] = torch.nan
+    x[torch.repeat_interleave(missing, columns_of_codes(space), dim=1)] = torch.nan
     return x
 
 
-def columns_of_codes(units: Units) -> Tensor:
+def columns_of_codes(units: Units | Space) -> Tensor:
     """How many columns of a state each column of a table stands for, (code_width,)."""
+    if isinstance(units, Space):
+        return torch.ones(units.width, dtype=torch.long)
     return torch.cat([torch.full((p.code_width,), p.width // p.code_width) for p in parts_of(units)])
 
 
-def table(units: Units, x: Tensor) -> np.ndarray:
+def table(space: Units | Space, x: Tensor) -> np.ndarray:
     """States as the rows of a table, (rows, columns), in the smallest of a few types that holds them."""
-    rows = units.decode(x.detach()).cpu().numpy()
+    rows = (space.decode(x.detach()) if isinstance(space, Units) else x.detach()).cpu().numpy()
     if rows.dtype.kind == "f" and bool((rows == np.floor(rows)).all()):
         for dtype in (np.uint8, np.int8, np.int32):
             limits = np.iinfo(dtype)

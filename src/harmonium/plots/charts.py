@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Records = Sequence[Mapping[str, Any]]
 """One mapping for each record of training, as in `History.records` and in the lines of metrics.jsonl."""
 
+MOST_COLUMNS = 1000
+"""Columns whose covariances are looked at; of more an even choice."""
 MOST_POINTS = 20_000
 """Points of a scatter; of more pairs an even choice is drawn."""
 
@@ -149,8 +151,10 @@ def moments(data: np.ndarray, samples: np.ndarray) -> Figure:
     left, right = fig.subplots(1, 2)
     _agreement(left, data.mean(0), samples.mean(0), "means of columns")
     if data.shape[1] > 1 and min(len(data), len(samples)) > 1:
-        pairs = np.triu_indices(data.shape[1], k=1)
-        _agreement(right, np.cov(data.T)[pairs], np.cov(samples.T)[pairs], "covariances of pairs of columns")
+        some = slice(None, None, -(-data.shape[1] // MOST_COLUMNS))
+        pairs = np.triu_indices(len(data.T[some]), k=1)
+        x, y = (np.cov(rows.T[some])[pairs] for rows in (data, samples))
+        _agreement(right, x, y, "covariances of pairs of columns")
     else:
         right.set_visible(False)
     return fig
