@@ -60,13 +60,15 @@ class Dataset:
 def shuffled(rows: int) -> np.ndarray:
     """The numbers 0 ... rows - 1 in an order that is the same everywhere and always.
 
-    Sorted by the uniforms at (seed 0, purpose SPLIT, step 0, chain 0, unit = number of the row).
+    Sorted by the uniforms at (seed 0, purpose SPLIT, step 0, chain 0, unit = number of the row); from the
+    reference, whose bits are everybody's, since compiling the kernel takes longer than this one draw.
     """
     import torch
 
-    from harmonium import kernels
+    from harmonium.kernels import reference
 
-    uniforms = kernels.uniform(Address(seed=0, purpose=Purpose.SPLIT), (1, rows), torch.float64)
+    address = Address(seed=0, purpose=Purpose.SPLIT)
+    uniforms = reference.uniform(address, (1, rows), torch.float64, torch.device("cpu"))
     return np.argsort(uniforms[0].numpy(), kind="stable")
 
 
