@@ -176,6 +176,23 @@ def test_annealed_samples(names):
     assert_counts([int((found == s).all(1).sum()) for s in table.v.states], n, p.numpy())
 
 
+@pytest.mark.parametrize("sweeps", [1, 6, 7])
+def test_short_annealed_chains_are_where_the_path_leads_them(sweeps):
+    rbm = build("Bernoulli", "Spin")
+    with torch.no_grad():
+        rbm.weight.mul_(6.0)
+    table, n = exact(rbm), 20_000
+    coupling = table.v.states @ rbm.weight.detach() @ table.h.states.T
+    log_p = (-table.energy - coupling).logsumexp(1)  # without couplings, where chains start
+    distribution, heating = torch.softmax(log_p, 0), sweeps // 2
+    for k in range(sweeps):
+        beta = min(1.0, (k + 1) / heating) if heating else 1.0
+        joint = torch.exp(-table.energy - (1 - beta) * coupling)
+        distribution = distribution @ (joint / joint.sum(1, keepdim=True)) @ (joint / joint.sum(0)).T
+    found = hm.sample(rbm, n, seed=6, sweeps=sweeps)
+    assert_counts([int((found == s).all(1).sum()) for s in table.v.states], n, distribution.numpy())
+
+
 def test_annealed_samples_find_both_modes():
     # two opposite patterns behind a barrier of 2·6·6·0.4 = 29 nats; annealing meets them before it rises
     rbm = hm.RBM(hm.Spin(6), hm.Spin(6), dtype=DOUBLE)
