@@ -88,11 +88,11 @@ def test_the_running_log_partition_follows_the_exact_one():
     track = LogPartitionTrack(rbm, chains.chains)
     for step in range(1, 20):
         train(learner, 1 + 10 * step, first_step=1 + 10 * (step - 1))
-        track.advance(rbm, chains.chains)
+        track.bridge(rbm, chains.chains)
     exact = hm.log_partition(rbm).value
     assert 0 < track.stderr < 0.5
     # the chains are nearly at equilibrium here; five standard errors and the little they lag behind
-    assert abs(track.value - exact) < 5 * track.stderr + 0.1
+    assert abs(track.value - exact) < 5 * track.stderr + 0.2
 
 
 def test_the_same_seed_gives_the_same_model_on_any_number_of_threads():

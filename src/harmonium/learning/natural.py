@@ -22,6 +22,7 @@ from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
 
+EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
 
 
@@ -38,8 +39,8 @@ class NaturalGradient:
     def __init__(self, damping: float = 0.5, rate: float = 0.02) -> None:
         self.damping = checks.positive("damping", damping)
         self.centring = Centring(rate)
-        self.covariances: tuple[Tensor, Tensor] | None = None
-        self.inverses: tuple[Tensor, Tensor] | None = None
+        self.covariances: list[Tensor] = []
+        self.inverses: list[Tensor] = []
         self.updates = 0
 
     @torch.no_grad()
@@ -50,31 +51,27 @@ class NaturalGradient:
             )
         offsets = self.centring.follow(phases)
         self._follow(model, phases, offsets)
-        visible, hidden = (layer.bias.grad for layer in model.layers)
-        assert visible is not None and hidden is not None and self.inverses is not None
-        plain = visible.clone(), hidden.clone()
+        visible, hidden = (layer.bias for layer in model.layers)
+        plain = [b.grad.clone() for b in (visible, hidden) if b.grad is not None]
         centre_gradients(model, offsets)
         weight = model.couplings()[0].weight
         left, right = self.inverses
-        weight.grad = left @ weight.grad @ right
-        model.layers[0].bias.grad = left @ plain[0] - weight.grad @ offsets[1]
-        model.layers[1].bias.grad = right @ plain[1] - weight.grad.T @ offsets[0]
+        assert weight.grad is not None  # centring has just changed it
+        step = left @ weight.grad @ right
+        weight.grad = step
+        visible.grad = left @ plain[0] - step @ offsets[1]
+        hidden.grad = right @ plain[1] - step.T @ offsets[0]
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
-        if (
-            self.covariances is None or self.updates % 2 == 0
-        ):  # every other update is often enough, at half the cost
+        if self.updates % EVERY == 0:
             fresh = _covariances(model, phases, offsets)
-            rate = max(2.0 * self.centring.rate, 1.0 / (self.updates // 2 + 1))
-            if self.covariances is None:
-                self.covariances = fresh
-            else:
-                self.covariances = tuple(
-                    c.lerp_(f, rate) for c, f in zip(self.covariances, fresh, strict=True)
-                )  # type: ignore[assignment]
-        if self.inverses is None or self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
-            self.inverses = tuple(self._inverse(c) for c in self.covariances)  # type: ignore[assignment]
+            rate = max(EVERY * self.centring.rate, 1.0 / (self.updates // EVERY + 1))
+            self.covariances = self.covariances or fresh
+            for c, f in zip(self.covariances, fresh, strict=True):
+                c.lerp_(f, rate)
+        if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
+            self.inverses = [self._inverse(c) for c in self.covariances]
         self.updates += 1
 
     def _inverse(self, covariance: Tensor) -> Tensor:
@@ -87,8 +84,8 @@ class NaturalGradient:
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
         state = {f"offset.{k}": o for k, o in self.centring.state_dict().items()}
-        state |= {f"covariance.{i}": c for i, c in enumerate(self.covariances or ())}
-        state |= {f"inverse.{i}": c for i, c in enumerate(self.inverses or ())}
+        state |= {f"covariance.{i}": c for i, c in enumerate(self.covariances)}
+        state |= {f"inverse.{i}": c for i, c in enumerate(self.inverses)}
         return state | {"updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -96,11 +93,11 @@ class NaturalGradient:
         self.updates = int(state["updates"])
         if self.updates:
             self.centring.load_state_dict({str(i): state[f"offset.{i}"] for i in range(2)})
-            self.covariances = (state["covariance.0"].clone(), state["covariance.1"].clone())
-            self.inverses = (state["inverse.0"], state["inverse.1"])
+            self.covariances = [state[f"covariance.{i}"].clone() for i in range(2)]
+            self.inverses = [state[f"inverse.{i}"] for i in range(2)]
 
 
-def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> list[Tensor]:
     """Second moments about the offsets of both blocks under the model, the hidden ones as Cov⟨h|v⟩ +
     ⟨Var(h|v)⟩.
     """
@@ -109,4 +106,4 @@ def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ..
     hidden = model.layers[1]
     x, h = v - offsets[0], hidden.mean(field) - offsets[1]
     spread = weights @ hidden.variance(field)
-    return (weights[:, None] * x).T @ x, (weights[:, None] * h).T @ h + torch.diag(spread)
+    return [(weights[:, None] * x).T @ x, (weights[:, None] * h).T @ h + torch.diag(spread)]

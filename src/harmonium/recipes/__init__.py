@@ -1,6 +1,6 @@
 """The defaults that work: from data to a trained, measured model."""
 
-from harmonium.recipes.fit import fit
+from harmonium.recipes.default import fit
 from harmonium.recipes.history import History
 
 __all__ = ["History", "fit"]

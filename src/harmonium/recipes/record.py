@@ -12,14 +12,18 @@ from torch import Tensor
 
 from harmonium.learning import Average, Learner, PersistentChains, StopTraining, Update
 from harmonium.learning.loop import check_finite
+from harmonium.likelihood.partition import annealed_log_partition
+from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, PairwiseModel
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.plan import Plan, Schedule
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
 
-BRIDGE_EVERY = 50  # updates between two bridges of the running log Z
+BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
 PATIENCE = 0.25  # share of the run without a better validation likelihood after which it ends
 SUBSET = 4000  # rows measured along the way
+MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
+LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 
 
 class Recorder:
@@ -53,6 +57,7 @@ class Recorder:
         self.best: tuple[float, dict[str, Tensor]] = (-math.inf, {})
         self.after: list[Callable[[Record], None]] = []  # called after each record: checkpoints, displays
         self._next = 0.0
+        self._step = 0
 
     def __call__(self, update: Update) -> None:
         if update.step % BRIDGE_EVERY == 0 or update.step == 1:
@@ -75,18 +80,28 @@ class Recorder:
         if self.track is None:
             self.track = LogPartitionTrack(model, negatives.chains)
         else:
-            self.track.advance(model, negatives.chains)
+            self.track.bridge(model, negatives.chains)
 
     def log_partition(self) -> tuple[float, float] | None:
         """(log Z, stderr) of the averaged model, nats, where it can be had along the way."""
         if self.exact:
             return exact_value(self.average.model), 0.0
-        if self.track is None:
+        if self.track is None or not isinstance(self.average.model, BlockModel):
             return None
         self._bridge()
+        budget = Budget(max(LEAST_WORK, MEASURED_SHARE * self._work_since()))
+        self.track.correct(annealed_log_partition(self.average.model, budget, self.plan.seed, self.train))
         return self.track.value, self.track.stderr
 
+    def _work_since(self) -> float:
+        """About how many seconds of one core the updates since the last record took, on any machine."""
+        records = self.history.records
+        updates = self._step - (records[-1]["step"] if records else 0)
+        sweeps = updates * (self.plan.gibbs_steps + 2)  # the two phases cost about as much as two sweeps
+        return sweeps * cost(self.average.model, self.plan.chains)
+
     def _record(self, update: Update) -> None:
+        self._step = update.step
         check_finite(self.learner.model, update.step)
         seconds = self.schedule.seconds
         record: Record = {
@@ -157,6 +172,25 @@ class Recorder:
         best_progress = self.history.best_step / max(newest["step"], 1) * progress
         if progress - best_progress > PATIENCE:
             raise StopTraining
+
+    def choose(self) -> None:
+        """Give the model its best parameters: the last ones, unless earlier ones were better beyond doubt.
+
+        Measurements have errors, and the largest of many is often the luckiest; the last parameters, found at
+        the smallest steps, are preferred where the errors leave room for that.
+        """
+        records = {r["step"]: r for r in self.history.records}
+        best, last = records.get(self.history.best_step), self.history.records[-1]
+        if best is None or "validation_log_likelihood" not in best or not self.best[1]:
+            chosen, step = self.average.model.state_dict(), last["step"]
+        else:
+            name = "validation_log_likelihood"
+            doubt = math.hypot(best[f"{name}_stderr"], last[f"{name}_stderr"])
+            better = best[name] - last[name] > 2.0 * doubt
+            chosen = self.best[1] if better else self.average.model.state_dict()
+            step = best["step"] if better else last["step"]
+        self.learner.model.load_state_dict(chosen)
+        self.history.best_step = step
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, but for the records."""

@@ -136,7 +136,7 @@ def _first_offence(space: Any, piece: Tensor, start: int) -> str:
 
 def _encode(space: Any, codes: Tensor, name: str) -> Tensor:
     try:
-        return space.encode(codes)  # type: ignore[no-any-return]  # spaces with codes return states
+        return space.encode(codes)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -153,7 +153,7 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
     def probabilities(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         p = x.to(device=device, dtype=dtype)
         address = Address(seed, Purpose.DATA, step=epoch, chain=numbers)
-        return (kernels.uniform(address, tuple(p.shape), dtype, device) < p).to(dtype)
+        return (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
 
     return {"states": states, "codes": codes, "probabilities": probabilities}[kind]
 

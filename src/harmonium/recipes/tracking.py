@@ -1,9 +1,10 @@
-"""log Z carried along training.
+"""log Z carried along training, and corrected on the way.
 
-The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains
-at either end, is sharp; the sum of these steps from the independent model, whose log Z is known, follows log
-Z for a small share of the cost of training (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). It
-leans on the chains being where the model is; the likelihood that is reported in the end does not.
+The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains at
+either end, is sharp (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). But chains lag behind a
+model that learns fast, and their lag adds up. So each measurement also makes a short estimate of log Z from
+scratch, and the two are joined by their variances, the carried one's enlarged by what it was found to be off
+by the time before.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.likelihood import log_partition
+from harmonium.likelihood import Estimate, log_partition
 from harmonium.likelihood.bridge import sigmoid, solve
 from harmonium.models import BlockModel, EnergyModel, independent
 from harmonium.models.enumeration import cheapest_block
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, default_kernel
 
-SETTLE = 5  # sweeps that let copies of the chains settle at the averaged parameters
+BRIDGED = 256  # chains that are bridged
+SETTLE = 10  # sweeps that let copies of them settle at the averaged parameters
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
 
 
@@ -45,32 +47,31 @@ class LogPartitionTrack:
 
     Attributes:
         value: log Z of the model last bridged to, nats.
-        stderr: its standard error, accumulated over the bridges, nats.
-        overlap: the smallest overlap of two neighbours so far, 0 to 1/2; small values make `value` doubtful.
+        variance: of `value`, without the lag of the chains, nats².
+        lag: by how much the carried value was off at the last measurement, nats.
     """
 
     def __init__(self, model: BlockModel, chains: Chains) -> None:
         start = independent(copy.deepcopy(model))
         closed = start.closed_form_log_partition()
         assert closed is not None  # always known without couplings
-        self.value = float(closed)
-        self.variance = 0.0
-        self.overlap = 0.5
+        self.value, self.variance, self.lag = float(closed), 0.0, 0.0
         self._model: BlockModel = start
-        self._v = chains.visible
+        self._v = chains.visible[:BRIDGED]
         self._at = free_energies(start, self._v)
-        self.advance(model, chains)
+        self.bridge(model, chains)
 
     @property
     def stderr(self) -> float:
         """Standard error, nats."""
-        return float(self.variance**0.5)
+        return float((self.variance + self.lag**2) ** 0.5)
 
     @torch.no_grad()
-    def advance(self, model: BlockModel, chains: Chains) -> None:
-        """Bridge to `model`, which `chains` are about to sample."""
+    def bridge(self, model: BlockModel, chains: Chains) -> None:
+        """Carry log Z on to `model`, near which `chains` are."""
         now = chains.address
-        here = Chains(chains.state, Address(now.seed, Purpose.BRIDGE, now.step, now.chain, now.unit))
+        state = tuple(x[:BRIDGED] for x in chains.state)
+        here = Chains(state, Address(now.seed, Purpose.BRIDGE, now.step, now.chain, now.unit))
         kernel = default_kernel(model)
         for _ in range(SETTLE):
             here = kernel(model, here)
@@ -79,22 +80,31 @@ class LogPartitionTrack:
         down = free_energies(self._model, here.visible) - at
         step = solve(up[:, None], down[:, None])
         left, right = sigmoid(-up - step), sigmoid(step - down)
-        self.overlap = min(self.overlap, float(0.5 * (left.mean() + right.mean())))
         scatter = left.var() / max(left.mean(), 1e-12) ** 2 + right.var() / max(right.mean(), 1e-12) ** 2
         self.value += step
         self.variance += float(scatter) / len(up)
         self._model, self._v, self._at = copy.deepcopy(model), here.visible, at
 
+    def correct(self, estimate: Estimate) -> None:
+        """Join the carried value with an estimate of log Z made from scratch."""
+        off = self.value - estimate.value
+        # half the interval rather than the standard error: it holds what the method suspects of itself
+        fresh = max(estimate.high - estimate.low, 1e-6) ** 2 / 16.0
+        carried = self.variance + max(self.lag**2, off**2 - fresh, 0.0)
+        self.value -= off * carried / (carried + fresh)
+        self.variance = carried * fresh / (carried + fresh) if carried > 0.0 else 0.0
+        self.lag = max(off**2 - fresh, 0.0) ** 0.5 * (fresh / (carried + fresh))
+
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
-        numbers = torch.tensor([self.value, self.variance, self.overlap], dtype=torch.float64)
+        numbers = torch.tensor([self.value, self.variance, self.lag], dtype=torch.float64)
         own = {"numbers": numbers, "v": self._v, "at": torch.from_numpy(self._at)}
         return own | {f"model.{name}": p.detach() for name, p in self._model.named_parameters()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], model: BlockModel) -> None:
         """Go on from `state_dict`; `model` is any model of the same shape."""
-        self.value, self.variance, self.overlap = state["numbers"].tolist()
+        self.value, self.variance, self.lag = state["numbers"].tolist()
         self._v, self._at = state["v"].to(model.device), state["at"].numpy()
         self._model = copy.deepcopy(model)
         for name, p in self._model.named_parameters():

@@ -156,8 +156,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     with ProgressBar(schedule, progress) as bar:
         recorder.after.append(bar.record)
         train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
-    if recorder.best[1]:
-        model.load_state_dict(recorder.best[1])
+    recorder.choose()
     return history
 
 
