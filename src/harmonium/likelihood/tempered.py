@@ -25,7 +25,8 @@ ROWS = 384  # replicas in all above which there are fewer groups
 TUNING = (16, 16, 32, 64)  # sweeps of the rounds that place the rungs
 RETUNING = (16, 32)  # and of those after a change of the reference
 RACE = 96  # sweeps by which the references are compared
-GOOD_ENOUGH = 0.025  # nats: a standard error at which it isn't worth while to look for another reference
+GOOD_ENOUGH = 0.025  # nats: a standard error with which a dear model may keep its first reference
+CHEAP = 0.1  # share of the time that the search for another may take in any case
 FEWEST_SWEEPS = 96  # measured, however short the time
 BURN_IN = 0.2  # share of the measured sweeps that is left out, besides all the tuning
 
@@ -227,7 +228,8 @@ def best_reference(run: Run, seed: int, budget: Budget) -> Run:
     advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
     best, (value, error, price) = run, _promise(run)
     sweeps_left = budget.sweeps_left(model, run.groups * len(run.ladder))
-    if error * np.sqrt(RACE / max(sweeps_left, 1)) < GOOD_ENOUGH:
+    search = 2 * (sum(RETUNING) + RACE)
+    if search > CHEAP * sweeps_left and error * np.sqrt(RACE / max(sweeps_left, 1)) < GOOD_ENOUGH:
         return run
     first = value, error
     address = Address(seed, Purpose.START, step=2000)
@@ -252,7 +254,7 @@ def _promise(run: Run) -> tuple[float, float, float]:
     return run.base + result.value, error, error**2 * len(run.ladder) * run.groups
 
 
-def measure(run: Run, seed: int, budget: Budget, target: float = 0.015) -> None:
+def measure(run: Run, seed: int, budget: Budget, target: float = 0.01) -> None:
     """Sweep until the budget is spent; without a limit in seconds also until the standard error is below
     `target`.
     """
