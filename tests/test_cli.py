@@ -182,6 +182,7 @@ def test_resuming_goes_on_with_the_options_of_the_run(tmp_path, command, refused
     status, said, err = command(*arguments, "--steps", 60, "--hidden", 5, "-q")
     assert (status, said) == (130, "") and "checkpoint.safetensors is saved" in err and "--resume" in err
     monkeypatch.setattr("harmonium.cli.fit.fit", real)
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] <= 30
 
     assert "--hidden 6 is not what" in refused(*arguments, "--resume", "--hidden", 6)
     assert "isn't what the run" in refused("fit", "digits", "--out", out, "--resume")

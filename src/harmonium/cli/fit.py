@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from harmonium import checks, data
+from harmonium import checks, data, store
 from harmonium.cli import folder, values
 from harmonium.cli.entry import Interrupted
-from harmonium.cli.finish import data_facts, finish
+from harmonium.cli.finish import data_facts, finish, write_metrics
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.data import Dataset
 from harmonium.models import RBM
@@ -38,7 +39,14 @@ def run(options: FitOptions) -> None:
         history = train(options, model, dataset)
         finish(options, model, dataset, history, time.perf_counter() - start)
     except KeyboardInterrupt:
+        save_records(options.out)
         raise Interrupted(folder.what_is_saved(options.out)) from None
+
+
+def save_records(out: Path) -> None:
+    """The records that a checkpoint holds as metrics, where training was interrupted."""
+    if (out / folder.CHECKPOINT).exists() and not (out / folder.MODEL).exists():
+        write_metrics(out / folder.METRICS, store.read_facts(out / folder.CHECKPOINT)["records"])
 
 
 def check_options(options: FitOptions) -> None:

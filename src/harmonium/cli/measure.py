@@ -63,6 +63,8 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
         return Measured(None, independent, reference, notes=notes, problem=problem)
     with screen.waiting("measuring", quiet) as progress:
         test = log_likelihood(model, x, seed=seed, progress=progress)
+        if progress is not None:
+            progress(1.0, "drawing samples")
         samples = sample(model, SAMPLES, seed=seed)
     train, _ = values.states(model, data.train[:: -(-len(data.train) // ROWS)], data.name, seed)
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}

@@ -149,7 +149,7 @@ def moments(data: np.ndarray, samples: np.ndarray) -> Figure:
     data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
     fig = style.figure(9.6, 4.6)
     left, right = fig.subplots(1, 2)
-    _agreement(left, data.mean(0), samples.mean(0), "means of columns")
+    _agreement(left, data.mean(0), samples.mean(0), "means of columns", float(data.std(0).mean()))
     if data.shape[1] > 1 and min(len(data), len(samples)) > 1:
         some = slice(None, None, -(-data.shape[1] // MOST_COLUMNS))
         pairs = np.triu_indices(len(data.T[some]), k=1)
@@ -160,11 +160,12 @@ def moments(data: np.ndarray, samples: np.ndarray) -> Figure:
     return fig
 
 
-def _agreement(ax: Axes, x: np.ndarray, y: np.ndarray, title: str) -> None:
+def _agreement(ax: Axes, x: np.ndarray, y: np.ndarray, title: str, span: float = 0.0) -> None:
+    """A scatter of y against x with the diagonal; the axes are at least `span` long."""
     stride = -(-len(x) // MOST_POINTS)
     style.axes(ax, title, "data", "samples of the model")
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    margin = 0.05 * (high - low) or 0.5
+    margin = max(0.05 * (high - low), 0.5 * (span - (high - low))) or 0.5
     ends = (low - margin, high + margin)
     ax.plot(ends, ends, color=style.MUTED, lw=1, ls=(0, (4, 3)), zorder=1)
     few = len(x) <= 300

@@ -139,11 +139,12 @@ def filters(weight: np.ndarray, shape: Shape | None, most: int = 96, names: Name
         names: of the visible units.
     """
     weight = np.asarray(weight, dtype=float)
-    columns = min(16, weight.shape[1])
-    chosen = largest_columns(weight, min(most, weight.shape[1]) // columns * columns)
+    chosen = largest_columns(weight, most)
     scale = scale_of(chosen, signed=True)
     if shape:
-        return tiles(chosen, shape, columns=columns, scale=scale)
+        columns = min(16, len(chosen))
+        full = len(chosen) // columns * columns  # no row of pictures is left half empty
+        return tiles(chosen[:full], shape, columns=columns, scale=scale)
     fig = style.figure(WIDTH, 4.4)
     ax = fig.add_subplot()
     draw_heat_map(ax, chosen, scale, names=names)
