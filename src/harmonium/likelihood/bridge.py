@@ -31,13 +31,13 @@ class Bridges:
     up: tuple[np.ndarray, ...]
     down: tuple[np.ndarray, ...]
 
-    def groups(self, chosen: np.ndarray) -> Bridges:
+    def groups(self, chosen: np.ndarray | slice) -> Bridges:
         """The works of some groups only."""
         return Bridges(tuple(u[:, chosen] for u in self.up), tuple(d[:, chosen] for d in self.down))
 
-    def times(self, chosen: slice) -> Bridges:
-        """The works of a stretch of time only."""
-        return Bridges(tuple(u[chosen] for u in self.up), tuple(d[chosen] for d in self.down))
+    def pairs(self, first: int) -> Bridges:
+        """The works of the pairs from number `first` on."""
+        return Bridges(self.up[first:], self.down[first:])
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -86,6 +86,7 @@ class Bridged:
         leave_one_out: the value without each group, (groups,).
         increments: the differences by pair.
         overlaps: by pair, 1 when neighbours are equal, 0 when they have nothing in common.
+        swap_rates: by pair, the share of exchanges that succeed.
     """
 
     value: float
@@ -94,6 +95,15 @@ class Bridged:
     leave_one_out: np.ndarray
     increments: np.ndarray
     overlaps: np.ndarray
+    swap_rates: np.ndarray
+
+    @property
+    def by_group(self) -> np.ndarray:
+        """What each group says, (groups,): the jackknife's pseudo-values, whose mean is the value less its
+        bias.
+        """
+        n = len(self.leave_one_out)
+        return n * self.value - (n - 1) * self.leave_one_out
 
 
 def bridge(works: Bridges) -> Bridged:
@@ -103,7 +113,7 @@ def bridge(works: Bridges) -> Bridged:
     any length and whatever correlation there is between pairs.
     """
     groups = works.up[0].shape[1]
-    increments, overlaps, naive = [], [], 0.0
+    increments, overlaps, rates, naive = [], [], [], 0.0
     others = np.zeros(groups)
     for up, down in zip(works.up, works.down, strict=True):
         c = solve(up, down)
@@ -115,9 +125,11 @@ def bridge(works: Bridges) -> Bridged:
         naive += (left.var() + right.var()) / (n * overlap**2)
         increments.append(c)
         overlaps.append(2.0 * overlap)
+        rates.append(float(np.exp(np.minimum(0.0, -up - down)).mean()))
     spread = others - others.mean()
     stderr = float(np.sqrt((groups - 1) / groups * (spread**2).sum()))
-    return Bridged(float(sum(increments)), stderr, naive, others, np.array(increments), np.array(overlaps))
+    by_pair = (np.array(x) for x in (increments, overlaps, rates))
+    return Bridged(float(sum(increments)), stderr, naive, others, *by_pair)
 
 
 def _without_each(x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,52 +46,71 @@ def student(degrees: int, level: float) -> float:
 
 
 def estimate(run: Run, annealed: Annealed) -> Estimate:
-    """log Z with its interval.
+    """Log Z of the last model with its interval.
 
     The groups of replicas are independent, so the spread of their values carries autocorrelation and whatever
     else differs from run to run; then the ends, the halves of the time, the groups, the overlaps and the
     annealed bounds are each asked whether they contradict the value.
     """
-    works = run.bridges(BURN_IN)
+    result, interval = joined(run, run.base)
+    _check_bounds(interval, annealed)
+    return Estimate(
+        result.value,
+        result.stderr,
+        interval.low,
+        interval.high,
+        result.method + ", bounded by annealing",
+        result.ess,
+        tuple(interval.warnings),
+        {
+            **result.details,
+            "annealed_forward": annealed.lower,
+            "annealed_reverse": annealed.upper,
+            "annealed_joined": annealed.joined,
+            "annealed_overlap": annealed.overlap,
+            "annealed_ess": effective_size(annealed.forward),
+        },
+    )
+
+
+def joined(run: Run, base: float, first: int = 0) -> tuple[Estimate, Interval]:
+    """`base` plus what the pairs of rungs from number `first` on add to log Z, with all checks but the
+    annealed one.
+    """
+    works = run.bridges(BURN_IN).pairs(first)
     result = bridge(works)
     stderr = max(result.stderr, result.naive_variance**0.5)
-    value, half = run.base + result.value, GUARD * student(run.groups - 1, 0.975) * stderr
+    value, half = base + result.value, GUARD * student(run.groups - 1, 0.975) * stderr
     interval = Interval(value, value - half, value + half)
-    by_group = run.base + run.groups * result.value - (run.groups - 1) * result.leave_one_out
-    hot, cold = _check_ends(interval, by_group)
-    _check_groups(interval, by_group)
-    _check_drift(interval, run)
+    hot, cold = _check_ends(interval, base + result.by_group)
+    _check_groups(interval, base + result.by_group)
+    _check_drift(interval, run, first)
     _check_overlaps(interval, works, result)
-    _check_bounds(interval, annealed)
     if run.round_trips == 0:
         interval.warnings.append(
             "no replica travelled the whole way between the reference and the model; modes may be missing"
         )
-    n = works.up[0].size * 2
-    ess = n * min(1.0, result.naive_variance / stderr**2)
+    ess = 2 * works.up[0].size * min(1.0, result.naive_variance / stderr**2) if stderr > 0 else math.inf
     details: dict[str, Any] = {
         "temperatures": run.ladder.positions.round(6).tolist(),
         "overlap": float(result.overlaps.min()),
         "overlaps": result.overlaps.round(4).tolist(),
+        "swap_rates": result.swap_rates.round(4).tolist(),
         "groups": run.groups,
         "sweeps": len(run.works),
         "round_trips": run.round_trips,
         "from_reference": hot,
         "from_modes": cold,
         "disagreement": abs(cold - hot),
-        "annealed_forward": annealed.lower,
-        "annealed_reverse": annealed.upper,
-        "annealed_joined": annealed.joined,
-        "annealed_overlap": annealed.overlap,
-        "annealed_ess": effective_size(annealed.forward),
     }
     method = (
         f"replica exchange from both ends, {len(run.ladder)} temperatures, {run.groups} groups, "
-        f"{len(run.works)} sweeps, bounded by annealing"
+        f"{len(run.works)} sweeps"
     )
-    return Estimate(
+    made = Estimate(
         value, stderr, interval.low, interval.high, method, ess, tuple(interval.warnings), details
     )
+    return made, interval
 
 
 def _check_ends(interval: Interval, by_group: np.ndarray) -> tuple[float, float]:
@@ -126,7 +146,7 @@ def _check_groups(interval: Interval, by_group: np.ndarray) -> None:
         )
 
 
-def _check_drift(interval: Interval, run: Run) -> None:
+def _check_drift(interval: Interval, run: Run, first: int) -> None:
     """Does the later half of the run say something else than the earlier?"""
     middle = BURN_IN + 0.5 * (1.0 - BURN_IN)
     early, late = bridge(run.bridges(BURN_IN, middle)), bridge(run.bridges(middle))

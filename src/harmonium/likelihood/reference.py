@@ -6,29 +6,17 @@ import copy
 
 import torch
 
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.random import Address
 from harmonium.sampling.chains import State
 from harmonium.sampling.segments import Segment, segment
+from harmonium.sampling.tempering import broad
 from harmonium.units import Gaussian, Mixed, Tail, Units
 
 BROAD = 0.1  # share of the broad model in a matched one: a reference may be vague, never blind to a mode
 PILOT_CHAINS, PILOT_SWEEPS = 128, 48
 PROBES = 128  # most starts that are made from single units
 SETTLING = 8  # Gibbs sweeps that bring a start to the temperature of the model
-
-
-def broad(model: EnergyModel) -> EnergyModel:
-    """Independent variables, uniform where states are bounded: the path from there is a tempering of E.
-
-    Models with blocks keep their units, without the biases; for all others it is their `Reference`.
-    """
-    if not isinstance(model, BlockModel):
-        return Reference(model)
-    layers = [copy.deepcopy(layer) for layer in model.layers]
-    for layer in layers:
-        torch.nn.init.zeros_(layer.bias)
-    return PairwiseModel(*layers)
 
 
 def matched(model: BlockModel, state: State, address: Address) -> PairwiseModel:

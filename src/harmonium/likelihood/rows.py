@@ -1,9 +1,11 @@
-"""Log-likelihoods of data: of rows, of sets of rows, and the baseline to compare them with."""
+"""Log-likelihoods of data: of every row, of sets of rows, and the baseline to compare them with."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import math
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,42 @@ from harmonium.models import EnergyModel
 from harmonium.units import Units
 
 ROWS = 2**13  # rows per block of work
+
+
+@dataclass(frozen=True)
+class RowEstimates:
+    """Estimates of one number for each row of data, nats.
+
+    Attributes:
+        value: (rows,), float64.
+        stderr: their standard errors, (rows,).
+        low, high: 95 % intervals, (rows,).
+        shared: whether the error is one and the same for all rows, as that of log Z is: then it doesn't
+            average out.
+        method: how they were found.
+        warnings: what a careful reader should know.
+    """
+
+    value: Tensor
+    stderr: Tensor
+    low: Tensor
+    high: Tensor
+    shared: bool
+    method: str
+    warnings: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def mean(self) -> Estimate:
+        """The mean over the rows; `details["data_stderr"]` says how much it would change with other rows."""
+        n = len(self.value)
+        # errors of one cause add up, those of many partly cancel
+        share = 1.0 if self.shared else n**-0.5
+        value, stderr = float(self.value.mean()), share * float((self.stderr**2).mean().sqrt())
+        down, up = (share * float((self.value - x).abs().mean()) for x in (self.low, self.high))
+        data_stderr = float(self.value.std()) / n**0.5 if n > 1 else math.nan
+        details = {**self.details, "data_stderr": data_stderr, "rows": n}
+        ess = math.inf if stderr == 0 else self.details.get("ess", math.nan)
+        return Estimate(value, stderr, value - down, value + up, self.method, ess, self.warnings, details)
 
 
 def log_likelihood(
@@ -42,6 +80,9 @@ def log_likelihood(
         progress: called with the share of the work done and what is being done.
         log_partition: an Estimate of log Z made before, which saves making one.
 
+    Returns:
+        An Estimate whose `details` are those of log Z, and "log_partition" (nats), "data_stderr", "rows".
+
     Raises:
         ValueError: X has the wrong shape or values outside the support, or Z may be infinite.
 
@@ -51,26 +92,53 @@ def log_likelihood(
     -2.1
     """
     v = visible_states(model, X)
-    log_z = log_partition
-    if log_z is None:
-        log_z = _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-    unnormalised = -free_energies(model, v)
-    mean = float(unnormalised.mean())
-    data_stderr = float(unnormalised.std()) / len(v) ** 0.5 if len(v) > 1 else float("nan")
-    details = {**log_z.details, "log_partition": log_z.value, "data_stderr": data_stderr, "rows": len(v)}
-    value, low, high = mean - log_z.value, mean - log_z.high, mean - log_z.low
-    return replace(log_z, value=value, low=low, high=high, details=details)
+    log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
+    return _rows(-free_energies(model, v), log_z).mean()
+
+
+def log_probabilities(
+    model: EnergyModel,
+    X: Tensor | np.ndarray,
+    *,
+    seconds: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    log_partition: Estimate | None = None,
+) -> RowEstimates:
+    """Log P(v) = -F(v) - log Z of every row of X, nats; the arguments are those of `log_likelihood`.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
+    >>> log_probabilities(rbm, torch.eye(3)).value.shape
+    torch.Size([3])
+    """  # noqa: D417  # the arguments are described there
+    v = visible_states(model, X)
+    log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
+    return _rows(-free_energies(model, v), log_z)
+
+
+def _rows(unnormalised: Tensor, log_z: Estimate) -> RowEstimates:
+    value = unnormalised - log_z.value
+    details = {**log_z.details, "log_partition": log_z.value, "ess": log_z.ess}
+    return RowEstimates(
+        value=value,
+        stderr=torch.full_like(value, log_z.stderr),
+        low=unnormalised - log_z.high,
+        high=unnormalised - log_z.low,
+        shared=True,
+        method=log_z.method,
+        warnings=log_z.warnings,
+        details=details,
+    )
 
 
 def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Estimate:
-    """log Z, where chains may also begin at the rows of `v`."""
+    """Log Z, where chains may also begin at the rows of `v`."""
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
     exact = exact_log_partition(model, budget.seconds)
-    if exact is not None:
-        return exact
-    return annealed_log_partition(model, budget, seed, v)
+    return annealed_log_partition(model, budget, seed, v) if exact is None else exact
 
 
 def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") -> Tensor:

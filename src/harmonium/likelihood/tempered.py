@@ -15,7 +15,7 @@ from harmonium.models import BlockModel, EnergyModel, GraphModel, independent
 from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
-from harmonium.sampling.tempering import Exchange, Ladder, Replicas
+from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
 
 Progress = Callable[[float, str], None]
 """Called with the share of the work done, 0 to 1, and what is being done."""
@@ -164,7 +164,7 @@ def run_exchange(
 def begin(model: EnergyModel, seed: int, known: State | None, nodes: tuple[EnergyModel, ...] = ()) -> Run:
     """A run at its start: half of the groups at the broad reference, the other half at modes of the model."""
     address = Address(seed, Purpose.START)
-    start = reference.broad(model)
+    start = broad(model)
     path = (start, *nodes, model)
     positions = np.linspace(0.0, len(path) - 1.0, max(16, 4 * len(path)))
     positions = np.union1d(positions.round(9), np.arange(len(path)))

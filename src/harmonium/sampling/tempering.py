@@ -13,6 +13,7 @@ which overlaps more than the joint energy does.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,25 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.models import EnergyModel
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp, State
 from harmonium.sampling.segments import Segment, segment
 
 SWAP_BLOCK = 64  # sweeps whose exchanges are drawn together
+
+
+def broad(model: EnergyModel) -> EnergyModel:
+    """Independent variables, uniform where states are bounded: the path from there is a tempering of E.
+
+    Models with blocks keep their units, without the biases; for all others it is their `Reference`.
+    """
+    if not isinstance(model, BlockModel):
+        return Reference(model)
+    layers = [copy.deepcopy(layer) for layer in model.layers]
+    for layer in layers:
+        torch.nn.init.zeros_(layer.bias)
+    return PairwiseModel(*layers)
 
 
 @dataclass(frozen=True)
