@@ -365,9 +365,7 @@ def test_wrong_states_are_refused():
         machine.energy(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="given: values must be 0 or 1"):
         hm.sample(machine, 2, given=torch.tensor([0.5, math.nan, math.nan, math.nan]))
-    with pytest.raises(
-        ValueError, match="at most 16 hidden units with lateral couplings to sum over, got 17"
-    ):
+    with pytest.raises(ValueError, match="at most 16 hidden units with lateral couplings to sum, got 17"):
         BoltzmannMachine(2, 17).free_energy(torch.zeros(1, 2))
 
 

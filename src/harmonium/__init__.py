@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "units": ["Bernoulli", "Binomial", "Categorical", "DReLU", "Gaussian", "Mixed", "Poisson", "ReLU", "Spin", "Units"],
-    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "PairwiseModel"],
+    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "MarkovRandomField", "PairwiseModel"],
     "sampling": [
         "HMC",
         "MALA",
@@ -36,7 +36,7 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from
 
 if TYPE_CHECKING:
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
-    from harmonium.models import RBM, BlockModel, BoltzmannMachine, EnergyModel, PairwiseModel
+    from harmonium.models import RBM, BlockModel, BoltzmannMachine, EnergyModel, MarkovRandomField, PairwiseModel
     from harmonium.recipes import fit
     from harmonium.sampling import (
         HMC,

@@ -4,6 +4,7 @@ from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
+from harmonium.models.markov import MarkovRandomField
 from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
@@ -17,6 +18,7 @@ __all__ = [
     "GraphModel",
     "Interpolation",
     "PairwiseModel",
+    "MarkovRandomField",
     "Path",
     "Reference",
     "independent",

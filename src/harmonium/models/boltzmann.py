@@ -173,7 +173,7 @@ class BoltzmannMachine(GraphModel):
         assert self.hidden is not None and self.hidden_lateral is not None
         if not self.has_free_energy():
             raise ValueError(
-                f"free_energy: expected at most {HIDDEN_UNITS} hidden units with lateral couplings to sum over, "
+                f"free_energy: expected at most {HIDDEN_UNITS} hidden units with lateral couplings to sum, "
                 f"got {self.hidden.n}; learning uses states of h given v instead, see positive_phase."
             )
         h = self.hidden.states(torch.arange(2**self.hidden.n, device=self.device)).to(self.weight)

@@ -145,6 +145,12 @@ class EnergyModel(nn.Module, ABC):
             return None
         return log_sum_over_visible(self) if self.has_free_energy() else None
 
+    def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
+        """Independent visible states by a way of the model's own, (n, n_visible); None where there is
+        none.
+        """
+        return None
+
     def reason_not_normalizable(self) -> str | None:
         """A sentence saying why Z may be infinite at the present parameters, or None when Z is known to be
         finite.
@@ -171,6 +177,17 @@ class EnergyModel(nn.Module, ABC):
         """
         with torch.enable_grad():
             backward((weights * self.checked_energy(*state)).sum())
+
+    def accumulate_expected_gradient(self, weight: float = 1.0) -> None:
+        """Add weight · ⟨∂F/∂θ⟩ over P(v) to the gradients, exactly: the negative phase without samples.
+
+        Raises:
+            ValueError: there are too many visible states to enumerate.
+        """
+        probabilities, begin = self.probabilities(), 0
+        for v, _ in visible_states(self):
+            self.accumulate_gradient(v, weight * probabilities[begin : begin + len(v)].to(v))
+            begin += len(v)
 
     def accumulate_phase(self, state: tuple[Tensor, ...], weights: Tensor) -> None:
         """Add one phase of the gradient from joint states, summing the hidden variables out where that is

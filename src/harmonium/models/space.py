@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -56,9 +56,7 @@ class Discrete(Space):
             raise TypeError(
                 f"{name}: expected one number of states per variable, as in [2, 2, 3], got {cardinalities!r}."
             )
-        self.cardinalities = tuple(
-            checks.positive_integer(f"{name}[{i}]", q) for i, q in enumerate(cardinalities)
-        )
+        self.cardinalities = whole_numbers(cardinalities, lambda i: f"{name}[{i}]")
         self.width = len(self.cardinalities)
 
     @property
@@ -102,6 +100,14 @@ class Discrete(Space):
         u = kernels.uniform(address, (rows, self.width), torch.float64, device)
         q = torch.tensor(self.cardinalities, dtype=torch.float64, device=device)
         return torch.floor(u * q).to(dtype)
+
+
+def whole_numbers(counts: Iterable[Any], name: Callable[[int], str]) -> tuple[int, ...]:
+    """Integers of at least 1; names are only made up for those that aren't."""
+    counts = tuple(counts)
+    if all(type(q) is int and q > 0 for q in counts):
+        return counts
+    return tuple(checks.positive_integer(name(i), q) for i, q in enumerate(counts))
 
 
 class Continuous(Space):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel, path_to
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
 from harmonium.random import Address, Purpose
@@ -46,7 +46,7 @@ def sample(
             draws are possible.
 
     Returns:
-        Visible states, (n, n_visible).
+        Visible states, (n, n_visible), in the dtype of the model; int64 for a Markov random field.
 
     Raises:
         ValueError: wrong shapes, given values outside the support, or a model whose Z may be infinite.
@@ -67,8 +67,13 @@ def sample(
     if sweeps is None and clamp is None:
         exact = _exact(model, n, address)
         if exact is not None:
-            return exact
-    return _annealed(model, n, sweeps, clamp, address)
+            return _shown(model, exact)
+    return _shown(model, _annealed(model, n, sweeps, clamp, address))
+
+
+def _shown(model: EnergyModel, v: Tensor) -> Tensor:
+    """States as the user writes them: whole numbers for a Markov random field."""
+    return v.long() if isinstance(model, MarkovRandomField) else v
 
 
 def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
@@ -76,6 +81,9 @@ def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
     if isinstance(model, BlockModel):
         block, states = cheapest_block(model)
         return _from_blocks(model, block, n, address) if states <= EXACT_STATES else None
+    drawn = model.exact_sample(n, address)
+    if drawn is not None:
+        return drawn
     count = model.visible_space.n_states
     if count is None or count > EXACT_STATES or not model.has_free_energy():
         return None

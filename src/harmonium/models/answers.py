@@ -1,0 +1,241 @@
+"""Questions to a Markov random field that have exact answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks
+from harmonium.kernels import tables as log_tables
+from harmonium.models import cliques, contraction, independence
+from harmonium.models.contraction import Elimination, Factor
+from harmonium.models.elimination import Order, best_order
+from harmonium.models.factors import Factors
+from harmonium.models.graph import GraphModel
+from harmonium.random import Address
+
+Name = Hashable
+Given = Mapping[Any, int] | None
+
+
+class Answers(GraphModel):
+    """What follows from a product of factors by summing (or maximising) variables out one by one.
+
+    Subclasses have the factors. See `contraction` for how, and `elimination` for in which order.
+    """
+
+    _variables: cliques.Names
+    _orders: dict[tuple[int, ...], Order]
+    memory_limit: int
+
+    @property
+    @abstractmethod
+    def variables(self) -> tuple[Name, ...]:
+        """The names of the variables."""
+
+    @property
+    @abstractmethod
+    def cardinalities(self) -> tuple[int, ...]:
+        """The number of states of every variable."""
+
+    @property
+    @abstractmethod
+    def graph(self) -> nx.Graph:
+        """The graph of the field."""
+
+    @abstractmethod
+    def condition(self, given: Given) -> Answers:
+        """The field of the other variables given these."""
+
+    @abstractmethod
+    def _groups(self) -> list[Factors]:
+        """The factors, in groups."""
+
+    @abstractmethod
+    def _scopes(self) -> list[tuple[int, ...]]:
+        """The variables of every factor."""
+
+    @abstractmethod
+    def _log_factors(self) -> list[Factor]:
+        """Every factor with its table."""
+
+    # -- exact answers ---------------------------------------------------------------------------------------
+
+    def width(self) -> int:
+        """The width of the elimination order found: the most variables left in a table when one is summed
+        out.
+
+        An upper bound of the treewidth. Where the tables would exceed the memory limit the search stops
+        early, and this is only the width that it had come to.
+        """
+        return self._order(()).width
+
+    def _order(self, keep: tuple[int, ...]) -> Order:
+        if keep not in self._orders:
+            self._orders[keep] = best_order(self._scopes(), self.cardinalities, keep, self.memory_limit / 8)
+        return self._orders[keep]
+
+    def _eliminate(
+        self,
+        question: str,
+        keep: tuple[int, ...] = (),
+        reduce: Callable[..., Tensor] = log_tables.log_sum,
+        remember: bool = False,
+    ) -> Elimination:
+        order = self._order(keep)
+        needed = 8.0 * max(order.entries, order.kept if remember else 0.0)
+        if needed > self.memory_limit:
+            more = " or more" if len(order.variables) + len(keep) < len(self.variables) else ""
+            raise ValueError(
+                f"{question}: an exact answer sums over tables of up to {order.width + 1} variables (width "
+                f"{order.width}{more}), which takes {needed * 1e-9:.3g} GB, more than the memory_limit of "
+                f"{self.memory_limit * 1e-9:.3g} GB; chains work at any width: hm.sample, hm.log_partition."
+            )
+        return contraction.eliminate(self._log_factors(), order, self.cardinalities, reduce, remember)
+
+    def _possible(self, question: str, log_z: Tensor) -> None:
+        if not bool(log_z > -torch.inf):
+            raise ValueError(
+                f"{question}: every state has probability zero, so there is no distribution to ask."
+            )
+
+    def log_partition(self, given: Given = None) -> Tensor:
+        """log Z exactly, nats, float64; with `given` = {variable: state} log Σ over the states that agree
+        with it.
+
+        So log P(given) = log_partition(given) - log_partition().
+
+        Raises:
+            ValueError: too wide (names the width and the memory), or an unknown variable or state.
+        """
+        if given:
+            return self.condition(given).log_partition()
+        run = self._eliminate("log_partition")
+        return contraction.total(run, (), self.cardinalities)
+
+    def marginal(self, variables: Sequence[Name], given: Given = None) -> Tensor:
+        """P(variables | given) exactly, float64, one axis per variable in the order asked for.
+
+        The variables needn't share a factor.
+
+        Raises:
+            ValueError: as `log_partition`, or every state has probability zero.
+        """
+        if given:
+            self._not_given(variables, given)
+            return self.condition(given).marginal(variables)
+        keep = self._variables.scope("variables", variables)
+        run = self._eliminate("marginal", keep)
+        table = contraction.total(run, keep, self.cardinalities)
+        log_z = torch.logsumexp(table.flatten(), 0)
+        self._possible("marginal", log_z)
+        return torch.exp(table - log_z)
+
+    def marginals(self, given: Given = None) -> dict[Name, Tensor]:
+        """P(x | given) of every variable that is not given, exactly, at about the cost of two log Z."""
+        field = self.condition(given) if given else self
+        run = field._eliminate("marginals", remember=True)
+        field._possible("marginals", contraction.total(run, (), field.cardinalities))
+        tables = contraction.marginals(run)
+        found = {}
+        for step, table in zip(run.steps, tables, strict=True):
+            found[field.variables[step.variable]] = table.reshape(len(table), -1).sum(1)
+        return {name: found[name] for name in field.variables}
+
+    def clique_marginals(self) -> list[Tensor]:
+        """P(x_c) of every factor, exactly, in the order of `factors`: the moments that learning matches."""
+        run = self._eliminate("clique_marginals", remember=True)
+        self._possible("clique_marginals", contraction.total(run, (), self.cardinalities))
+        tables = contraction.marginals(run)
+        found = []
+        for number, scope in enumerate(self._scopes()):
+            if not scope:
+                found.append(torch.ones((), dtype=torch.float64))
+                continue
+            step = run.steps[run.home[number]]
+            table = tables[run.home[number]]
+            found.append(contraction.marginal_of(table, (step.variable, *step.rest), scope))
+        return found
+
+    def most_probable(self, given: Given = None) -> Tensor:
+        """The most probable state (MAP) that agrees with `given`, exactly, long (variables,); one of them if
+        tied.
+        """
+        state = torch.zeros(len(self.variables), dtype=torch.long)
+        evidence = self._variables.evidence(given)
+        field = self.condition(given) if given else self
+        run = field._eliminate("most_probable", reduce=log_tables.maximum, remember=True)
+        field._possible("most_probable", contraction.total(run, (), field.cardinalities))
+        free = [k for k in range(len(self.variables)) if k not in evidence]
+        state[free] = contraction.most_probable(run, torch.zeros(len(free), dtype=torch.long))
+        for k, value in evidence.items():
+            state[k] = value
+        return state
+
+    def _not_given(self, variables: Sequence[Name], given: Mapping[Name, int]) -> None:
+        both = [name for name in variables if name in given]
+        if both:
+            raise ValueError(f"variables: {both[0]!r} is given.")
+
+    def closed_form_log_partition(self) -> Tensor | None:
+        """log Z by contraction where it fits into memory, otherwise None."""
+        return self.log_partition() if 8.0 * self._order(()).entries <= self.memory_limit else None
+
+    def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
+        order = self._order(())
+        if given is not None or 8.0 * max(order.entries, order.kept) > self.memory_limit:
+            return None
+        run = self._eliminate("sample", remember=True)
+        self._possible("sample", contraction.total(run, (), self.cardinalities))
+        states = torch.zeros(n, len(self.variables), dtype=torch.long)
+        return contraction.draw(run, states, address).to(self.dtype)
+
+    # -- learning --------------------------------------------------------------------------------------------
+
+    def accumulate_expected_gradient(self, weight: float = 1.0) -> None:
+        """Add weight · ⟨∂E/∂θ⟩ over the model to the gradients, exactly: the negative phase without samples.
+
+        The gradient of -log P at a mean over data is that of E at the data minus this; it vanishes where the
+        clique marginals of model and data agree.
+        """
+        marginals = iter(self.clique_marginals())
+        for group in self._groups():
+            p = torch.stack([next(marginals).flatten() for _ in range(group.count)])
+            with torch.enable_grad():
+                tables = group.tables()
+            if tables.requires_grad:
+                p = p.sum(0, keepdim=True) if len(tables) == 1 else p
+                tables.backward(-weight * p.to(tables))
+
+    # -- independence ----------------------------------------------------------------------------------------
+
+    def independent(self, a: Sequence[Name], b: Sequence[Name], given: Sequence[Name] = ()) -> bool:
+        """Whether the graph says that `a` and `b` are independent given `given` (the global Markov property).
+
+        That is, whether `given` separates them. False doesn't mean that they depend: a table may say less
+        than its graph allows; `dependence` asks the numbers.
+        """
+        sets = [self._variables.scope(name, names) for name, names in (("a", a), ("b", b), ("given", given))]
+        if len({v for s in sets for v in s}) < sum(len(s) for s in sets):
+            raise ValueError("a, b, given: expected sets without a common variable, got an overlap.")
+        return independence.separated(self.graph, a, b, given)
+
+    def independence_statements(self, property: str = "pairwise") -> Iterator[independence.Statement]:
+        """All statements of the "pairwise" or the "local" Markov property of the graph, one after another."""
+        checks.one_of("property", property, ("pairwise", "local"))
+        return (independence.pairwise if property == "pairwise" else independence.local)(self.graph)
+
+    def dependence(self, a: Sequence[Name], b: Sequence[Name], given: Sequence[Name] = ()) -> float:
+        """The conditional mutual information I(a; b | given), nats, exactly: 0 where they are independent."""
+        joint = self.marginal((*a, *b, *given))
+        shape = [int(np.prod(joint.shape[: len(a)])), int(np.prod(joint.shape[len(a) : len(a) + len(b)])), -1]
+        p = joint.reshape(shape)
+        with_given = p.sum((0, 1), keepdim=True)
+        ratio = p * with_given / (p.sum(1, keepdim=True) * p.sum(0, keepdim=True))
+        return float((p * torch.log(torch.where(p > 0, ratio, torch.ones_like(p)))).sum())
