@@ -21,7 +21,7 @@ help:
 	@echo 'make clean   remove .venv and what the tools left behind (runs/ stays)'
 
 demo: $(RUNTIME)
-	$(BIN)/harmonium fit digits --out runs/digits
+	$(BIN)/harmonium fit digits --out runs/digits --force
 	@echo 'The report: runs/digits/report.html'
 
 test: $(DEV)
