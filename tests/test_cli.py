@@ -427,6 +427,10 @@ def test_evaluate_tells_the_baseline_the_method_and_the_rows(run_folder, command
     assert status == 0
     for words in ("nats per row", "independent units", "the model is", "exact", "the 30 train rows"):
         assert words in out
+    model = hm.load(run_folder / "model.safetensors")
+    rows = torch.from_numpy(hm.data.load("bars-and-stripes").train).float()
+    assert f"{hm.likelihood.pseudo_likelihood(model, rows).value:.4f}, a proxy" in out
+    assert f"{hm.likelihood.reconstruction_error(model, rows).value:.4g} per cell" in out
 
 
 def test_evaluate_reads_all_rows_of_a_table_that_the_model_has_not_learned_from(

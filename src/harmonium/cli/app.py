@@ -180,7 +180,8 @@ def evaluate(
     with a 95 % interval: how well log Z is known. Beside it stands how much
     the mean would vary with other rows from the same source, and for
     comparison the log-likelihood of independent units that were fitted to
-    the rows that the model has learned from.
+    the rows that the model has learned from. Pseudo-likelihood and
+    reconstruction error are proxies, quickly had and easily misread.
 
     Rows are those of the part test of DATA, or all rows of a file that holds
     a single table, unless the model has learned from that very file.

@@ -12,7 +12,11 @@ from harmonium import checks, data
 from harmonium.cli import baseline, screen, values
 from harmonium.cli.folder import Saved, open_model, require_energy_model
 from harmonium.cli.plain import plain
-from harmonium.likelihood import Estimate, log_likelihood
+from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
+from harmonium.models import RBM, EnergyModel
+
+PROXY_CELLS = 2**16
+"""Cells of the rows whose pseudo-likelihood is taken: it costs some free energies for each."""
 
 
 def run(
@@ -33,9 +37,8 @@ def run(
     if as_json:
         print(json.dumps(plain(estimate.to_dict()), allow_nan=False))
         return
-    screen.table(
-        f"{saved.path} on {source}", [*findings(saved, x, estimate), ("rows", " ".join(notes + more))]
-    )
+    told = [*findings(saved, x, estimate), *proxies(saved.model, x), ("rows", " ".join(notes + more))]
+    screen.table(f"{saved.path} on {source}", told)
 
 
 def findings(saved: Saved, x: Tensor, estimate: Estimate) -> list[tuple[str, str]]:
@@ -49,6 +52,19 @@ def findings(saved: Saved, x: Tensor, estimate: Estimate) -> list[tuple[str, str
     if estimate.low != estimate.high:
         rows.append(("effective samples", f"{estimate.ess:,.0f}"))
     return rows + [("warning", warning) for warning in estimate.warnings]
+
+
+def proxies(model: EnergyModel, x: Tensor) -> list[tuple[str, str]]:
+    """Cheaper measures that say less, where the model has them; of many rows an even choice."""
+    found = []
+    if model.visible_space.n_states is not None and model.has_free_energy():
+        chosen = x[:: -(-x.numel() // PROXY_CELLS)]
+        found.append(("pseudo-likelihood", f"{pseudo_likelihood(model, chosen).value:.4f}, a proxy"))
+    if isinstance(model, RBM):
+        chosen = x[:: -(-len(x) // 10_000)]
+        error = reconstruction_error(model, chosen).value
+        found.append(("reconstruction error", f"{error:.4g} per cell, squared; a proxy"))
+    return found
 
 
 def compared(about: dict[str, Any], x: Tensor, value: float) -> list[tuple[str, str]]:
