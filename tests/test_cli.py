@@ -13,6 +13,7 @@ import torch
 import harmonium as hm
 from harmonium import store
 from harmonium.cli import completion, entry, finish, folder, main, values
+from harmonium.cli.plain import plain
 from statistics_budget import z_threshold
 
 FILES = {"model.safetensors", "metrics.jsonl", "report.html", "checkpoint.safetensors", "settings.json"}
@@ -419,7 +420,7 @@ def test_evaluate_prints_one_json_object_with_the_fields_of_the_estimate(run_fol
     rows = torch.from_numpy(hm.data.load("bars-and-stripes").test).float()
     found, expected = json.loads(out), hm.log_likelihood(model, rows).to_dict()
     assert found.keys() == {"value", "stderr", "low", "high", "method", "ess", "warnings", "details"}
-    assert found == expected
+    assert found == plain(expected)
 
 
 def test_evaluate_tells_the_baseline_the_method_and_the_rows(run_folder, command):
