@@ -19,18 +19,21 @@ class Average:
 
     Args:
         model: the model that is trained.
-        horizon: updates over which the mean reaches back, at least 1. The first updates count equally.
+        horizon: updates over which the mean reaches back at least. The first ones count equally.
+        share: of all updates so far, over which it reaches back later on: the longer the path, the longer the
+            mean.
     """
 
-    def __init__(self, model: EnergyModel, horizon: int = 200) -> None:
+    def __init__(self, model: EnergyModel, horizon: int = 200, share: float = 0.1) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.horizon = checks.positive_integer("horizon", horizon)
+        self.share = checks.fraction("share", share)
         self.updates = 0
 
     @torch.no_grad()
     def __call__(self, update: Update) -> None:
         self.updates += 1
-        rate = max(1.0 / self.updates, 1.0 / self.horizon)
+        rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
         torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
 
     def state_dict(self) -> dict[str, Tensor]:

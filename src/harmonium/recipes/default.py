@@ -21,6 +21,7 @@ from harmonium.learning import (
     NaturalGradient,
     Negatives,
     PersistentChains,
+    WeightDecay,
     train,
 )
 from harmonium.learning.loop import Callback, Transform
@@ -32,6 +33,7 @@ from harmonium.recipes.plan import LEARNING_RATES, Plan, Schedule, default_optim
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows, rows_of, take
+from harmonium.units import Tail
 
 EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
 HOLD_OUT_FROM = 500  # rows from which on a tenth is held out when no validation rows are given
@@ -50,6 +52,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     chains: int | None = None,
     gibbs_steps: int | None = None,
     learning_rate: float | None = None,
+    weight_decay: float | None = None,
     optimiser: str | torch.optim.Optimizer | None = None,
     negatives: Negatives | None = None,
     transforms: Sequence[Transform] = (),
@@ -73,7 +76,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             0 … q-1 will do.
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model, on any number of threads.
-        steps: updates to make; by default 20,000 (10,000 for wide models and for fewer than 5,000 rows).
+        steps: updates to make; by default 20,000 (10,000 for wide models, 5,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
         batch_size: rows per update; default 256.
@@ -81,6 +84,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         gibbs_steps: sweeps of the chains between updates; default 2.
         learning_rate: default 0.2 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second
             half.
+        weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
+            the couplings, λ = 2 / rows, for bounded visible units and 500 rows or more; fewer rows are taken
+            for the whole distribution.
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: a source of negative particles instead of persistent chains, e.g.
@@ -120,7 +126,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         chains=checks.positive_integer("chains", 512 if chains is None else chains),
         gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
         learning_rate=checks.positive("learning_rate", learning_rate or LEARNING_RATES.get(method, 0.01)),
-        records=40,
+        weight_decay=_weight_decay(model, len(rows), weight_decay),
+        records=40 if steps is None else min(40, max(4, steps // 25)),
         optimiser=method,
     )
     source = negatives or _negatives(model, plan)
@@ -174,6 +181,13 @@ def _steps(model: EnergyModel, n_rows: int, steps: int | None, minutes: float | 
     return default_steps(model, n_rows) if minutes is None else 2**40
 
 
+def _weight_decay(model: EnergyModel, n_rows: int, given: float | None) -> float:
+    if given is not None:
+        return checks.number("weight_decay", given, 0.0)
+    bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
+    return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
+
+
 def _weights(sample_weight: Any, n: int) -> Tensor | None:
     if sample_weight is None:
         return None
@@ -217,13 +231,15 @@ def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> No
 def _method(
     model: EnergyModel, method: str, given: str | torch.optim.Optimizer | None, plan: Plan
 ) -> tuple[list[Transform], torch.optim.Optimizer]:
+    # the penalty comes before the natural gradient, which measures both in the same way
+    own: list[Transform] = [WeightDecay(plan.weight_decay)] if plan.weight_decay else []
     if given is not None and not isinstance(given, str):
-        return [], given
+        return own, given
     checks.one_of("optimiser", method, LEARNING_RATES)
     if method == "adam":
-        return [], torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
-    transform: Transform = NaturalGradient() if method == "natural" else Centring()
-    return [transform], torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
+        return own, torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    own.append(NaturalGradient() if method == "natural" else Centring())
+    return own, torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
 
 
 def _settings(plan: Plan, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:

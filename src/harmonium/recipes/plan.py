@@ -21,6 +21,7 @@ class Plan:
     chains: int
     gibbs_steps: int
     learning_rate: float
+    weight_decay: float
     records: int
     optimiser: str
 
@@ -49,7 +50,9 @@ LEARNING_RATES = {"natural": 0.2, "centred": 0.05, "adam": 2e-3}
 def default_steps(model: EnergyModel, n_rows: int) -> int:
     """Updates when neither steps nor minutes are given; early stopping usually ends training before."""
     wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
-    return 10_000 if wide or n_rows < 5000 else 20_000
+    if n_rows < 5000:
+        return 5_000
+    return 10_000 if wide else 20_000
 
 
 class Schedule:
