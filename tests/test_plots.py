@@ -116,6 +116,8 @@ def test_the_learning_curve_has_its_band_its_best_point_and_the_baseline():
     assert band[:, 1].max() == pytest.approx(top["validation_log_likelihood"] + 1.96 * 0.2)
     assert baseline.get_ydata()[0] == -25.0 and "independent units" in texts(figure)
     assert len(valid.get_xdata()) == len(RECORDS)
+    kept = plots.learning_curve(RECORDS, kept=40)
+    assert kept.axes[0].lines[2].get_xdata()[0] == 40 and "the model kept, −17.96" in texts(kept)
 
 
 def test_a_first_record_far_below_does_not_flatten_the_curve():

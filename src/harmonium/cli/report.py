@@ -116,7 +116,9 @@ def _filters(run: Run) -> Section | None:
 def _learning(run: Run) -> Section | None:
     figures = []
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
-        curve = plots.learning_curve(run.records, run.measured.independent_test)
+        curve = plots.learning_curve(
+            run.records, run.measured.independent_test, run.training.get("best_step")
+        )
         figures.append((curve, "log-likelihood of training and validation rows while learning"))
     panels = plots.panels(run.records)
     if panels is not None:

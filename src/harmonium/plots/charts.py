@@ -34,8 +34,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def learning_curve(records: Records, baseline: float | None = None) -> Figure:
-    """Log-likelihood of training and validation rows while learning, nats per row; the best point is marked.
+def learning_curve(records: Records, baseline: float | None = None, kept: float | None = None) -> Figure:
+    """Log-likelihood of training and validation rows while learning, nats per row; one point is marked.
+
+    It is that of the update `kept`, whose model was kept; by default the best one of the validation rows.
 
     The band is the 95 % interval, as far as it is known; `baseline` is what independent units reach.
     """
@@ -51,8 +53,9 @@ def learning_curve(records: Records, baseline: float | None = None) -> Figure:
             _band(ax, records, key, colour)
     steps, values = series(records, "validation_log_likelihood")
     if len(steps):
-        best = int(np.argmax(values))
-        label = f"best of these, {values[best]:.2f}".replace("-", "−")
+        best = int(np.argmax(values) if kept is None else np.argmin(np.abs(steps - kept)))
+        name = "best of these" if kept is None else "the model kept"
+        label = f"{name}, {values[best]:.2f}".replace("-", "−")
         ax.plot(steps[best], values[best], "o", ms=7, mfc="none", mew=1.8, color=style.HELD_OUT, label=label)
     if baseline is not None:
         ax.axhline(baseline, color=style.MUTED, lw=1.2, ls=(0, (4, 3)), label="independent units")
