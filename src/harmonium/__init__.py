@@ -1,7 +1,9 @@
-"""harmonium: energy-based models on discrete and mixed data, with the restricted Boltzmann machine at the centre.
+"""harmonium: energy-based models on discrete and mixed data, with the restricted Boltzmann machine at the
+centre.
 
-Write down an energy; everything else follows: probability, free energy, inference, gradient, samples, and a likelihood
-with an interval that holds. Names load on first use, so that importing the package and `harmonium --help` stay instant.
+Write down an energy; everything else follows: probability, free energy, inference, gradient, samples, and a
+likelihood with an interval that holds. Names load on first use, so that importing the package and `harmonium
+--help` stay instant.
 """
 
 from __future__ import annotations
@@ -12,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "units": ["Bernoulli", "Binomial", "Categorical", "DReLU", "Gaussian", "Mixed", "Poisson", "ReLU", "Spin", "Units"],
+    "units": [
+        "Bernoulli",
+        "Binomial",
+        "Categorical",
+        "DReLU",
+        "Gaussian",
+        "Mixed",
+        "Poisson",
+        "ReLU",
+        "Spin",
+        "Units",
+    ],
     "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "MarkovRandomField", "PairwiseModel"],
     "sampling": [
         "HMC",
@@ -36,7 +49,14 @@ __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from
 
 if TYPE_CHECKING:
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
-    from harmonium.models import RBM, BlockModel, BoltzmannMachine, EnergyModel, MarkovRandomField, PairwiseModel
+    from harmonium.models import (
+        RBM,
+        BlockModel,
+        BoltzmannMachine,
+        EnergyModel,
+        MarkovRandomField,
+        PairwiseModel,
+    )
     from harmonium.recipes import fit
     from harmonium.sampling import (
         HMC,

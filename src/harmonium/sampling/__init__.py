@@ -1,4 +1,6 @@
-"""Markov chains: one contract for kernels, Gibbs and gradient-informed kernels, clamping, and samples for the user."""
+"""Markov chains: one contract for kernels, Gibbs and gradient-informed kernels, clamping, and samples for
+the user.
+"""
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.draw import sample
