@@ -53,7 +53,7 @@ def _tail_fraction(s: Tensor, first: int) -> Tensor:
 
 
 def _bulk_mills(t: Tensor) -> Tensor:
-    """Φ(t)/φ(t) for t where it neither overflows nor cancels (callers clamp t to a safe range)."""
+    """Φ(t)/φ(t), inf where it is too large to write down."""
     return math.sqrt(math.pi / 2.0) * torch.special.erfcx(-_SQRT_HALF * t)
 
 
@@ -64,25 +64,20 @@ def _half_line_cumulant(t: Tensor) -> Tensor:
 
 
 def _half_line_mean(t: Tensor) -> Tensor:
-    edge = _TAIL[t.dtype][0]
-    bulk = t.clamp(min=edge)
-    # exp(-t²/2 - log Φ - ½log 2π) = φ/Φ; for t > 0 this avoids the overflow of erfcx
-    ratio = torch.where(
-        bulk < 0,
-        1.0 / _bulk_mills(bulk.clamp(max=0.0)),
-        torch.exp(-0.5 * bulk**2 - HALF_LOG_TWO_PI - torch.special.log_ndtr(bulk)),
-    )
-    return torch.where(t < edge, _tail_fraction(-t.clamp(max=edge), 1), bulk + ratio)
+    mean = t + 1.0 / _bulk_mills(t)  # far above zero the ratio overflows, and its inverse is 0 as it should
+    tail = t < _TAIL[t.dtype][0]
+    mean[tail] = _tail_fraction(-t[tail], 1)
+    return mean
 
 
 def _half_line_variance(t: Tensor) -> Tensor:
-    edge = _TAIL[t.dtype][0]
-    s = -t.clamp(max=edge)
+    mean = _half_line_mean(t)
+    variance = 1.0 - mean * (mean - t)
+    tail = t < _TAIL[t.dtype][0]
+    s = -t[tail]
     second = _tail_fraction(s, 2)
-    tail = (second - 1.0 / (s + second)) / (s + second)
-    bulk = t.clamp(min=edge)
-    mean = _half_line_mean(bulk)
-    return torch.where(t < edge, tail, 1.0 - mean * (mean - bulk))
+    variance[tail] = (second - 1.0 / (s + second)) / (s + second)
+    return variance
 
 
 class _HalfLineMean(torch.autograd.Function):
@@ -131,11 +126,15 @@ def half_line_quantile(u: Tensor, t: Tensor) -> Tensor:
 
     is solved by Newton's method from its solution without the erfcx terms; three steps reach rounding.
     """
-    edge = _TAIL[t.dtype][0]
-    bulk = t.clamp(min=edge)
     # by erfc: torch's ndtr is 1 + erf, which at t = -5 has lost most of its digits
-    z_bulk = bulk - torch.special.ndtri(u * (0.5 * torch.special.erfc(-_SQRT_HALF * bulk)))
-    s = -t.clamp(max=edge)
+    z = t - torch.special.ndtri(u * (0.5 * torch.special.erfc(-_SQRT_HALF * t)))
+    tail = t < _TAIL[t.dtype][0]
+    z[tail] = _tail_quantile(u[tail], -t[tail])
+    # rounding can put a point of the bulk a hair below the edge of the support
+    return z.clamp(min=0.0)
+
+
+def _tail_quantile(u: Tensor, s: Tensor) -> Tensor:
     log_u = torch.log(u)
     start = torch.log(torch.special.erfcx(_SQRT_HALF * s))
     z = -2.0 * log_u / (s + torch.sqrt(s * s - 2.0 * log_u))
@@ -143,5 +142,4 @@ def half_line_quantile(u: Tensor, t: Tensor) -> Tensor:
         scaled = torch.special.erfcx(_SQRT_HALF * (s + z))
         residual = -z * (s + 0.5 * z) + torch.log(scaled) - start - log_u
         z = z + residual * math.sqrt(math.pi / 2.0) * scaled
-    # rounding can put a point of the bulk a hair below the edge of the support
-    return torch.where(t < edge, z, z_bulk).clamp(min=0.0)
+    return z
