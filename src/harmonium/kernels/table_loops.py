@@ -96,8 +96,7 @@ def _add_exp(row, top, total, first):
     for k in range(row.size):
         j = u64(k)
         shift = top[j] if top[j] > LOWEST else LOWEST
-        # the exponential is clamped from below, so what is forbidden is left out by hand
-        term = _exp(row[j] - shift) if row[j] > -np.inf else 0.0
+        term = _exp(row[j] - shift)  # of -inf it is 3e-308, nothing beside the 1 of the largest
         total[j] = term if first else total[j] + term
 
 

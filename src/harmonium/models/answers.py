@@ -207,11 +207,7 @@ class Answers(GraphModel):
         marginals = iter(self.clique_marginals())
         for group in self._groups():
             p = torch.stack([next(marginals).flatten() for _ in range(group.count)])
-            with torch.enable_grad():
-                tables = group.tables()
-            if tables.requires_grad:
-                p = p.sum(0, keepdim=True) if len(tables) == 1 else p
-                tables.backward(-weight * p.to(tables))
+            group.accumulate(weight * p)
 
     # -- independence ----------------------------------------------------------------------------------------
 

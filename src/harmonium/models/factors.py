@@ -43,7 +43,7 @@ class Factors(nn.Module, ABC):
         """Where in its table each clique is, (batch, count), for long states (batch, n)."""
         position = torch.zeros(len(x), self.count, dtype=torch.long, device=x.device)
         for k, stride in enumerate(self.strides):
-            position += stride * x[:, self.variables[:, k]]
+            position.add_(x.index_select(1, self.variables[:, k]), alpha=stride)
         return position
 
     def log_potential(self, x: Tensor) -> Tensor:
@@ -53,6 +53,22 @@ class Factors(nn.Module, ABC):
             return tables[0][self.positions(x)].sum(1)
         rows = torch.arange(self.count, device=x.device)
         return tables[rows, self.positions(x)].sum(1)
+
+    @torch.no_grad()
+    def moments(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Σₙ wₙ 1[clique c of row n is at this entry], shaped like the tables, for long states (batch, n)."""
+        positions = self.positions(x) + self.entries * torch.arange(self.count, device=x.device)
+        weights = weights.double()[:, None].expand(positions.shape)
+        length = self.count * self.entries
+        return torch.bincount(positions.flatten(), weights.flatten(), minlength=length).view(self.count, -1)
+
+    def accumulate(self, moments: Tensor) -> None:
+        """Add -Σ moments · ∂(log-potentials)/∂θ to the gradients: that of the energy."""
+        with torch.enable_grad():
+            tables = self.tables()
+        if tables.requires_grad:
+            moments = moments.sum(0, keepdim=True) if len(tables) == 1 else moments
+            tables.backward(-moments.to(tables))
 
     def config(self) -> dict[str, Any]:
         """Variables and shape as plain lists."""

@@ -298,6 +298,12 @@ class MarkovRandomField(Answers):
             total = total + group.log_potential(x)
         return -total
 
+    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
+        """Add Σₙ wₙ ∂E(vₙ)/∂θ to the gradients: for a table minus its weighted counts."""
+        x = v.long()
+        for group in self._groups():
+            group.accumulate(group.moments(x, weights))
+
     @property
     def dtype(self) -> torch.dtype:
         return self._dtype
