@@ -8,6 +8,7 @@ from harmonium import data, plots
 
 
 def main(target: str = "docs/pictures/digits.png") -> None:
+    """Train, draw, and say how good the model is."""
     digits = data.load("digits")
     rbm = hm.RBM(visible=hm.Bernoulli(64), hidden=hm.Bernoulli(128))
     hm.fit(rbm, digits.train, validation=digits.valid, seed=0, progress=True)

@@ -9,7 +9,13 @@ likelihood with an interval that holds. Names load on first use, so that importi
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# Idle threads of the pool that products and draws share would spin for milliseconds before they sleep. On a
+# machine that others use too that made training of small models 25 times slower (docs/kernels.md); this long
+# they spin about 50 microseconds. It counts only when torch is not loaded yet, and a value already set wins.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 
