@@ -248,7 +248,8 @@ def main(arguments: list[str] | None = None) -> None:
     parts = [part for part in chosen.cases.split(",") if part]
     threads = torch.get_num_threads()
     print(
-        f"{chosen.seeds} seeds from {chosen.first_seed}, {threads} threads, {os.cpu_count()} processors, nats\n"
+        f"{chosen.seeds} seeds from {chosen.first_seed}, {threads} threads, {os.cpu_count()} processors,"
+        " nats\n"
     )
     print(heading(not chosen.no_ais), flush=True)
     results: dict[str, Any] = {}
