@@ -59,6 +59,22 @@ class Annealed:
         c = self.joined - self.base
         return float(sigmoid(-self.forward - c).mean() + sigmoid(c - self.reverse).mean())
 
+    @property
+    def hysteresis(self) -> float:
+        """The work lost on the way and back, in units of what its fluctuations account for.
+
+        Near equilibrium the mean works of both directions add up to half the sum of their variances (the
+        fluctuation-dissipation relation), which makes this 1. Large values mean that the two directions went
+        through different states and never met: some mode was missed.
+        """
+        expected = 0.5 * float(self.forward.var(ddof=1) + self.reverse.var(ddof=1))
+        return self.lost / max(expected, 1e-12)
+
+    @property
+    def lost(self) -> float:
+        """The mean work lost on the way and back, nats."""
+        return float(self.forward.mean() + self.reverse.mean())
+
 
 def forward_error(works: np.ndarray) -> float:
     """The usual standard error of the forward estimate, from the spread of the weights: no measure of its

@@ -31,7 +31,7 @@ class Bridges:
     up: tuple[np.ndarray, ...]
     down: tuple[np.ndarray, ...]
 
-    def groups(self, chosen: np.ndarray | slice) -> Bridges:
+    def groups(self, chosen: list[int] | slice) -> Bridges:
         """The works of some groups only."""
         return Bridges(tuple(u[:, chosen] for u in self.up), tuple(d[:, chosen] for d in self.down))
 
@@ -135,4 +135,5 @@ def bridge(works: Bridges) -> Bridged:
 def _without_each(x: np.ndarray) -> np.ndarray:
     """Mean of x (times, groups) without each group in turn, (groups,)."""
     sums = x.sum(0)
-    return (sums.sum() - sums) / (x.shape[0] * (x.shape[1] - 1))
+    others = max(x.shape[1] - 1, 1)  # a single group has nothing to leave out
+    return (sums.sum() - sums if x.shape[1] > 1 else sums) / (x.shape[0] * others)

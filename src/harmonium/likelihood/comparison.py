@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.likelihood.interval import joined
+from harmonium.likelihood.interval import estimate
 from harmonium.likelihood.partition import WORK
 from harmonium.likelihood.partition import log_partition as estimate_log_partition
 from harmonium.likelihood.rows import free_energies, visible_states
@@ -85,7 +85,7 @@ def log_ratio(model: EnergyModel, other: EnergyModel, budget: Budget, seed: int)
     near, far = (model, other) if upward else (other, model)
     run = run_exchange(far, seed, budget, nodes=(near,))
     first = int(np.flatnonzero(run.ladder.positions == 1.0)[0])
-    result, _ = joined(run, 0.0, first)
+    result = estimate(run, 0.0, first=first)
     if upward:
         return result
     return Estimate(

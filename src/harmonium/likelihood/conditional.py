@@ -87,6 +87,8 @@ def conditional_log_probabilities(
     """  # noqa: D417  # described there
     v = visible_states(model, X)
     held = _mask(model, given, v)
+    if not model.has_free_energy():
+        raise TypeError(f"model: expected a model with a free energy, got {type(model).__name__} without.")
     value = -free_energies(model, v)
     log_z = clamped_log_partitions(model, v, held, Budget(WORK, seconds, progress), seed)
     return RowEstimates(
@@ -139,7 +141,7 @@ def clamped_log_partitions(
     """log Σ exp(-E) over everything but the held visible variables, for every row of v, nats."""
     free = ~_by_site(model.visible_space, held)
     completions = _completions(model, held, free)
-    if completions is not None and len(completions) * len(v) <= PAIRS:
+    if completions is not None and model.has_free_energy() and len(completions) * len(v) <= PAIRS:
         return _exact(_sum_completions(model, v, held, completions), f"{len(completions)} completions")
     if isinstance(model, PairwiseModel) and len(model.layers) == 2:
         states = model.layers[1].n_states
@@ -212,19 +214,21 @@ def _base(start: EnergyModel, v: Tensor, held: Tensor) -> Tensor:
         total = total + sum(layer.cumulant(layer.bias[None]).double().sum() for layer in others)
         own = visible.potential(v)[:, ~free].sum(1) - v[:, held] @ visible.bias[held]
         return total - own.double()
-    space, hidden = start.visible_space, start.hidden_space
-    if not isinstance(space, Discrete):
-        raise TypeError(f"model: expected discrete variables to condition on, got {type(space).__name__}.")
-    logs = torch.tensor(space.cardinalities, dtype=torch.float64, device=v.device).log()
-    most = 0.0 if hidden is None else math.log(hidden.n_states)
-    return (logs[free].sum() + most).expand(len(v))
+    counts = [_cardinality(start, i) for i in free.nonzero().flatten().tolist()]
+    if None in counts:
+        raise TypeError("model: expected free variables with finitely many states, got others.")
+    hidden = start.hidden_space
+    log_states = sum(math.log(c) for c in counts if c) + (
+        0.0 if hidden is None else math.log(hidden.n_states)
+    )
+    return torch.full((len(v),), log_states, dtype=torch.float64, device=v.device)
 
 
 # ---------------------------------------------------------------- replica exchange for every row
 @torch.no_grad()
 def _exchanged(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
     run = _tuned(_begin(model, v, held, seed), seed, budget)
-    run = Run(run.ladder, run.replicas)
+    run = Run(run.ladder, run.replicas, run.cold)
     exchange = Exchange(run.ladder, run.groups, seed)
     while len(run.works) < FEWEST or not budget.spent_up:
         budget.tell("exchanging replicas")
@@ -249,7 +253,9 @@ def _begin(model: EnergyModel, v: Tensor, held: Tensor, seed: int) -> Run:
     state = (clamp.apply(state[0]), *state[1:])
     rung = np.tile(np.arange(rungs), (groups, 1))
     return Run(
-        Ladder((start, model), positions, clamp), Replicas(state, rung, Address(seed, Purpose.ANNEALING))
+        Ladder((start, model), positions, clamp),
+        Replicas(state, rung, Address(seed, Purpose.ANNEALING)),
+        model.state_of(v),
     )
 
 
@@ -269,7 +275,7 @@ def _tuned(run: Run, seed: int, budget: Budget) -> Run:
         state = tuple(x[rows.to(x.device)] for x in run.replicas.sorted())
         rung = np.tile(np.arange(len(positions)), (run.groups, 1))
         ladder = Ladder(run.ladder.nodes, positions, Clamp(clamp.held, values))
-        run = Run(ladder, Replicas(state, rung, run.replicas.address))
+        run = Run(ladder, Replicas(state, rung, run.replicas.address), run.cold)
     return run
 
 

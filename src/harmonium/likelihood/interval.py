@@ -1,4 +1,11 @@
-"""From a run of replica exchange to an interval that includes what the run says against itself."""
+"""From a run of replica exchange to an interval that includes what the run says against itself.
+
+The groups of replicas are independent of each other, so the spread of their values carries autocorrelation
+and whatever else differs from run to run: it gives the standard error. Then the parts are asked whether they
+    contradict
+each other. Where they do, the error says nothing of what was missed, and the interval is widened to hold all
+that any part has said.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +22,39 @@ from harmonium.likelihood.tempered import BURN_IN, Run
 
 GUARD = 1.2  # half-widths are this many times Student's, for what the groups can't show
 ALARM = 1e-3  # share of good runs in which one test of disagreement may fail
+OUTLYING = (
+    7.0  # robust standard deviations; with Student's tails of 8 degrees some 1e-3 of runs have such a group
+)
+SPREAD = 2.0  # nats of standard deviation between groups above which a mean of logarithms says little
 LEAST_OVERLAP = 0.05
-SURE = 4.0  # nats by which an annealed bound is on the wrong side with probability exp(-4) at most
+SURE = 2.0  # nats; an annealed bound is that far on the wrong side with probability exp(-2) at most
+HYSTERESIS = 4.0, 3.0  # times what fluctuations account for, and nats beyond it
 
 
 @dataclass
-class Interval:
-    """An interval under construction: every check may widen it, none narrows it."""
+class Hearing:
+    """What the parts of a run say, and what speaks against it.
+
+    Attributes:
+        value, low, high: the estimate and its interval.
+        said: everything that any part has said about the value.
+        warnings: the contradictions found.
+    """
 
     value: float
     low: float
     high: float
+    said: list[float] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def cover(self, low: float, high: float, warning: str) -> None:
-        """Include these ends too."""
-        self.low, self.high = min(self.low, low), max(self.high, high)
+    def object(self, warning: str) -> None:
+        """Note a contradiction."""
         self.warnings.append(warning)
+
+    def widen(self) -> None:
+        """Hold everything that was said, if anything was objected."""
+        if self.warnings:
+            self.low, self.high = min(self.low, *self.said), max(self.high, *self.said)
 
 
 def student(degrees: int, level: float) -> float:
@@ -45,52 +68,31 @@ def student(degrees: int, level: float) -> float:
     return float(stdtrit(degrees, level))
 
 
-def estimate(run: Run, annealed: Annealed) -> Estimate:
-    """Log Z of the last model with its interval.
+def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int = 0) -> Estimate:
+    """`base` plus what the pairs of rungs from number `first` on add to log Z, with its interval.
 
-    The groups of replicas are independent, so the spread of their values carries autocorrelation and whatever
-    else differs from run to run; then the ends, the halves of the time, the groups, the overlaps and the
-    annealed bounds are each asked whether they contradict the value.
-    """
-    result, interval = joined(run, run.base)
-    _check_bounds(interval, annealed)
-    return Estimate(
-        result.value,
-        result.stderr,
-        interval.low,
-        interval.high,
-        result.method + ", bounded by annealing",
-        result.ess,
-        tuple(interval.warnings),
-        {
-            **result.details,
-            "annealed_forward": annealed.lower,
-            "annealed_reverse": annealed.upper,
-            "annealed_joined": annealed.joined,
-            "annealed_overlap": annealed.overlap,
-            "annealed_ess": effective_size(annealed.forward),
-        },
-    )
-
-
-def joined(run: Run, base: float, first: int = 0) -> tuple[Estimate, Interval]:
-    """`base` plus what the pairs of rungs from number `first` on add to log Z, with all checks but the
-    annealed one.
+    Args:
+        run: replica exchange.
+        base: log Z of the rung `first`.
+        annealed: works of annealing along the whole path, which bound log Z from both sides.
+        first: number of the first pair.
     """
     works = run.bridges(BURN_IN).pairs(first)
     result = bridge(works)
     stderr = max(result.stderr, result.naive_variance**0.5)
     value, half = base + result.value, GUARD * student(run.groups - 1, 0.975) * stderr
-    interval = Interval(value, value - half, value + half)
-    hot, cold = _check_ends(interval, base + result.by_group)
-    _check_groups(interval, base + result.by_group)
-    _check_drift(interval, run, first)
-    _check_overlaps(interval, works, result)
+    hearing = Hearing(value, value - half, value + half)
+    by_group = base + result.by_group
+    hearing.said += [base + bridge(works.groups([g])).value for g in range(run.groups)]
+    hot, cold = _hear_ends(hearing, by_group)
+    _hear_groups(hearing, by_group)
+    _hear_halves(hearing, run, first)
+    _hear_neighbours(hearing, works, result)
     if run.round_trips == 0:
-        interval.warnings.append(
-            "no replica travelled the whole way between the reference and the model; modes may be missing"
-        )
-    ess = 2 * works.up[0].size * min(1.0, result.naive_variance / stderr**2) if stderr > 0 else math.inf
+        hearing.object("no replica travelled all the way between reference and model: modes may be missed")
+    if annealed is not None:
+        _hear_annealing(hearing, annealed)
+    hearing.widen()
     details: dict[str, Any] = {
         "temperatures": run.ladder.positions.round(6).tolist(),
         "overlap": float(result.overlaps.min()),
@@ -102,69 +104,75 @@ def joined(run: Run, base: float, first: int = 0) -> tuple[Estimate, Interval]:
         "from_reference": hot,
         "from_modes": cold,
         "disagreement": abs(cold - hot),
+        **_annealed_details(annealed),
     }
     method = (
         f"replica exchange from both ends, {len(run.ladder)} temperatures, {run.groups} groups, "
-        f"{len(run.works)} sweeps"
+        f"{len(run.works)} sweeps{'' if annealed is None else ', bounded by annealing'}"
     )
-    made = Estimate(
-        value, stderr, interval.low, interval.high, method, ess, tuple(interval.warnings), details
-    )
-    return made, interval
+    samples = 2 * works.up[0].size
+    ess = samples * min(1.0, result.naive_variance / stderr**2) if stderr > 0 else math.inf
+    return Estimate(value, stderr, hearing.low, hearing.high, method, ess, tuple(hearing.warnings), details)
 
 
-def _check_ends(interval: Interval, by_group: np.ndarray) -> tuple[float, float]:
+def _annealed_details(annealed: Annealed | None) -> dict[str, float]:
+    if annealed is None:
+        return {}
+    return {
+        "annealed_forward": annealed.lower,
+        "annealed_reverse": annealed.upper,
+        "annealed_joined": annealed.joined,
+        "annealed_overlap": annealed.overlap,
+        "annealed_ess": effective_size(annealed.forward),
+        "hysteresis": annealed.hysteresis,
+    }
+
+
+def _hear_ends(hearing: Hearing, by_group: np.ndarray) -> tuple[float, float]:
     """Do groups that began at the reference agree with those that began at modes of the model?"""
     half = len(by_group) // 2
     hot, cold = by_group[:half], by_group[half:]
-    errors = np.array([x.std(ddof=1) / half**0.5 for x in (hot, cold)])
     gap = abs(cold.mean() - hot.mean())
-    if gap > student(2 * half - 2, 1 - ALARM / 2) * max(float(np.hypot(*errors)), 1e-9):
-        reach = student(half - 1, 0.975) * errors
-        interval.cover(
-            float(min(hot.mean() - reach[0], cold.mean() - reach[1])),
-            float(max(hot.mean() + reach[0], cold.mean() + reach[1])),
+    error = max(float(np.hypot(hot.std(ddof=1), cold.std(ddof=1))) / half**0.5, 1e-9)
+    if gap > student(2 * half - 2, 1 - ALARM / 2) * error:
+        hearing.object(
             f"chains from the reference and chains from the model's modes disagree by {gap:.2g} nats: "
-            "some mode is not reached from everywhere; give more time",
+            "some mode is not reached from everywhere; give more time"
         )
     return float(hot.mean()), float(cold.mean())
 
 
-def _check_groups(interval: Interval, by_group: np.ndarray) -> None:
-    """Is one group far from all the others, as when it alone has found a mode?"""
+def _hear_groups(hearing: Hearing, by_group: np.ndarray) -> None:
+    """Is one group far from all others, as when it alone has found a mode, or are all far from each other?"""
     centre = np.median(by_group)
-    scale = 1.4826 * np.median(np.abs(by_group - centre))
-    furthest = by_group[np.abs(by_group - centre).argmax()]
-    # 7 robust standard deviations: about 1e-3 of runs of 16 groups whose tails are those of Student's t with
-    # 8 degrees
-    if abs(furthest - centre) > max(7.0 * scale, 1e-6):
-        interval.cover(
-            float(min(furthest, by_group.min())),
-            float(max(furthest, by_group.max())),
-            f"one group of chains is {abs(furthest - centre):.2g} nats from the others: "
-            "a mode is rarely visited; give more time",
+    distance = np.abs(by_group - centre)
+    if distance.max() > max(OUTLYING * 1.4826 * np.median(distance), 1e-6):
+        hearing.object(
+            f"one group of chains is {distance.max():.2g} nats from the others: a mode is rarely visited; "
+            "give more time"
+        )
+    if by_group.std(ddof=1) > SPREAD:
+        hearing.object(
+            f"groups of chains differ by {by_group.std(ddof=1):.2g} nats (standard deviation): "
+            "each sees other modes; give more time"
         )
 
 
-def _check_drift(interval: Interval, run: Run, first: int) -> None:
+def _hear_halves(hearing: Hearing, run: Run, first: int) -> None:
     """Does the later half of the run say something else than the earlier?"""
     middle = BURN_IN + 0.5 * (1.0 - BURN_IN)
-    early, late = bridge(run.bridges(BURN_IN, middle)), bridge(run.bridges(middle))
-    n = run.groups
-    moved = (n * late.value - (n - 1) * late.leave_one_out) - (
-        n * early.value - (n - 1) * early.leave_one_out
-    )
+    early, late = run.bridges(BURN_IN, middle).pairs(first), run.bridges(middle).pairs(first)
+    n, moved = run.groups, bridge(late).by_group - bridge(early).by_group
     drift, error = float(moved.mean()), max(float(moved.std(ddof=1)) / n**0.5, 1e-9)
     if abs(drift) > student(n - 1, 1 - ALARM / 2) * error:
-        interval.cover(
-            interval.value + min(drift, 0.0) - 2 * error,
-            interval.value + max(drift, 0.0) + 2 * error,
+        hearing.said += [hearing.value - abs(drift), hearing.value + abs(drift), hearing.value + 2 * drift]
+        hearing.object(
             f"the value still drifts, by {drift:+.2g} nats from the first half of the run to the second; "
-            "give more time",
+            "give more time"
         )
 
 
-def _check_overlaps(interval: Interval, works: Bridges, result: Bridged) -> None:
+def _hear_neighbours(hearing: Hearing, works: Bridges, result: Bridged) -> None:
     """Where neighbours hardly overlap, each side alone gives a bound of its own."""
     low = high = 0.0
     for k in np.flatnonzero(result.overlaps < LEAST_OVERLAP):
@@ -172,20 +180,23 @@ def _check_overlaps(interval: Interval, works: Bridges, result: Bridged) -> None
         low += min(0.0, min(sides) - result.increments[k])
         high += max(0.0, max(sides) - result.increments[k])
     if low or high:
-        interval.cover(
-            interval.low + low,
-            interval.high + high,
-            f"neighbouring temperatures overlap by {result.overlaps.min():.2g} only",
-        )
+        hearing.said += [hearing.low + low, hearing.high + high]
+        least = result.overlaps.min()
+        hearing.object(f"neighbouring temperatures overlap by {least:.2g} only; give more time")
 
 
-def _check_bounds(interval: Interval, annealed: Annealed) -> None:
-    """Annealing from below and from above must not contradict the interval."""
-    if annealed.lower - SURE > interval.high:
-        interval.cover(
-            interval.low, annealed.lower, "annealing from the reference found more mass than replica exchange"
-        )
-    if annealed.upper + SURE < interval.low:
-        interval.cover(
-            annealed.upper, interval.high, "annealing from the model found less mass than replica exchange"
+def _hear_annealing(hearing: Hearing, annealed: Annealed) -> None:
+    """Annealing from below and from above must not contradict the interval, nor lose work without a
+    reason.
+    """
+    hearing.said += [annealed.lower, annealed.upper]
+    if annealed.lower - SURE > hearing.high:
+        hearing.object("annealing from the reference found more mass than replica exchange")
+    if annealed.upper + SURE < hearing.low:
+        hearing.object("annealing from the model found less mass than replica exchange")
+    times, nats = HYSTERESIS
+    if annealed.hysteresis > times and annealed.lost * (1 - 1 / annealed.hysteresis) > nats:
+        hearing.object(
+            f"annealing loses {annealed.lost:.2g} nats on the way and back, {annealed.hysteresis:.2g} times "
+            "what its fluctuations account for: the reference and the model are in different modes"
         )

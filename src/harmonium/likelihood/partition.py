@@ -104,7 +104,7 @@ def annealed_log_partition(
     budget.hold_back(ANNEALED_SHARE)
     run = tempered.run_exchange(model, seed, budget, known, nodes)
     budget.hold_back(0.0)
-    result = estimate(run, _anneal(run, budget, seed))
+    result = estimate(run, run.base, _anneal(run, budget, seed))
     budget.tell("done")
     return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,9 @@ def log_likelihood(
     >>> round(hm.log_likelihood(rbm, torch.zeros(1, 3)).value, 1)
     -2.1
     """
-    v = visible_states(model, X)
-    log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-    return _rows(-free_energies(model, v), log_z).mean()
+    return log_probabilities(
+        model, X, seconds=seconds, seed=seed, progress=progress, log_partition=log_partition
+    ).mean()
 
 
 def log_probabilities(
@@ -113,8 +113,37 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     v = visible_states(model, X)
-    log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-    return _rows(-free_energies(model, v), log_z)
+    if model.has_free_energy():
+        log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
+        return _rows(-free_energies(model, v), log_z)
+    halves = [Budget(WORK / 2, None if seconds is None else seconds / 2, progress) for _ in range(2)]
+    clamped = hidden_sums(model, v, halves[0], seed)
+    return _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
+
+
+def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> RowEstimates:
+    """-F(v) = log Σₕ exp(-E(v, h)) of every row, estimated where it has no closed form, nats."""
+    from harmonium.likelihood.conditional import clamped_log_partitions
+
+    held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
+    return clamped_log_partitions(model, v, held, budget, seed)
+
+
+def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
+    """Estimates of -F(v) minus an estimate of log Z; the sum of both intervals holds whatever their
+    shares.
+    """
+    return replace(
+        rows,
+        value=rows.value - log_z.value,
+        stderr=(rows.stderr**2 + log_z.stderr**2).sqrt(),
+        low=rows.low - log_z.high,
+        high=rows.high - log_z.low,
+        shared=True,
+        method=f"log Z: {log_z.method}; F(v): {rows.method}",
+        warnings=(*log_z.warnings, *rows.warnings),
+        details={**rows.details, **log_z.details, "log_partition": log_z.value, "ess": log_z.ess},
+    )
 
 
 def _rows(unnormalised: Tensor, log_z: Estimate) -> RowEstimates:

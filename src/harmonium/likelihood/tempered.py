@@ -23,10 +23,11 @@ Progress = Callable[[float, str], None]
 GROUPS = 16  # independent sets of replicas, half of them started at either end
 ROWS = 384  # replicas in all above which there are fewer groups
 TUNING = (16, 16, 32, 64)  # sweeps of the rounds that place the rungs
-RETUNING = (16, 32)  # and of those after a change of the reference
 RACE = 96  # sweeps by which the references are compared
-GOOD_ENOUGH = 0.025  # nats: a standard error with which a dear model may keep its first reference
-CHEAP = 0.1  # share of the time that the search for another may take in any case
+GOOD_ENOUGH = 0.03  # nats: a standard error in prospect with which the broad reference, the safest, is kept
+SHORTER = 0.8  # share of rungs that a path from another reference may need to be worth measuring
+APART = 2.0  # nats of standard deviation between groups
+FAR = 2**32  # steps between the addresses of runs that must not share draws
 FEWEST_SWEEPS = 96  # measured, however short the time
 BURN_IN = 0.2  # share of the measured sweeps that is left out, besides all the tuning
 
@@ -39,6 +40,7 @@ class Run:
     Attributes:
         ladder: the rungs.
         replicas: where the chains are now.
+        cold: the modes at which the second half began, one for each of its groups.
         works: works by time, (groups, rungs) each, as `Exchange.step` returns them.
         kept: states at the last rung, from all groups and several times.
         round_trips: journeys of a replica from the last rung to the first.
@@ -46,6 +48,7 @@ class Run:
 
     ladder: Ladder
     replicas: Replicas
+    cold: State
     works: list[np.ndarray] = field(default_factory=list)
     kept: list[State] = field(default_factory=list)
     round_trips: int = 0
@@ -156,24 +159,30 @@ def run_exchange(
     run = tuned(begin(model, seed, known, nodes), seed, budget)
     if not nodes and isinstance(model, BlockModel):
         run = best_reference(run, seed, budget)
-    run = Run(run.ladder, run.replicas)
+    run = Run(run.ladder, run.replicas, run.cold)
     measure(run, seed, budget)
     return run
 
 
 def begin(model: EnergyModel, seed: int, known: State | None, nodes: tuple[EnergyModel, ...] = ()) -> Run:
-    """A run at its start: half of the groups at the broad reference, the other half at modes of the model."""
-    address = Address(seed, Purpose.START)
-    start = broad(model)
-    path = (start, *nodes, model)
+    """A run at its start, from the broad reference."""
+    path = (broad(model), *nodes, model)
+    cold = reference.spread(model, reference.modes(model, Address(seed, Purpose.START), known), GROUPS // 2)
+    return started(path, cold, seed)
+
+
+def started(path: tuple[EnergyModel, ...], cold: State, seed: int, step: int = 0) -> Run:
+    """Half of the groups at the first model of the path, the other half at these modes of the last, on all
+    rungs.
+    """
     positions = np.linspace(0.0, len(path) - 1.0, max(16, 4 * len(path)))
     positions = np.union1d(positions.round(9), np.arange(len(path)))
-    half, rungs = GROUPS // 2, len(positions)
-    hot = start.random_state(half * rungs, address.at(step=1000))
-    cold = reference.spread(model, reference.modes(model, address, known), half)
+    rungs = len(positions)
+    hot = path[0].random_state(GROUPS // 2 * rungs, Address(seed, Purpose.START, step=1000 + step))
     state = tuple(torch.cat([h, c.repeat_interleave(rungs, 0)]) for h, c in zip(hot, cold, strict=True))
     rung = np.tile(np.arange(rungs), (GROUPS, 1))
-    return Run(Ladder(path, positions), Replicas(state, rung, Address(seed, Purpose.ANNEALING)))
+    address = Address(seed, Purpose.ANNEALING, step=step)
+    return Run(Ladder(path, positions), Replicas(state, rung, address), cold)
 
 
 def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: bool = False) -> None:
@@ -187,9 +196,9 @@ def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: boo
     run.round_trips = exchange.round_trips
 
 
-def tuned(run: Run, seed: int, budget: Budget, rounds: tuple[int, ...] = TUNING) -> Run:
+def tuned(run: Run, seed: int, budget: Budget) -> Run:
     """Place the rungs in a few short rounds."""
-    for sweeps in rounds:
+    for sweeps in TUNING:
         if budget.share > 0.4:
             break
         budget.tell("placing the temperatures")
@@ -211,38 +220,36 @@ def on_rungs(run: Run, ladder: Ladder) -> Run:
     rows = (keep[:, None] * len(run.ladder) + nearest).ravel()
     state = tuple(x[torch.from_numpy(rows).to(x.device)] for x in run.replicas.sorted())
     rung = np.tile(np.arange(len(ladder)), (groups, 1))
-    return Run(ladder, Replicas(state, rung, run.replicas.address))
+    return Run(ladder, Replicas(state, rung, run.replicas.address), run.cold)
 
 
 def best_reference(run: Run, seed: int, budget: Budget) -> Run:
     """The run, or one from another reference where that promises a much smaller error for the same work.
 
     A start closer to the model gives a shorter path, but it can also favour one mode so much that others are
-    never seen: then the groups that began at the modes disagree with those that began at the reference, which
-        shows in the error.
-    And it must not find less mass than the broad start did.
+    never seen. Therefore another one must agree with the broad start, and its error includes how far the
+    groups that began at the modes are from those that began at the reference.
     """
     model = run.ladder.nodes[-1]
     if budget.share > 0.3 or not isinstance(model, BlockModel):
         return run
     advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
-    best, (value, error, price) = run, _promise(run)
+    best, (first, first_error, price) = run, _promise(run)
     sweeps_left = budget.sweeps_left(model, run.groups * len(run.ladder))
-    search = 2 * (sum(RETUNING) + RACE)
-    if search > CHEAP * sweeps_left and error * np.sqrt(RACE / max(sweeps_left, 1)) < GOOD_ENOUGH:
+    if first_error * np.sqrt(RACE / max(sweeps_left, 1)) < GOOD_ENOUGH:
         return run
-    first = value, error
-    address = Address(seed, Purpose.START, step=2000)
-    for start in (reference.matched(model, run.kept[-1], address), independent(model)):
+    near = reference.matched(model, run.kept[-1], Address(seed, Purpose.START, step=2000))
+    for i, start in enumerate((near, independent(model))):
         budget.tell("choosing the reference")
-        other = Run(Ladder((start, model), run.ladder.positions), run.replicas)
-        other = tuned(other, seed, budget, RETUNING)
-        if len(other.ladder) > len(run.ladder):
-            continue  # a longer path
+        other = tuned(started((start, model), run.cold, seed, FAR * (i + 1)), seed, budget)
+        if len(other.ladder) > SHORTER * len(run.ladder):
+            continue
         advance(other, Exchange(other.ladder, other.groups, seed), RACE, budget)
         value, error, other_price = _promise(other)
-        sees_all = value > first[0] - 2.0 * np.hypot(error, first[1])
-        if sees_all and other_price < 0.5 * price:
+        # a broad start whose groups are far apart has missed modes itself: then more mass is welcome
+        most = 3.0 if first_error * run.groups**0.5 < APART else np.inf
+        agrees = -1.0 < (value - first) / np.hypot(error, first_error) < most
+        if agrees and other_price < 0.5 * price:
             best, price = other, other_price
     return best
 
