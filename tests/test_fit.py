@@ -241,6 +241,26 @@ def test_integer_codes_are_one_hot_states():
     assert torch.equal(a.weight, b.weight)
 
 
+def test_rows_of_weight_zero_count_for_nothing():
+    x, weights = table(40), np.ones(40)
+    weights[25:] = 0
+    a, b = small(), small()
+    hm.fit(a, x, steps=20, sample_weight=weights, batch_size=4)
+    hm.fit(b, x[:25], steps=20, sample_weight=np.ones(25), batch_size=4)
+    assert torch.equal(a.weight, b.weight)
+
+
+def test_a_model_that_leaves_the_normalizable_ones_is_not_returned_in_silence():
+    rbm = hm.RBM(hm.Gaussian(6), hm.Gaussian(4))
+
+    def push(update):
+        with torch.no_grad():
+            update.model.weight.add_(0.011)
+
+    with pytest.raises(FloatingPointError, match="may be infinite"):
+        hm.fit(rbm, rows_for("Gaussian"), steps=200, callbacks=[push], learning_rate=1e-6)
+
+
 def test_lists_frames_and_small_integers_are_fine():
     import pandas as pd
 

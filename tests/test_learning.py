@@ -360,6 +360,24 @@ def test_states_of_all_parts_can_be_put_back():
     assert torch.equal(late.model.weight, average.model.weight)
 
 
+def test_divergence_of_the_natural_gradient_is_named_too():
+    rbm, v = machine(), patterns()
+    phases = phases_of(rbm, v)
+    with torch.no_grad():
+        rbm.weight[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="training diverged within 1 updates"):
+        NaturalGradient()(rbm, phases)
+
+
+def test_frozen_biases_are_fine_without_centring_and_named_with_it():
+    rbm, v = machine(), patterns()
+    rbm.visible.bias.requires_grad_(False)
+    phases = phases_of(rbm, v)
+    assert rbm.weight.grad is not None
+    with pytest.raises(ValueError, match="some are frozen"):
+        Centring()(rbm, phases)
+
+
 def test_transforms_say_which_models_they_are_for():
     class Ring(hm.EnergyModel):
         def __init__(self):

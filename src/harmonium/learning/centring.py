@@ -40,6 +40,8 @@ class Centring:
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""
+        if not phases.moments.data:
+            raise ValueError("model: centring needs the gradients of all biases, but some are frozen.")
         means = tuple(0.5 * (p + n) for p, n in zip(*phases.moments, strict=True))
         if self.offsets is None:
             self.offsets = means

@@ -77,9 +77,14 @@ class NaturalGradient:
     def _inverse(self, covariance: Tensor) -> Tensor:
         damping = self.damping * covariance.diagonal().mean()
         damped = covariance + damping * torch.eye(len(covariance)).to(covariance)
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        if int(failed) or not bool(torch.isfinite(factor).all()):
+            raise FloatingPointError(
+                f"training diverged within {self.updates + 1} updates; use a smaller learning rate."
+            )
         # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its
         # factors
-        return torch.cholesky_inverse(torch.linalg.cholesky(damped)).contiguous()
+        return torch.cholesky_inverse(factor).contiguous()
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""

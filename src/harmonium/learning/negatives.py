@@ -13,6 +13,8 @@ from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, default_kernel, initial_chains
 
+STRIDE = 2**12  # times between the chains of two updates: room for k steps of several sweeps each
+
 
 @runtime_checkable
 class Negatives(Protocol):
@@ -38,7 +40,7 @@ class ContrastiveDivergence:
         self.kernel = kernel
 
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        address = Address(self.seed, Purpose.CHAIN, step=step * (self.k + 1))
+        address = Address(self.seed, Purpose.CHAIN, step=step * STRIDE)
         chains = initial_chains(model, len(data.v), address, data.v)
         kernel = self.kernel or default_kernel(model)
         for _ in range(self.k):

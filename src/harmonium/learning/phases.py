@@ -61,6 +61,9 @@ def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles)
         model.accumulate_phase(negatives.state, -negatives.weights)
         return Phases(data, negatives, Moments((), ()))
     biases = [layer.bias for layer in model.layers]
+    if any(b.grad is None for b in biases):  # frozen ones: the means can't be read off
+        model.accumulate_phase(negatives.state, -negatives.weights)
+        return Phases(data, negatives, Moments((), ()))
     positive = tuple(-b.grad.clone() for b in biases if b.grad is not None)
     model.accumulate_phase(negatives.state, -negatives.weights)
     negative = tuple(b.grad + p for b, p in zip(biases, positive, strict=True) if b.grad is not None)

@@ -111,7 +111,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """
     _check_model(model)
     rows = rows_of(model, X, "X", checks.seed("seed", seed))
-    weights = _weights(sample_weight, len(rows))
+    rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
     valid = None if validation is None else rows_of(model, validation, "validation", seed)
     if valid is None:
         rows, valid, weights = _hold_out(rows, weights, seed)
@@ -198,6 +198,14 @@ def _weights(sample_weight: Any, n: int) -> Tensor | None:
             f"got {checks.describe(sample_weight)}."
         )
     return w
+
+
+def _weighed(rows: Rows, weights: Tensor | None) -> tuple[Rows, Tensor | None]:
+    """The rows that have a weight: those of weight 0 say nothing, and a batch of them would be no batch."""
+    if weights is None or bool((weights > 0).all()):
+        return rows, weights
+    kept = torch.nonzero(weights > 0).flatten().numpy()
+    return Rows(take(rows.x, kept), rows.kind, rows.prepare), weights[kept]
 
 
 def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows | None, Tensor | None]:

@@ -103,6 +103,9 @@ class Recorder:
     def _record(self, update: Update) -> None:
         self._step = update.step
         check_finite(self.learner.model, update.step)
+        reason = self.average.model.reason_not_normalizable()
+        if reason:
+            raise FloatingPointError(f"after {update.step} updates {reason} Use a smaller learning rate.")
         seconds = self.schedule.seconds
         record: Record = {
             "step": update.step,
