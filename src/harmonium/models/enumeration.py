@@ -14,7 +14,9 @@ CHUNK = 2**14  # states per block of work: large enough for the matrix products,
 
 
 def cheapest_block(model: BlockModel) -> tuple[int, int | float]:
-    """(the block best summed in closed form, the number of states of all the others; inf when one is infinite)."""
+    """(the block best summed in closed form, the number of states of all the others; inf when one is
+    infinite).
+    """
     counts = [layer.n_states for layer in model.layers]
     costs = [_product(counts[:i] + counts[i + 1 :]) for i in range(len(counts))]
     best = min(range(len(costs)), key=costs.__getitem__)
@@ -32,7 +34,8 @@ def marginal_states(model: BlockModel, block: int, chunk: int = CHUNK) -> Iterat
     """Walk through all joint states of the blocks other than `block`.
 
     Yields (state, energy) in chunks: `state` has an empty tensor in place of `block`, and `energy` is
-    -log Σ exp(-E) over that block, (states,), float64, nats. The memory needed doesn't grow with the number of states.
+    -log Σ exp(-E) over that block, (states,), float64, nats. The memory needed doesn't grow with the number
+    of states.
     """
     others = [i for i in range(len(model.layers)) if i != block]
     total = math.prod(int(model.layers[i].n_states or 0) for i in others)
