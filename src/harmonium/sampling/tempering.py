@@ -23,7 +23,7 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
 from harmonium.random import Address, Purpose
-from harmonium.sampling.chains import Clamp, State
+from harmonium.sampling.chains import Chains, Clamp, State
 from harmonium.sampling.segments import Segment, segment
 
 SWAP_BLOCK = 64  # sweeps whose exchanges are drawn together
@@ -226,3 +226,59 @@ def _sweep(parts: list[_Part], state: State, positions: np.ndarray, address: Add
         for whole, rows in zip(new, part.sweep(positions, address), strict=True):
             whole[part.index] = rows
     return new
+
+
+@dataclass(frozen=True)
+class ParallelTempering:
+    """Replica exchange as a kernel: chains at several temperatures of the path to the model, which exchange.
+
+    The rows of its chains are groups of replicas: row g·rungs + k is at rung k, the last rung of each group
+    at the model itself. What stays invariant is the product of the distributions at all rungs; `at_model`
+    picks the rows that follow the model. `info` reports `swap_rate`, the share of exchanges that succeeded.
+
+    Attributes:
+        positions: β of the rungs, increasing from 0 to 1.
+        start: the model at β = 0, the broad one by default (uniform where states are bounded).
+        sweeps: exchanges, each followed by a sweep, made by one call.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(2))
+    >>> temper = ParallelTempering((0.0, 0.5, 1.0))
+    >>> chains = temper.begin(rbm, groups=5, address=Address(seed=0, purpose=Purpose.CHAIN))
+    >>> temper.at_model(temper(rbm, chains)).shape
+    torch.Size([5, 4])
+    """
+
+    positions: tuple[float, ...]
+    start: EnergyModel | None = None
+    sweeps: int = 1
+
+    def begin(self, model: EnergyModel, groups: int, address: Address) -> Chains:
+        """Chains at the start of the path, `groups` for every rung; their next draws live one step later."""
+        state = self._start(model).random_state(groups * len(self.positions), address)
+        return Chains(state, address.at(step=address.step + 1))
+
+    def at_model(self, chains: Chains) -> Tensor:
+        """The visible states of the chains at the model, (groups, n_visible)."""
+        return chains.visible[len(self.positions) - 1 :: len(self.positions)]
+
+    def _start(self, model: EnergyModel) -> EnergyModel:
+        return broad(model) if self.start is None else self.start
+
+    @torch.no_grad()
+    def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
+        rungs = len(self.positions)
+        groups, rest = divmod(len(chains), rungs)
+        if rest:
+            raise ValueError(f"chains: expected a multiple of {rungs} rows, one per rung, got {len(chains)}.")
+        ladder = Ladder((self._start(model), model), np.array(self.positions, dtype=np.float64))
+        replicas = Replicas(chains.state, np.tile(np.arange(rungs), (groups, 1)), chains.address)
+        exchange = Exchange(ladder, groups, chains.address.seed)
+        succeeded = tried = 0
+        for _ in range(self.sweeps):
+            before = replicas.rung
+            replicas, work = exchange.step(replicas)
+            succeeded += int((replicas.rung != before).sum())
+            tried += int(np.isfinite(work).sum())
+        rate = succeeded / tried if tried else float("nan")
+        return Chains(replicas.sorted(), replicas.address, {"swap_rate": rate})

@@ -1,0 +1,15 @@
+"""Do the chains mix? Effective sample size, R̂, autocorrelation times, and what tempering does."""
+
+from harmonium.diagnostics.chains import chain_diagnostics, inference_data
+from harmonium.diagnostics.mixing import MixingReport, autocorrelation_time, mixing_report
+from harmonium.diagnostics.replicas import TemperingReport, tempering_report
+
+__all__ = [
+    "MixingReport",
+    "TemperingReport",
+    "autocorrelation_time",
+    "chain_diagnostics",
+    "inference_data",
+    "mixing_report",
+    "tempering_report",
+]
