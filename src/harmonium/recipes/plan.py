@@ -51,7 +51,7 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
     """Updates when neither steps nor minutes are given; early stopping usually ends training before."""
     wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
     if n_rows < 5000:
-        return 5_000
+        return 3_000
     return 10_000 if wide else 20_000
 
 
