@@ -26,8 +26,10 @@ from harmonium.random import Address
 class Scan:
     """The order in which sites are visited, and the unit numbers of their draws."""
 
-    sites: np.ndarray  # int64 (sites,)
-    numbers: np.ndarray  # int64 (sites,)
+    sites: np.ndarray  # int64 (visits,)
+    numbers: np.ndarray  # int64 (visits,), growing
+    places: np.ndarray  # int64 (sites,), the number of every site, visited or not
+    apart: bool = False  # sites whose numbers share a multiple of four don't touch
 
     @classmethod
     def of(cls, colours: Sequence[np.ndarray]) -> Scan:
@@ -35,24 +37,35 @@ class Scan:
 
         The sites of a colour don't touch, so their order doesn't matter.
         """
-        numbers, begin = [], 0
+        numbers, begin = [np.empty(0, np.int64)], 0
         for sites in colours:
             numbers.append(np.arange(begin, begin + len(sites), dtype=np.int64))
             begin += -(-len(sites) // 4) * 4
-        empty = [np.empty(0, np.int64)]
-        return cls(np.concatenate([*colours, *empty]).astype(np.int64), np.concatenate(numbers + empty))
+        return cls._of(np.concatenate([*colours, np.empty(0, np.int64)]), np.concatenate(numbers), True)
+
+    @classmethod
+    def in_order(cls, sites: np.ndarray) -> Scan:
+        """One site after another, all of which may touch."""
+        return cls._of(sites, np.arange(len(sites)), False)
+
+    @classmethod
+    def _of(cls, sites: np.ndarray, numbers: np.ndarray, apart: bool) -> Scan:
+        places = np.empty(len(sites), np.int64)
+        sites = sites.astype(np.int64)
+        places[sites] = numbers
+        return cls(sites, numbers, places, apart)
 
     def without(self, sites: np.ndarray) -> Scan:
         """The same scan passing over some sites; draws of the others stay where they are."""
         keep = ~np.isin(self.sites, sites)
-        return Scan(self.sites[keep], self.numbers[keep])
+        return Scan(self.sites[keep], self.numbers[keep], self.places, self.apart)
 
 
 @dataclass(frozen=True)
 class Pairs:
     """0/1 variables: the field on i is bias_i + Σ weight·x over its neighbours (compressed sparse rows)."""
 
-    start: np.ndarray  # int64 (sites + 1,), multiples of 4
+    start: np.ndarray  # int64 (sites + 1,), multiples of 4, at least 4 apart
     other: np.ndarray  # int32, each row filled up with the site itself
     weight: np.ndarray  # float32, filled up with zeros
     bias: np.ndarray  # float32 (sites,)
@@ -64,7 +77,7 @@ class Pairs:
         ends, others = np.concatenate([edges[:, 0], edges[:, 1]]), np.concatenate([edges[:, 1], edges[:, 0]])
         order = np.argsort(ends, kind="stable")
         degree = np.bincount(ends, minlength=n)
-        filled = -(-degree // 4) * 4  # the compiled loop takes four neighbours at a time
+        filled = np.maximum(-(-degree // 4) * 4, 4)  # the compiled loop takes four neighbours at a time
         start = np.concatenate([[0], np.cumsum(filled)])
         place = np.arange(len(ends)) + np.repeat(start[:-1] - np.cumsum(degree) + degree, degree)
         other, weights = np.repeat(np.arange(n, dtype=np.int32), filled), np.zeros(start[-1], np.float32)
@@ -132,7 +145,10 @@ class Sweeps:
 def sweep_pairs(x: Tensor, graph: Pairs, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
     """0/1 states (chains, sites) after some sweeps, float32; P(x_i = 1 | rest) = σ(β·field_i)."""
     state = _fresh(x, torch.float32)
-    _run("work_two", state, scan, address, sweeps, [graph.start, graph.other, graph.weight, graph.bias])
+    other = scan.places.astype(np.int32)[graph.other]
+    _run(
+        "work_two", state, scan, address, sweeps, [graph.start, other, graph.weight, graph.bias, scan.places]
+    )
     return state
 
 
@@ -182,6 +198,8 @@ def _run(
         *(sites if mask is not None and mask.ndim == 2 else 0, ctypes.addressof(stuck)),
     )
     job[18 : 18 + len(arrays)] = [array.ctypes.data for array in arrays]
+    if work == "work_two":
+        job[graph_loops.APART], job[graph_loops.LENGTH] = scan.apart, scan.places.max() // 4 * 4 + 4
     function = _compiled(work)
     threads = min(torch.get_num_threads(), -(-rows // graph_loops.LANES))
     if threads > 1 and not cpu._forked and cpu._openmp() is not None:

@@ -27,7 +27,7 @@ LANES = 32  # two AVX-512 registers, four of AVX2
 # Places in a job: numbers first, then addresses in memory (0 where there is no such array).
 COUNTER, ROWS, SITES, SWEEPS, VISITS, SEED, PURPOSE, STEP, UNIT, MOST = range(10)
 STATE, CHAINS, ORDER, NUMBER, BETA, HELD, HELD_STRIDE, STUCK = range(10, 18)
-START, OTHER, WEIGHT, BIAS = range(18, 22)  # pairwise
+START, OTHER, WEIGHT, BIAS, PLACE, APART, LENGTH = range(18, 25)  # pairwise
 STATES, FACTOR, TABLE, OFFSET, STRIDE, MEMBER = range(18, 24)  # tables
 MEMBERS, MEMBER_STRIDE = range(24, 26)
 PLACES = 26
@@ -83,17 +83,17 @@ def _uniforms(u, group, chain, step, job):
 
 
 @_jit
-def _load(x, first, rows, s):
+def _load(x, first, rows, s, place):
     for i in range(x.shape[1]):
         for j in range(LANES):
-            s[i * LANES + j] = x[min(first + j, rows - 1), i]  # idle lanes repeat the last chain
+            s[place[i] * LANES + j] = x[min(first + j, rows - 1), i]  # idle lanes repeat the last chain
 
 
 @_jit
-def _store(x, first, rows, s):
+def _store(x, first, rows, s, place):
     for j in range(min(LANES, rows - first)):
         for i in range(x.shape[1]):
-            x[first + j, i] = s[i * LANES + j]
+            x[first + j, i] = s[place[i] * LANES + j]
 
 
 @_jit
@@ -105,60 +105,89 @@ def _is_held(job, row, i):
 # ---------------------------------------------------------------- two states, pairwise
 
 
-@_jit
-def _local(s, f, bias):
-    for lane in range(f.size):
-        f[u64(lane)] = bias
+@_inline
+def _four(weight, other, e):
+    # weights and places of four neighbours; rows are filled up with weights of 0
+    e1, e2, e3 = e + u64(1), e + u64(2), e + u64(3)
+    places = u64(other[e]) * L, u64(other[e1]) * L, u64(other[e2]) * L, u64(other[e3]) * L
+    return (weight[e], weight[e1], weight[e2], weight[e3]), places
 
 
 @_jit
-def _add_four(s, f, other, weight, e):
+def _pair_fields(s, f, graph, scan, span):
+    """The fields on some sites of the scan in all lanes, each at the place of its random words."""
     _wide()
-    # four neighbours at once, so that the loop is worth its while; rows are filled up with weights of 0
-    e = u64(e)
-    w0, w1, w2, w3 = weight[e], weight[e + u64(1)], weight[e + u64(2)], weight[e + u64(3)]
-    p0, p1 = u64(other[e]) * L, u64(other[e + u64(1)]) * L
-    p2, p3 = u64(other[e + u64(2)]) * L, u64(other[e + u64(3)]) * L
+    (start, other, weight, bias), (order, number) = graph, scan
+    for k in range(span[0], span[1]):
+        i, slot = u64(order[k]), u64(number[k] & 3) * L
+        first, end, b = u64(start[i]), u64(start[i + u64(1)]), bias[i]
+        (w0, w1, w2, w3), (p0, p1, p2, p3) = _four(weight, other, first)
+        # a constant length, or the compiler would go 64 lanes at a time and do 32 one by one
+        for lane in range(LANES):
+            j = u64(lane)
+            f[slot + j] = b + w0 * s[p0 + j] + w1 * s[p1 + j] + w2 * s[p2 + j] + w3 * s[p3 + j]
+        e = first + u64(4)
+        while e < end:
+            (w0, w1, w2, w3), (p0, p1, p2, p3) = _four(weight, other, e)
+            for lane in range(LANES):
+                j = u64(lane)
+                rest = w0 * s[p0 + j] + w1 * s[p1 + j] + w2 * s[p2 + j] + w3 * s[p3 + j]
+                f[slot + j] = f[slot + j] + rest
+            e += u64(4)
+
+
+@_jit
+def _draw_two(f, u, beta, out):
+    _wide()
     for lane in range(f.size):
         j = u64(lane)
-        f[j] = f[j] + w0 * s[p0 + j] + w1 * s[p1 + j] + w2 * s[p2 + j] + w3 * s[p3 + j]
+        out[j] = one if u[j] * (_exp(-(beta[j] * f[j])) + one) < one else zero
 
 
 @_jit
-def _draw_two(s, place, f, u, word, beta):
-    _wide()
-    for lane in range(LANES):
-        j = u64(lane)
-        s[place + j] = one if u[word + j] * (_exp(-(beta[j] * f[j])) + one) < one else zero
+def _put_back(s, old, order, number, span, job):
+    """Undo what was drawn for held sites, and for sites between those of the scan."""
+    k, end, first = span
+    for n in range(number[k], number[end - 1] + 1):
+        slot, row = (n & 3) * LANES, n * LANES
+        visited = number[k] == n
+        for lane in range(LANES):
+            if not visited or (job[HELD] and _is_held(job, min(first + lane, job[ROWS] - 1), order[k])):
+                s[row + lane] = old[slot + lane]
+        k += visited
 
 
 @_jit
 def _sweep_two(scratch, chain, beta, step, first, job):
-    _wide()
-    s, u, f = scratch
+    """States lie in the order of the unit numbers, so that sites which share random words are neighbours.
+
+    Where these don't touch they are drawn together: one draw is a long chain of dependent operations, and
+    four times as many lanes keep the processor busy.
+    """
+    s, u, f, old = scratch
     order = carray(_pointer(job[ORDER]), (job[VISITS],), np.int64)
     number = carray(_pointer(job[NUMBER]), (job[VISITS],), np.int64)
     start = carray(_pointer(job[START]), (job[SITES] + 1,), np.int64)
     other = carray(_pointer(job[OTHER]), (start[job[SITES]],), np.int32)
     weight = carray(_pointer(job[WEIGHT]), (start[job[SITES]],), np.float32)
     bias = carray(_pointer(job[BIAS]), (job[SITES],), np.float32)
-    group, old = -1, np.empty(LANES, np.float32)
-    for k in range(job[VISITS]):
-        i, unit = order[k], number[k] + job[UNIT]
-        if unit >> 2 != group:
-            group = unit >> 2
-            _uniforms(u, group, chain, step, job)
-        _local(s, f, bias[i])
-        for e in range(start[i], start[i + 1], 4):
-            _add_four(s, f, other, weight, e)
-        if job[HELD]:
-            for j in range(LANES):
-                old[j] = s[i * LANES + j]
-        _draw_two(s, u64(i) * L, f, u, u64(unit & 3) * L, beta)
-        if job[HELD]:
-            for j in range(LANES):
-                if _is_held(job, min(first + j, job[ROWS] - 1), i):
-                    s[i * LANES + j] = old[j]
+    group, k = -1, 0
+    while k < job[VISITS]:
+        if number[k] >> 2 != group:
+            group = number[k] >> 2
+            _uniforms(u, group + (job[UNIT] >> 2), chain, step, job)
+        end = k + 1
+        while job[APART] and end < job[VISITS] and number[end] >> 2 == group:
+            end += 1
+        _pair_fields(s, f, (start, other, weight, bias), (order, number), (k, end))
+        low, high = (number[k] & 3) * LANES, (number[end - 1] & 3) * LANES + LANES
+        rows = s[4 * group * LANES + low : 4 * group * LANES + high]
+        if job[HELD] or end - k < (high - low) // LANES:
+            old[low:high] = rows
+        _draw_two(f[low:high], u[low:high], beta[low:high], rows)
+        if job[HELD] or end - k < (high - low) // LANES:
+            _put_back(s, old, order, number, (k, end, first), job)
+        k = end
 
 
 # ---------------------------------------------------------------- tables
@@ -253,7 +282,16 @@ def _numbers(job, first, chain, beta):
     betas = carray(_pointer(job[BETA]), (rows,), np.float32)
     for j in range(LANES):
         chain[j] = u64(chains[min(first + j, rows - 1)])
-        beta[j] = betas[min(first + j, rows - 1)]
+    for j in range(beta.size):
+        beta[j] = betas[min(first + j % LANES, rows - 1)]
+
+
+@_jit
+def _aligned(n, number, size):
+    """Scratch memory that starts at a cache line, so that no vector lies across two."""
+    room = np.zeros(n + 64 // size, number)
+    skip = (64 - np.int64(room.ctypes.data) % 64) % 64 // size
+    return room[skip : skip + n]
 
 
 def work_two(pointer):
@@ -261,16 +299,17 @@ def work_two(pointer):
     job = carray(pointer, (PLACES,))
     rows, sites = job[ROWS], job[SITES]
     x = carray(_pointer(job[STATE]), (rows, sites), np.float32)
-    s, u = np.empty(sites * LANES, np.float32), np.empty(4 * LANES, np.float32)
-    f = np.empty(LANES, np.float32)
-    chain, beta = np.empty(LANES, np.uint64), np.empty(LANES, np.float32)
+    place = carray(_pointer(job[PLACE]), (sites,), np.int64)
+    s, u = _aligned(job[LENGTH] * LANES, np.float32, 4), _aligned(4 * LANES, np.float32, 4)
+    f, old = _aligned(4 * LANES, np.float32, 4), _aligned(4 * LANES, np.float32, 4)
+    chain, beta = _aligned(LANES, np.uint64, 8), _aligned(4 * LANES, np.float32, 4)
     first = _claim(job[COUNTER], LANES)
     while first < rows:
         _numbers(job, first, chain, beta)
-        _load(x, first, rows, s)
+        _load(x, first, rows, s, place)
         for sweep in range(job[SWEEPS]):
-            _sweep_two((s, u, f), chain, beta, u64(job[STEP] + sweep), first, job)
-        _store(x, first, rows, s)
+            _sweep_two((s, u, f, old), chain, beta, u64(job[STEP] + sweep), first, job)
+        _store(x, first, rows, s, place)
         first = _claim(job[COUNTER], LANES)
 
 
@@ -282,15 +321,16 @@ def work_many(pointer):
     s, index = np.empty(sites * LANES, np.int32), np.empty(LANES, np.int64)
     u, f = np.empty(4 * LANES, np.float32), np.empty(job[MOST] * LANES, np.float32)
     chain, beta = np.empty(LANES, np.uint64), np.empty(LANES, np.float32)
+    place = np.arange(sites)
     stuck = carray(_pointer(job[STUCK]), (1,), np.int64)
     first = _claim(job[COUNTER], LANES)
     while first < rows:
         _numbers(job, first, chain, beta)
-        _load(x, first, rows, s)
+        _load(x, first, rows, s, place)
         for sweep in range(job[SWEEPS]):
             if _sweep_many((s, u, f, index), chain, beta, u64(job[STEP] + sweep), first, job):
                 stuck[0] = 1
-        _store(x, first, rows, s)
+        _store(x, first, rows, s, place)
         first = _claim(job[COUNTER], LANES)
 
 

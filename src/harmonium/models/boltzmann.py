@@ -271,7 +271,7 @@ class BoltzmannMachine(GraphModel):
             bias, joint = 2 * (bias - joint.sum(1)), 4 * joint
         n = self.visible.n
         order = np.concatenate([np.arange(n, len(bias)), np.arange(n)])  # every unit is a colour of its own
-        return graph.Pairs.dense(joint, bias), graph.Scan(order, np.arange(len(bias)))
+        return graph.Pairs.dense(joint, bias), graph.Scan.in_order(order)
 
     # -- the same machine in other forms ---------------------------------------------------------------------
 
