@@ -73,8 +73,8 @@ def _sentence(steps: int, ratio: float, time: float) -> str:
     long = f"more than {steps}" if ratio > STUCK or time > steps / 2 else f"about {time:.0f}"
     return (
         f"the persistent chains have stopped mixing (R-hat {ratio:.2f}, autocorrelation time {long} steps): "
-        "the gradient no longer follows the model; take more Gibbs steps per update, a smaller learning rate, "
-        "or tempered chains"
+        "the gradient no longer follows the model; take more Gibbs steps per update, a smaller learning "
+        "rate, or tempered chains"
     )
 
 

@@ -27,7 +27,7 @@ OUTLYING = (
 )
 SPREAD = 2.0  # nats of standard deviation between groups above which a mean of logarithms says little
 LEAST_OVERLAP = 0.05
-SURE = 2.0  # nats; an annealed bound is that far on the wrong side with probability exp(-2) at most
+SURE = 4.0  # nats; an annealed bound is that far on the wrong side with probability exp(-4) at most
 HYSTERESIS = 4.0, 3.0  # times what fluctuations account for, and nats beyond it
 
 
