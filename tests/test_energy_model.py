@@ -248,6 +248,26 @@ def test_a_neural_energy_over_two_variables_samples_within_its_bounds():
     assert model.visible_space.violation(x) is None
 
 
+def test_log_z_of_a_box_of_one_or_two_dimensions_is_an_integral():
+    for bounds in ([(-2.0, 1.5)], [(-2.0, 1.5), (-1.0, 3.0)]):
+        exact = sum(
+            math.log(integrate.quad(lambda x: math.exp(-((x * x - 1) ** 2) + 0.4 * x), *side)[0])
+            for side in bounds
+        )
+        assert abs(float(Well(bounds).closed_form_log_partition()) - exact) < 1e-6
+    assert Well([(-2, 2)] * 3).closed_form_log_partition() is None
+    assert Well([(-math.inf, 2)]).closed_form_log_partition() is None
+
+    class Needle(hm.EnergyModel):
+        def __init__(self):
+            super().__init__(bounds=[(-1, 1)])
+
+        def energy(self, x):
+            return 1e9 * (x[:, 0] - 0.123) ** 2
+
+    assert Needle().closed_form_log_partition() is None  # too thin for the grid, and it says so
+
+
 # -- references and paths ------------------------------------------------------------------------------------
 
 

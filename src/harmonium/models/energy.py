@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
 from harmonium.units import Units
@@ -137,13 +138,18 @@ class EnergyModel(nn.Module, ABC):
         return torch.softmax(log_p, 0)
 
     def closed_form_log_partition(self) -> Tensor | None:
-        """log Z, nats, float64, where a formula or a sum over few enough visible states gives it, otherwise
-        None.
+        """log Z, nats, float64, where a sum or an integral gives it, otherwise None.
+
+        A sum over up to 2²² visible states, or the integral over a box of one or two dimensions (to 1e-6).
         """
         space = self._visible_space
-        if space is None or space.n_states is None or space.n_states > VISIBLE_STATES:
+        if space is None or not self.has_free_energy():
             return None
-        return log_sum_over_visible(self) if self.has_free_energy() else None
+        if isinstance(space, Continuous):
+            if not space.bounded or not 1 <= space.width <= 2:
+                return None
+            return log_integral(self.free_energy, space.low, space.high, self.dtype, self.device)
+        return log_sum_over_visible(self) if (space.n_states or 0) <= VISIBLE_STATES else None
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
         """Independent visible states by a way of the model's own, (n, n_visible); None where there is
