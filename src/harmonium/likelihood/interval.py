@@ -54,7 +54,8 @@ class Hearing:
     def widen(self) -> None:
         """Hold everything that was said, if anything was objected."""
         if self.warnings:
-            self.low, self.high = min(self.low, *self.said), max(self.high, *self.said)
+            self.low = float(min(self.low, *self.said))
+            self.high = float(max(self.high, *self.said))
 
 
 def student(degrees: int, level: float) -> float:
@@ -79,8 +80,8 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
     """
     works = run.bridges(BURN_IN).pairs(first)
     result = bridge(works)
-    stderr = max(result.stderr, result.naive_variance**0.5)
-    value, half = base + result.value, GUARD * student(run.groups - 1, 0.975) * stderr
+    stderr = float(max(result.stderr, result.naive_variance**0.5))
+    value, half = float(base + result.value), float(GUARD * student(run.groups - 1, 0.975) * stderr)
     hearing = Hearing(value, value - half, value + half)
     by_group = base + result.by_group
     hearing.said += [base + bridge(works.groups([g])).value for g in range(run.groups)]
@@ -111,7 +112,7 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
         f"{len(run.works)} sweeps{'' if annealed is None else ', bounded by annealing'}"
     )
     samples = 2 * works.up[0].size
-    ess = samples * min(1.0, result.naive_variance / stderr**2) if stderr > 0 else math.inf
+    ess = float(samples * min(1.0, result.naive_variance / stderr**2)) if stderr > 0 else math.inf
     return Estimate(value, stderr, hearing.low, hearing.high, method, ess, tuple(hearing.warnings), details)
 
 
