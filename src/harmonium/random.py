@@ -45,6 +45,7 @@ class Purpose(IntEnum):
     ACCEPT = 15  # Metropolis acceptances
     DIAGNOSE = 16  # chains run only to measure mixing
     TRIAL = 17  # tests and examples
+    SITES = 18  # which variables of a row are looked at
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,38 +1,61 @@
 """Learning: two phases, negative particles, centring, regularisers, and the one training loop."""
 
+from harmonium.learning.algorithms import ALGORITHMS, algorithm
 from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.fast import FastPersistentChains
+from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
+from harmonium.learning.meanfield import MeanField
 from harmonium.learning.natural import NaturalGradient
 from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, Negatives, PersistentChains
+from harmonium.learning.objective import Objective, Source, Stateful, accumulate_from
 from harmonium.learning.particles import Particles, equally_weighted
-from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrogate
+from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrogate, two_phases
+from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
+from harmonium.learning.restart import RestartedChains
+from harmonium.learning.tempered import TemperedChains, TrajectoryChains
 
 __all__ = [
-    "L1",
+    "ALGORITHMS",
     "ActivitySparsity",
     "Average",
     "Batches",
     "Centring",
     "ContrastiveDivergence",
     "ExactNegatives",
+    "FastPersistentChains",
+    "Gauge",
     "GroupSparsity",
+    "L1",
     "Learner",
     "MaxNorm",
+    "MeanField",
     "Moments",
     "NaturalGradient",
     "Negatives",
+    "Objective",
     "Particles",
     "PersistentChains",
     "Phases",
+    "PseudoLikelihood",
+    "RestartedChains",
+    "Source",
+    "Stateful",
     "StopTraining",
+    "TemperedChains",
+    "TrajectoryChains",
     "Update",
     "WeightDecay",
+    "accumulate_from",
     "accumulate_phases",
+    "algorithm",
     "centre_gradients",
     "equally_weighted",
+    "fix_gauge",
     "surrogate",
     "train",
+    "two_phases",
 ]

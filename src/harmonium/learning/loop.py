@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 
 from harmonium.learning.batches import Batches
-from harmonium.learning.negatives import Negatives
+from harmonium.learning.objective import Source, accumulate_from
 from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Phases, accumulate_phases
+from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
@@ -44,7 +44,7 @@ class Learner:
     Attributes:
         model: the model, changed in place.
         batches: the data.
-        negatives: the source of negative particles.
+        negatives: the source of negative particles, or of the gradient as a whole.
         optimiser: any `torch.optim` optimiser over the model's parameters.
         transforms: applied to the gradient in this order: centring first, then regularisers.
         learning_rate: the step size at each update, or None to leave the optimiser's own.
@@ -52,7 +52,7 @@ class Learner:
 
     model: EnergyModel
     batches: Batches
-    negatives: Negatives
+    negatives: Source
     optimiser: torch.optim.Optimizer
     transforms: Sequence[Transform] = ()
     learning_rate: Callable[[int], float] | None = None
@@ -60,16 +60,15 @@ class Learner:
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
         data = self._complete(self.batches.batch(step), step)
-        negatives = self.negatives.draw(self.model, data, step)
         self.optimiser.zero_grad(set_to_none=True)
-        phases = accumulate_phases(self.model, data, negatives)
+        phases = accumulate_from(self.negatives, self.model, data, step)
         for transform in self.transforms:
             transform(self.model, phases)
         if self.learning_rate is not None:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
-        return Update(step + 1, self.model, data, negatives)
+        return Update(step + 1, self.model, data, phases.negatives)
 
     def _complete(self, data: Particles, step: int) -> Particles:
         """The batch with hidden variables drawn given the visible ones, for models that can't sum them

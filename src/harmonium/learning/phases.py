@@ -9,6 +9,7 @@ and the second mean is estimated by negative particles. Whoever made them is non
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -56,15 +57,25 @@ def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles)
     For models with blocks the means of every block in both phases come for free: they are the gradients of
         the biases.
     """
+    return two_phases(
+        model, data, negatives, lambda: model.accumulate_phase(negatives.state, -negatives.weights)
+    )
+
+
+def two_phases(
+    model: EnergyModel, data: Particles, negatives: Particles, negative_phase: Callable[[], None]
+) -> Phases:
+    """Add the positive phase to gradients that are none so far, then whatever `negative_phase` adds.
+
+    `negatives` stand for the model in what is measured later; `negative_phase` may know its gradient without
+    them.
+    """
     model.accumulate_phase(data.state, data.weights)
-    if not isinstance(model, BlockModel):
-        model.accumulate_phase(negatives.state, -negatives.weights)
-        return Phases(data, negatives, Moments((), ()))
-    biases = [layer.bias for layer in model.layers]
-    if any(b.grad is None for b in biases):  # frozen ones: the means can't be read off
-        model.accumulate_phase(negatives.state, -negatives.weights)
+    biases = [layer.bias for layer in model.layers] if isinstance(model, BlockModel) else []
+    if not biases or any(b.grad is None for b in biases):  # none, or frozen: the means can't be read off
+        negative_phase()
         return Phases(data, negatives, Moments((), ()))
     positive = tuple(-b.grad.clone() for b in biases if b.grad is not None)
-    model.accumulate_phase(negatives.state, -negatives.weights)
+    negative_phase()
     negative = tuple(b.grad + p for b, p in zip(biases, positive, strict=True) if b.grad is not None)
     return Phases(data, negatives, Moments(positive, negative))

@@ -41,7 +41,7 @@ def pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray) -> Estimate:
     -2.8
     """
     v = visible_states(model, X)
-    sites = _sites(model.visible_space)
+    sites = finite_sites(model.visible_space)
     total = torch.zeros(len(v), dtype=torch.float64, device=v.device)
     chunk = max(1, PAIRS // max(len(values) for _, values in sites))
     for part, into in zip(v.split(chunk), total.split(chunk), strict=True):
@@ -63,7 +63,7 @@ def stochastic_pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray, see
     -3
     """
     v = visible_states(model, X)
-    sites = _sites(model.visible_space)
+    sites = finite_sites(model.visible_space)
     if len({len(values) for _, values in sites}) != 1:
         raise TypeError("model: expected visible variables with equally many states, got different numbers.")
     u = kernels.uniform(Address(seed, Purpose.DIAGNOSE), (len(v), 1), torch.float64, v.device)
@@ -74,7 +74,7 @@ def stochastic_pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray, see
     return _over_rows(len(sites) * per_row, "pseudo-likelihood from one variable per row, a proxy")
 
 
-def _sites(space: Space | Units) -> list[tuple[Tensor, Tensor]]:
+def finite_sites(space: Space | Units) -> list[tuple[Tensor, Tensor]]:
     """(columns, values (states, columns)) of every visible variable."""
     if isinstance(space, Discrete):
         return [

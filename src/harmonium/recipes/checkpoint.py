@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harmonium import store
-from harmonium.learning import Average, Learner, PersistentChains
+from harmonium.learning import Average, Learner, Stateful
 from harmonium.recipes.plan import Plan
 from harmonium.recipes.record import Recorder
 
@@ -30,7 +30,7 @@ def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def write(path: Path, step: int, learner: Learner, average: Average, recorder: Recorder) -> None:
     """Write the run as it is after `step` updates, replacing an older checkpoint in one step."""
     tensors = _prefixed("model", learner.model.state_dict()) | _prefixed("average", average.state_dict())
-    if isinstance(learner.negatives, PersistentChains):
+    if isinstance(learner.negatives, Stateful):
         tensors |= _prefixed("chains", learner.negatives.state_dict())
     for i, transform in enumerate(learner.transforms):
         if hasattr(transform, "state_dict"):
@@ -72,7 +72,7 @@ def read(path: Path, plan: Plan, learner: Learner, average: Average, recorder: R
         raise ValueError(f"resume: {path} is of a run with other settings: {told}; ask for the same ones.")
     learner.model.load_state_dict(_part("model", tensors))
     average.load_state_dict(_part("average", tensors))
-    if isinstance(learner.negatives, PersistentChains):
+    if isinstance(learner.negatives, Stateful):
         learner.negatives.load_state_dict(_part("chains", tensors))
     for i, transform in enumerate(learner.transforms):
         if hasattr(transform, "load_state_dict"):

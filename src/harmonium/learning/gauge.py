@@ -1,0 +1,81 @@
+"""The freedom of one-hot sites: parameters that say the same, and the choice of one among them.
+
+Exactly one column of a categorical site is 1. A constant added to the couplings of all its states with a unit
+is therefore a constant field on that unit, and a constant added to their biases shifts all energies: neither
+changes a probability. A gauge takes one of all these equal choices (Weigt et al. 2009; Tubiana et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harmonium import checks
+from harmonium.learning.loop import Update
+from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.units import Categorical, Mixed, Units
+
+GAUGES = ("zero-sum", "lattice-gas")
+
+
+@torch.no_grad()
+def fix_gauge(model: EnergyModel, gauge: str = "zero-sum") -> None:
+    """Rewrite the parameters of `model` so that the distribution stays as it is.
+
+    Args:
+        model: blocks with pairwise couplings; layers without one-hot sites stay as they are.
+        gauge: "zero-sum": the couplings of a site's states with any unit sum to zero, and so do its biases,
+            which makes Σ W² as small as it can be; "lattice-gas": those of its last state are zero.
+
+    Raises:
+        TypeError, ValueError: another kind of model, or another gauge.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Categorical(2, states=3), hidden=hm.Bernoulli(1))
+    >>> fix_gauge(rbm, "lattice-gas")
+    >>> rbm.weight[[2, 5]].flatten().tolist()
+    [0.0, 0.0]
+    """
+    checks.one_of("gauge", gauge, GAUGES)
+    if not isinstance(model, PairwiseModel):
+        raise TypeError(f"model: a gauge expects blocks with pairwise couplings, got {type(model).__name__}.")
+    for weight, i, j in model.couplings():
+        # rows first, then columns: what moves out of one side is a field on the other
+        model.layers[j].bias.add_(_take_out(weight, model.layers[i], gauge))
+        model.layers[i].bias.add_(_take_out(weight.T, model.layers[j], gauge))
+    for layer in model.layers:
+        _take_out(layer.bias[:, None], layer, gauge)
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """`fix_gauge` after each update, as a callback: what is penalised or looked at then means something."""
+
+    gauge: str = "zero-sum"
+
+    def __call__(self, update: Update) -> None:
+        fix_gauge(update.model, self.gauge)
+
+
+def _take_out(matrix: Tensor, layer: Units, gauge: str) -> Tensor:
+    """Bring the rows (width, n) of each one-hot site into the gauge; what was taken out in all, (n,)."""
+    total = matrix.new_zeros(matrix.shape[1])
+    for columns, states in _one_hot_parts(layer):
+        sites = matrix[columns].unflatten(0, (-1, states))
+        shift = sites.mean(1, keepdim=True) if gauge == "zero-sum" else sites[:, -1:].clone()
+        sites.sub_(shift)
+        total += shift.sum((0, 1))
+    return total
+
+
+def _one_hot_parts(layer: Units) -> Iterator[tuple[slice, int]]:
+    """(columns, states of a site) of the categorical parts of a layer."""
+    start = 0
+    parts: list[Units] = list(layer.parts) if isinstance(layer, Mixed) else [layer]  # type: ignore[arg-type]
+    for part in parts:
+        if isinstance(part, Categorical):
+            yield slice(start, start + part.width), part.cardinality
+        start += part.width
