@@ -1,5 +1,7 @@
 """Sources of the gradient by name: fast weights, tempering, restarts, pseudo-likelihood, mean-field."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -211,15 +213,19 @@ def test_the_stochastic_gradient_is_unbiased():
     assert float(z.abs().max()) < z_threshold(exact.numel())
 
 
-def test_pseudo_likelihood_finds_the_couplings_of_a_ring():
+def test_pseudo_likelihood_finds_the_couplings_of_a_machine():
     """It is consistent: from all states with their probabilities it comes back to the true parameters."""
     truth, model = (hm.BoltzmannMachine(5, units="spin", dtype=DOUBLE) for _ in range(2))
     scatter(truth, 6)
+    with torch.no_grad():
+        for p in truth.parameters():
+            p.mul_(0.5)
     v = truth.visible.states(torch.arange(32)).to(DOUBLE)
-    learner = learner_for(model, v, PseudoLikelihood(), lr=0.2)
+    learner = learner_for(model, v, PseudoLikelihood(), lr=0.4)
     learner.batches = Batches(v, 32, as_states, truth.probabilities())
-    train(learner, 600)
-    assert float((model.probabilities() - truth.probabilities()).abs().max()) < 1e-6
+    assert float((model.probabilities() - truth.probabilities()).abs().max()) > 0.05
+    train(learner, 200)
+    assert float((model.probabilities() - truth.probabilities()).abs().max()) < 1e-4
 
 
 def test_pseudo_likelihood_refuses_what_it_cannot_sum():
@@ -232,12 +238,14 @@ def test_pseudo_likelihood_refuses_what_it_cannot_sum():
 
 
 # ----------------------------------------------------------------------------------------------- mean-field
-def fixed_point(model, order, steps=400):
-    start = tuple(layer.bias.detach()[None] for layer in model.layers)
+def fixed_point(model, order, start=None):
+    fields = start or tuple(layer.bias.detach()[None] for layer in model.layers)
     with torch.no_grad():
-        for _ in range(steps):
-            start = iterate(model, start, order, 0.3)
-    return start
+        for _ in range(200):
+            before, fields = fields, iterate(model, fields, order, 0.0)
+            if max(float((a - b).abs().max()) for a, b in zip(before, fields, strict=True)) < 1e-13:
+                break
+    return fields
 
 
 UNITS = ("Bernoulli", "Spin", "Binomial", "Poisson", "Gaussian", "DReLU")
@@ -275,7 +283,7 @@ def test_the_error_falls_with_the_right_power_of_the_couplings(visible, order):
     "pair", [("Bernoulli", "Bernoulli"), ("Spin", "DReLU"), ("Gaussian", "Spin"), ("Mixed", "Bernoulli")]
 )
 def test_the_derivative_at_a_fixed_point_is_that_of_the_maximum(pair, order):
-    """The means move with the parameters, and yet they may be held: against differences of converged log Z."""
+    """The means move with the parameters and yet may be held: against differences of converged log Z."""
     model = build(*pair)
     if pair[0] == "Mixed" and order == 2:
         pytest.skip("one-hot columns have no second order")
@@ -285,11 +293,12 @@ def test_the_derivative_at_a_fixed_point_is_that_of_the_maximum(pair, order):
     found = by_autograd(model, log_partition(model, fields, order).sum())
     for name, p in model.named_parameters():
         flat, step = p.detach().view(-1), 1e-5
-        for k in range(min(3, len(flat))):
+        for k in {0, len(flat) - 1}:
             values = []
             for shift in (step, -2 * step):
                 flat[k] += shift
-                values.append(float(log_partition(model, fixed_point(model, order), order).detach()))
+                moved = fixed_point(model, order, fields)
+                values.append(float(log_partition(model, moved, order).detach()))
             flat[k] += step
             slope = (values[0] - values[1]) / (2 * step)
             assert float(found[name].view(-1)[k]) == pytest.approx(slope, rel=1e-5, abs=1e-7), name
@@ -314,7 +323,7 @@ def test_second_order_is_closer_to_the_exact_gradient():
     exact = gradient_of(ExactNegatives(), model, v)
     off = [
         max(float((g - exact[name]).abs().max()) for name, g in gradient_of(source, model, v).items())
-        for source in (MeanField(1, 1, 300), MeanField(2, 1, 300))
+        for source in (MeanField(1, 1, 60, 0.0), MeanField(2, 1, 60, 0.0))
     ]
     assert off[1] < 0.2 * off[0]
 
@@ -376,7 +385,7 @@ def test_chains_move_in_the_model_with_the_fast_weights_added():
 # ------------------------------------------------------------------------------------------------- restarts
 def test_restarted_chains_forget_and_come_to_rest():
     model = machine(dtype=torch.float32)
-    source = RestartedChains(40_000, k=60, seed=2)
+    source = RestartedChains(10_000, k=40, seed=2)
     data = equally_weighted(rows_of(model))
     v = source.draw(model, data, 5).v.double()
     assert torch.equal(source.draw(model, data, 5).v.double(), v)
@@ -403,7 +412,7 @@ def exact_replicas(source, nodes, positions, seed=7):
     states = []
     for k, position in enumerate(positions):
         lower = min(int(position), len(nodes) - 2)
-        rung = machine()
+        rung = copy.deepcopy(nodes[-1]).double()
         with torch.no_grad():
             ends = (nodes[lower].parameters(), nodes[lower + 1].parameters())
             for p, a, b in zip(rung.parameters(), *ends, strict=True):
@@ -419,8 +428,7 @@ def exact_replicas(source, nodes, positions, seed=7):
 
 
 def uncoupled(model):
-    other = machine(dtype=model.dtype)
-    other.load_state_dict(model.state_dict())
+    other = copy.deepcopy(model)
     with torch.no_grad():
         other.weight.zero_()
     return other
@@ -460,7 +468,7 @@ def test_chains_on_the_trajectory_stay_at_rest_and_follow():
 
 def test_exchanges_succeed_as_often_as_enumeration_says():
     """min(1, P₁(y) P₂(x) / (P₁(x) P₂(y))) averaged over P₁(x) P₂(y), against the share of exchanges."""
-    near, model = machine(seed=20, strength=3.0), machine(strength=5.0)
+    near, model = machine(3, 4, seed=20, strength=3.0), machine(3, 4, strength=5.0)
     source = TrajectoryChains(30_000, k=1, seed=1, spacing=1e6)
     source.draw(near, equally_weighted(rows_of(near)), 0)
     source._nodes, source._exchange = [uncoupled(near), near], None
@@ -508,8 +516,18 @@ def bars_and_stripes(n=3):
     return torch.tensor(sorted({tuple(p) for p in bars + [code * n for code in codes]}), dtype=DOUBLE)
 
 
-def learnt(source, v, steps=3000):
+def learnt(source, steps=1500):
+    """What a machine learns of them at a step size that plain chains can't follow, nats per row."""
+    v = bars_and_stripes()
     model = hm.RBM(hm.Bernoulli(9), hm.Bernoulli(12), dtype=DOUBLE, seed=2)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
-    train(Learner(model, Batches(v, 14, as_states), source, optimiser, [Centring()]), steps)
+    train(Learner(model, Batches(v, len(v), as_states), source, optimiser, [Centring()]), steps)
     return hm.log_likelihood(model, v).value
+
+
+def test_tempering_learns_where_plain_chains_lose_the_model():
+    bound = -np.log(14)
+    tempered = learnt(TemperedChains(20, rungs=6, k=1, seed=1))
+    plain = learnt(PersistentChains(120, k=1, seed=1))  # as many rows to sweep
+    assert bound - 1.2 < tempered < bound
+    assert plain < tempered - 0.3

@@ -1,4 +1,7 @@
-"""Penalties on parameters and activities. Each adds its own gradient: (model, phases) -> None."""
+"""Penalties on parameters and activities: L2, L1, groups, activity, norm. Each adds its own gradient.
+
+All are transforms, (model, phases) -> None, but for `MaxNorm`, a callback.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def _weights(model: EnergyModel) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class WeightDecay:
-    """(strength/2) Σ W²: a Gaussian prior on the couplings."""
+    """L2: (strength/2) Σ W², a Gaussian prior on the couplings."""
 
     strength: float
 
@@ -49,9 +52,11 @@ class L1:
 
 @dataclass(frozen=True)
 class GroupSparsity:
-    """L1b: (strength / 2n) Σ_μ (Σᵢ |wᵢμ|)², couplings sparse within each hidden unit (Tubiana et al. 2019,
-    eLife).
+    """L1b: (strength / 2n) Σ_μ (Σᵢ |wᵢμ|)², couplings sparse within each hidden unit (Tubiana, Cocco &
+    Monasson 2019, eLife, where strength is λ₁²).
 
+    i runs over the n columns of the visible units: all states of all sites where these are one-hot. There the
+    penalty depends on the gauge; in the zero-sum one it sees what the couplings say (see `Gauge`).
     The push on a unit's couplings grows with their sum, so that no unit is switched off altogether.
     """
 

@@ -156,6 +156,7 @@ class TrajectoryChains(TemperedChains):
         self, chains: int = 64, k: int = 2, seed: int = 0, spacing: float = 1.2, limit: int = 16
     ) -> None:
         super().__init__(chains, 2, k, seed)
+        self.squares = np.zeros(1)
         self.spacing = checks.positive("spacing", spacing)
         self.limit = checks.integer("limit", limit, low=3)
 
@@ -191,7 +192,7 @@ class TrajectoryChains(TemperedChains):
 
 
 def square_distance(a: EnergyModel, at_a: State, b: EnergyModel, at_b: State) -> float:
-    """The symmetrised divergence of two models from states of both: what exchanges between them cost, nats."""
+    """The symmetrised divergence of two models from states of both: what an exchange has to pay, nats."""
     piece = segment(a, b)
     zero, one = (at_a[0].new_full((len(at_a[0]), 1), beta) for beta in (0.0, 1.0))
     there, back = piece.look(at_a).work(zero, one), piece.look(at_b).work(one, zero)
