@@ -8,6 +8,7 @@ A NaN in a field becomes a NaN in the state, so that it can't pass for a draw.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 
 import torch
@@ -16,9 +17,19 @@ from torch import Tensor
 from harmonium.kernels import reference
 from harmonium.random import Address
 
-__all__ = ["draw_bernoulli", "draw_categorical", "draw_spin", "uniform"]
+__all__ = ["Side", "draw_bernoulli", "draw_categorical", "draw_spin", "gibbs", "sweeps_suit", "uniform"]
 
 _loaded: list[ModuleType] = []  # the back end for processors, imported when first needed
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two coupled layers: its states are drawn in the field base + beta (bias + product)."""
+
+    kind: str  # "bernoulli", "spin" or "categorical"
+    states: int  # of a site, 1 but for categories
+    bias: Tensor  # (width,)
+    base: Tensor | None = None  # (width,), or None for 0
 
 
 def _backend(on_cpu: bool) -> ModuleType:
@@ -132,6 +143,49 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
         raise ValueError(f"states must be at least 1, got {states}.")
     out = _check(field, states, address, out)
     return _backend(field.is_cpu).draw_categorical(field, states, address, out)
+
+
+def sweeps_suit(weight: Tensor) -> bool:
+    """Whether `gibbs` can run on these weights: float32, on a processor, with a product it can call."""
+    if not weight.is_cpu or weight.dtype is not torch.float32 or not weight.is_contiguous():
+        return False
+    from harmonium.kernels import sweeps
+
+    return sweeps.products() is not None
+
+
+def gibbs(
+    weight: Tensor,
+    sides: tuple[Side, Side],
+    visible: Tensor,
+    addresses: tuple[Address, Address],
+    sweeps: int,
+    beta: Tensor | None = None,
+) -> tuple[Tensor, Tensor] | None:
+    """Draws the hidden layer given the visible one, then the visible given the hidden one, `sweeps` times.
+
+    The same draws in the same fields as by the functions above, but the fields come from products of its own,
+    whose rounding `docs/kernels.md` states.
+
+    Args:
+        weight: (visible width, hidden width), such that `sweeps_suit`.
+        sides: the visible and the hidden layer.
+        visible: states to start from, (chains, visible width), float32.
+        addresses: of the draws of both sides in the first sweep; the step grows by one with each sweep.
+        sweeps: at least 1.
+        beta: (chains, 1) or (1, 1), float32: inverse temperatures; 1 by default.
+
+    Returns:
+        Visible and hidden states after the last sweep, or None where the visible states are too fine for the
+        products in use.
+    """
+    from harmonium.kernels import sweeps as loops
+
+    visible = visible.detach()
+    visible = visible if visible.stride(1) == 1 else visible.contiguous()
+    if beta is not None:
+        beta = beta.expand(len(visible), 1)
+    return loops.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
 
 
 def _check_dtype(name: str, dtype: torch.dtype) -> None:

@@ -18,10 +18,8 @@ SERIAL = 8192  # numbers in a block below which starting threads costs more than
 CLAIMS = 8  # claims per thread: enough to even out threads that are held up, few enough to cost nothing
 
 
-@functools.cache
-def _compiled(dtype: torch.dtype) -> Any:
-    """The compiled loops for a dtype as a C function of a job, from the cache on disk where there is one."""
-    work = loops._work32 if dtype == torch.float32 else loops._work64
+def compiled(work: Any) -> Any:
+    """A function of one pointer as a compiled C function, from the cache on disk where there is one."""
     try:
         code: Any = numba.cfunc(loops.SIGNATURE, cache=True)(work)
     except RuntimeError:  # no place where a cache could be kept
@@ -32,6 +30,20 @@ def _compiled(dtype: torch.dtype) -> Any:
 
 
 @functools.cache
+def _compiled(dtype: torch.dtype) -> Any:
+    return compiled(loops._work32 if dtype == torch.float32 else loops._work64)
+
+
+@functools.cache
+def library() -> Any:
+    """PyTorch's own library, through which the copies of what it runs on are found; None where it isn't."""
+    try:
+        return ctypes.CDLL(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
+    except OSError:
+        return None
+
+
+@functools.cache
 def _openmp() -> Any:
     """GOMP_parallel of the OpenMP library that PyTorch itself runs on, or None where it has none.
 
@@ -39,9 +51,8 @@ def _openmp() -> Any:
     library, so that it's the same copy even where the system has another.
     """
     try:
-        library = ctypes.CDLL(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
-        parallel = library.GOMP_parallel
-    except (OSError, AttributeError):
+        parallel = library().GOMP_parallel
+    except AttributeError:
         return None
     parallel.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
     parallel.restype = None
@@ -61,6 +72,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def threads(worth: bool) -> int:
+    """How many threads to run on: PyTorch's number, or 1 where it isn't `worth` it or there are none."""
+    return torch.get_num_threads() if worth and not _forked and _openmp() is not None else 1
+
+
+def run(work: Any, job: bytes, threads: int) -> None:
+    """Calls a compiled function on each of this many of PyTorch's own threads, with the same job."""
+    if threads > 1:
+        _openmp()(work, job, threads, 0)
+    else:
+        work(job)
+
+
 def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1) -> Tensor:
     stride, columns = field.stride()
     if columns != 1:
@@ -70,21 +94,16 @@ def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int =
     item, units = field.element_size(), numbers // states
     width = loops.TILE if states == 1 else max(16, loops.TILE // states // 4 * 4)
     tiles = rows * -(-units // width)
-    threads, grain, counter = 1, tiles, None
-    if rows * numbers >= SERIAL and not _forked and _openmp() is not None:
-        threads = torch.get_num_threads()
-        grain, counter = max(1, tiles // (threads * CLAIMS)), ctypes.c_int64(0)
+    team, grain, counter = threads(rows * numbers >= SERIAL), tiles, None
+    if team > 1:
+        grain, counter = max(1, tiles // (team * CLAIMS)), ctypes.c_int64(0)
     chain, chains = (address.chain, 0) if isinstance(address.chain, int) else (0, address.chain.ctypes.data)
     job = loops.JOB.pack(
         *(kind, 0 if counter is None else ctypes.addressof(counter), grain, rows, units, width, states),
         *(field.data_ptr(), stride * item, out.data_ptr(), out.stride(0) * item, item),
         *(address.seed, address.purpose, address.step, address.unit, chain, chains),
     )
-    work = _compiled(field.dtype)
-    if threads > 1:
-        _openmp()(work, job, threads, 0)
-    else:
-        work(job)
+    run(_compiled(field.dtype), job, team)
     return out
 
 

@@ -17,10 +17,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 from numba import carray, types
-from numba.extending import intrinsic
 
 from harmonium.kernels import loops
-from harmonium.kernels.loops import _claim, _philox, _pointer, _unit32
+from harmonium.kernels.loops import _claim, _philox, _pointer, _unit32, _wide
 
 LANES = 32  # two AVX-512 registers, four of AVX2
 
@@ -34,18 +33,6 @@ PLACES = 26
 
 _jit = numba.njit(error_model="numpy", boundscheck=False)
 _inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
-
-
-@intrinsic
-def _wide(typing_context):
-    """Lets the compiler use the widest vectors in this function; left alone it halves those of AVX-512."""
-
-    def codegen(context, builder, signature, args):
-        # llvmlite's set checks names against a list that lacks this one
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.none(), codegen
 
 
 u64, one, zero = np.uint64, np.float32(1), np.float32(0)

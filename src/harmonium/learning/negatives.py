@@ -11,7 +11,7 @@ from harmonium import checks
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
-from harmonium.sampling import Chains, Kernel, default_kernel, initial_chains
+from harmonium.sampling import Chains, Kernel, advance, default_kernel, initial_chains
 
 STRIDE = 2**12  # times between the chains of two updates: room for k steps of several sweeps each
 
@@ -43,8 +43,7 @@ class ContrastiveDivergence:
         address = Address(self.seed, Purpose.CHAIN, step=step * STRIDE)
         chains = initial_chains(model, len(data.v), address, data.v)
         kernel = self.kernel or default_kernel(model)
-        for _ in range(self.k):
-            chains = kernel(model, chains)
+        chains = advance(kernel, model, chains, self.k)
         return Particles(chains.state, data.weights)
 
 
@@ -79,9 +78,7 @@ class PersistentChains:
         chains = self.chains
         if chains is None:
             chains = initial_chains(model, self.n, Address(self.seed, Purpose.CHAIN), self.start)
-        for _ in range(self.k):
-            chains = kernel(model, chains)
-        self.chains = chains
+        self.chains = chains = advance(kernel, model, chains, self.k)
         return equally_weighted(*chains.state)
 
     def state_dict(self) -> dict[str, Tensor]:

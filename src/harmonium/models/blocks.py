@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,15 @@ from harmonium.random import Address
 from harmonium.units import Units
 
 State = tuple[Tensor, ...]  # one (batch, width) tensor per block
+
+
+class Bipartite(NamedTuple):
+    """Two blocks with one coupling: the fields are base + β (bias + product with W), for fast sampling."""
+
+    weight: Tensor  # (width of block 0, width of block 1)
+    bias: tuple[Tensor, Tensor]
+    base: tuple[Tensor, Tensor] | None = None  # None for 0
+    beta: Tensor | None = None  # (batch, 1), None for 1
 
 
 class BlockModel(EnergyModel):
@@ -56,6 +66,10 @@ class BlockModel(EnergyModel):
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
+
+    def bipartite(self) -> Bipartite | None:
+        """This model as one coupling between two blocks, None where its fields are anything else."""
+        return None
 
     def block_address(self, block: int, address: Address) -> Address:
         """Where the draws of `block` live: units are numbered through all blocks, in steps of 4."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from harmonium.models.blocks import BlockModel, State
+from harmonium.models.blocks import Bipartite, BlockModel, State
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units import Gaussian, ReLU, Tail, Units
 
@@ -55,6 +55,15 @@ class PairwiseModel(BlockModel):
             rows = next(len(x) for k, x in enumerate(state) if k != block or len(state) == 1)
             return bias.expand(rows, -1)
         return field
+
+    def bipartite(self) -> Bipartite | None:
+        if type(self).field is not PairwiseModel.field or len(self.layers) != 2:
+            return None
+        couplings = self.couplings()
+        if len(couplings) != 1 or couplings[0].i != 0:
+            return None
+        left, right = self.layers
+        return Bipartite(couplings[0].weight, (left.bias, right.bias))
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""

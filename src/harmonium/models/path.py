@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harmonium.models.blocks import BlockModel, State
+from harmonium.models.blocks import Bipartite, BlockModel, State
+from harmonium.models.pairwise import PairwiseModel
 from harmonium.units import Units
 
 
@@ -49,6 +50,18 @@ class Interpolation(BlockModel):
     def field(self, block: int, state: State) -> Tensor:
         start, end = self._ends
         return self._mix(start.field(block, state), end.field(block, state), self.beta)
+
+    def bipartite(self) -> Bipartite | None:
+        """The end's coupling at β, where the path starts from independent units."""
+        start, end = self._ends[0], self._ends[1].bipartite()
+        if end is None or end.base is not None or type(start).field is not PairwiseModel.field:
+            return None
+        if not isinstance(start, PairwiseModel) or start.couplings():
+            return None
+        base = start.layers[0].bias, start.layers[1].bias
+        bias = end.bias[0] - base[0], end.bias[1] - base[1]
+        beta = torch.as_tensor(self.beta, dtype=end.weight.dtype, device=end.weight.device)
+        return Bipartite(end.weight, bias, base, beta.reshape(-1, 1))
 
     def energy_without(self, block: int, state: State) -> Tensor:
         beta = self.beta.squeeze(-1) if isinstance(self.beta, Tensor) else self.beta

@@ -4,7 +4,7 @@ the user.
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.draw import sample
-from harmonium.sampling.gibbs import BlockGibbs
+from harmonium.sampling.gibbs import BlockGibbs, advance
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
 from harmonium.sampling.sites import GibbsWithGradients, SiteGibbs
@@ -21,6 +21,7 @@ __all__ = [
     "Kernel",
     "SiteGibbs",
     "UnadjustedLangevin",
+    "advance",
     "complete",
     "default_kernel",
     "initial_chains",

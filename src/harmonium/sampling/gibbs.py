@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from harmonium import kernels
+from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
-from harmonium.sampling.chains import Chains, Clamp
+from harmonium.sampling.chains import Chains, Clamp, Kernel
+from harmonium.units import Bernoulli, Categorical, Spin, Units
+
+# by their very types, since a class derived from one of them may draw in its own way
+COMPILED: dict[type[Units], str] = {Bernoulli: "bernoulli", Spin: "spin", Categorical: "categorical"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class BlockGibbs:
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
         if not isinstance(model, BlockModel):
             raise TypeError(f"model: expected a BlockModel, got {type(model).__name__}.")
+        done = _in_one_call(model, chains, self.sweeps) if self.clamp is None else None
+        if done is not None:
+            return done
         for _ in range(self.sweeps):
             chains = self._sweep(model, chains)
         return chains
@@ -44,3 +53,30 @@ class BlockGibbs:
             if block == 0 and self.clamp is not None:
                 state[0] = self.clamp.apply(state[0])
         return chains.moved(tuple(state))
+
+
+def advance(kernel: Kernel, model: EnergyModel, chains: Chains, steps: int) -> Chains:
+    """The chains after so many steps of a kernel; block Gibbs makes them in one call."""
+    if isinstance(kernel, BlockGibbs):
+        return replace(kernel, sweeps=kernel.sweeps * steps)(model, chains)
+    for _ in range(steps):
+        chains = kernel(model, chains)
+    return chains
+
+
+def _in_one_call(model: BlockModel, chains: Chains, sweeps: int) -> Chains | None:
+    """The same sweeps by a compiled loop, None where there is none for this model."""
+    pair = model.bipartite()
+    if pair is None or sweeps < 1 or not kernels.sweeps_suit(pair.weight):
+        return None
+    sides, base = [], pair.base or (None, None)
+    for layer, bias, ground in zip(model.layers, pair.bias, base, strict=True):
+        if type(layer) not in COMPILED:
+            return None
+        states = layer.cardinality if isinstance(layer, Categorical) else 1
+        sides.append(Side(COMPILED[type(layer)], states, bias, ground))
+    addresses = model.block_address(0, chains.address), model.block_address(1, chains.address)
+    state = kernels.gibbs(pair.weight, (sides[0], sides[1]), chains.visible, addresses, sweeps, pair.beta)
+    if state is None:
+        return None
+    return Chains(state, chains.address.at(step=chains.address.step + sweeps))

@@ -1,0 +1,432 @@
+"""The compiled loops behind ``harmonium.kernels.sweeps``: k Gibbs sweeps between two layers in one go.
+
+A thread takes a panel of chains and makes all of its sweeps: product with the weights into a panel of fields,
+bias, draw, and the new states are the left factor of the next product. Panels share nothing, so threads never
+wait for each other, and a panel stays in the second-level cache.
+
+As in ``loops``, everything that is compiled lives in this file, in that one or in ``tiles`` (touch this one
+after a change there: Numba's cache on disk watches only the file of the function it compiles).
+"""
+
+# Compiled functions take the types that Numba infers.
+# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped, var-annotated"
+
+from __future__ import annotations
+
+import struct
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from harmonium.kernels import loops, tiles
+from harmonium.kernels.loops import BERNOULLI, CATEGORICAL, PAD, TILE, _claim, _padded, _pointer, _wide
+
+# Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
+COUNTERS, ROWS, PANEL, SWEEPS, PRODUCT, SPACE, SPACE_SIZE, LAYOUT = range(8)  # SPACE: of each thread
+BETA, BETA_STRIDE = 8, 9
+SEED, PURPOSE, STEP, UNIT, CHAIN, CHAINS = range(12, 18)
+SIDES = 18  # then, for each side, visible first:
+WIDTH, KIND, STATES, FIRST_UNIT, BIAS, BASE, WEIGHT, START, START_STRIDE, OUT, OUT_STRIDE = range(11)
+PLACES_OF_SIDE = 11
+PLACES = SIDES + 2 * PLACES_OF_SIDE
+JOB = struct.Struct("=12qQ5q22q")
+NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
+PLANES = 2  # bfloat16 numbers whose sum stands for a weight
+
+u16, u32, f32 = np.uint16, np.uint32, np.float32
+_jit = numba.njit(error_model="numpy", boundscheck=False)
+_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
+
+
+@_inline
+def _blocks(n):
+    return (n + (tiles.SIDE - 1)) // tiles.SIDE
+
+
+@_inline
+def _state_stride(width, product):
+    # bytes between the rows of a panel of states, bfloat16 or float32: whole blocks, and a cache line more,
+    # so that rows don't fall on the same places of the cache
+    return _blocks(width) * (64 if product == 0 else 128) + 64
+
+
+@_inline
+def _field_stride(width):
+    return _blocks(width) * 128 + 64
+
+
+# ---------------------------------------------------------------- products on matrix units
+
+
+@_jit
+def _block(a, stride, b, depth, c, c_stride):
+    """32 x 32 sums: rows of states at a times packed weights at b, to c."""
+    tiles.zero0(0, 0)
+    tiles.zero1(0, 0)
+    tiles.zero2(0, 0)
+    tiles.zero3(0, 0)
+    for _ in range(depth):
+        tiles.load4(a, stride)
+        tiles.load5(a + 16 * stride, stride)
+        a += 64
+        for _ in range(PLANES):
+            tiles.load6(b, 64)
+            tiles.load7(b + 1024, 64)
+            b += 2048
+            tiles.add0(0, 0)
+            tiles.add1(0, 0)
+            tiles.add2(0, 0)
+            tiles.add3(0, 0)
+    tiles.store0(c, c_stride)
+    tiles.store1(c + 64, c_stride)
+    tiles.store2(c + 16 * c_stride, c_stride)
+    tiles.store3(c + 16 * c_stride + 64, c_stride)
+
+
+@_jit
+def _multiply(a, stride, b, shape, c, c_stride):
+    """Panel of states times packed weights, to c; shape is (rows, depth, columns), in blocks."""
+    rows, depth, columns = shape
+    for n in range(columns):
+        for r in range(rows):
+            _block(a + 32 * r * stride, stride, b, depth, c + 32 * r * c_stride + 128 * n, c_stride)
+        b += depth * PLANES * 2048
+
+
+# ---------------------------------------------------------------- products by the library
+
+
+@intrinsic
+def _call_sgemm(typing_context, function, characters, integers, numbers):
+    """sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) from a pack of each kind."""
+
+    def codegen(context, builder, signature, args):
+        function, characters, integers, numbers = args
+        pointer, size = ir.IntType(8).as_pointer(), ir.IntType(64)
+
+        def at(base, offset):
+            return builder.inttoptr(builder.add(base, ir.Constant(size, offset)), pointer)
+
+        def stored(offset):
+            place = builder.inttoptr(builder.add(integers, ir.Constant(size, offset)), size.as_pointer())
+            return builder.inttoptr(builder.load(place), pointer)
+
+        kind = ir.FunctionType(ir.VoidType(), [pointer] * 13)
+        code = builder.inttoptr(function, kind.as_pointer())
+        m, n, k, lda, ldb, ldc = (at(integers, 8 * i) for i in range(6))
+        a, b, c = (stored(8 * i) for i in range(6, 9))
+        alpha, beta = at(numbers, 0), at(numbers, 4)
+        operands = [at(characters, 0), at(characters, 1), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
+        builder.call(code, operands)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64, types.int64), codegen
+
+
+@_jit
+def _library_product(function, a, rows, weight, shape, c):
+    """Panel (rows, depth) times W (depth, columns), or W' where `shape` says that W is (columns, depth)."""
+    depth, columns, transposed = shape
+    # in the library's column-major eyes: c' (columns, rows) = weight' a'
+    characters, numbers = np.empty(2, np.uint8), np.empty(2, np.float32)
+    integers = np.empty(9, np.int64)  # the low half is what a Fortran integer reads
+    characters[0] = 84 if transposed else 78  # T or N
+    characters[1] = 78
+    numbers[0], numbers[1] = f32(1), f32(0)
+    integers[0], integers[1], integers[2] = columns, rows, depth
+    integers[3] = depth if transposed else columns
+    integers[4], integers[5] = _state_stride(depth, function) // 4, _field_stride(columns) // 4
+    integers[6], integers[7], integers[8] = weight, a, c
+    _call_sgemm(function, characters.ctypes.data, integers.ctypes.data, numbers.ctypes.data)
+
+
+# ---------------------------------------------------------------- draws
+
+
+@_jit
+def _store_state(x, n, place, product):
+    """A piece of a row of drawn states into the panel that is the next left factor."""
+    _wide()
+    if product == 0:  # the upper half of a float32 is a bfloat16
+        bits, short = x.view(u32), carray(_pointer(place), (n,), u16)
+        for i in range(n):
+            short[i] = u16(bits[i] >> u32(16))
+    else:
+        single = carray(_pointer(place), (n,), f32)
+        for i in range(n):
+            single[i] = x[i]
+
+
+@_jit
+def _add_bias(field, bias, base, beta):
+    """field <- base + beta (bias + field); base is 0 and beta 1 but for a model on a path."""
+    _wide()
+    for i in range(field.size):
+        field[i] = base[i] + beta * (bias[i] + field[i])
+
+
+@_jit
+def _draw_piece(kind, field, drawn, scratch, states):
+    """States in `drawn`, from fields that are filled up to whole blocks."""
+    u, x, t = scratch
+    if kind == CATEGORICAL:
+        loops._categories(field, drawn, u, x, t, states)
+        return
+    low = f32(0) if kind == BERNOULLI else f32(-1)
+    if loops._coarse(field, drawn, u, low):
+        loops._two_states(field, drawn, u, x, low)
+
+
+@_inline
+def _row_chain(job, row):
+    if job[CHAINS]:
+        return np.int64(carray(_pointer(job[CHAINS]), (job[ROWS],), u32)[row])
+    return job[CHAIN] + row
+
+
+@_jit
+def _draw_row(row, addresses, side, ground, job, scratch):
+    """Draws one row; addresses: of its fields, of its states in the panel, and of the result or 0."""
+    field, state, out = addresses
+    u, x, y, t = scratch
+    states, product = side[STATES], job[PRODUCT]
+    units = side[WIDTH] // states
+    width = TILE if states == 1 else max(16, TILE // states // 4 * 4)
+    beta = f32(1)
+    if job[BETA]:
+        beta = carray(_pointer(job[BETA] + 4 * row * job[BETA_STRIDE]), (1,), f32)[0]
+    for start in range(0, units, width):
+        n, place = min(width, units - start), start * states
+        loops._uniform(u, _padded(n) // 4, (side[FIRST_UNIT] + start) // 4, _row_chain(job, row), job)
+        numbers = _padded(n) if states == 1 else n * states
+        here = carray(_pointer(field + 4 * place), (numbers,), f32)
+        _add_bias(here, ground[0, place : place + numbers], ground[1, place : place + numbers], beta)
+        drawn = y[:numbers]
+        _draw_piece(side[KIND], here, drawn, (u, x, t[:n]), states)
+        _store_state(drawn, numbers, state + (2 if product == 0 else 4) * place, product)
+        if out:
+            result = carray(_pointer(out + 4 * place), (n * states,), f32)
+            for i in range(result.size):
+                result[i] = drawn[i]
+
+
+# ---------------------------------------------------------------- panels
+
+
+@_jit
+def _load_states(side, first, rows, panel, product):
+    """Visible states of the panel's chains; returns a number that isn't 0 if bfloat16 can't hold them."""
+    _wide()
+    width, stride = side[WIDTH], _state_stride(side[WIDTH], product)
+    lost = u32(0)
+    for r in range(rows):
+        source = side[START] + (first + r) * side[START_STRIDE]
+        x = carray(_pointer(source), (width,), f32)
+        bits = x.view(u32)
+        for i in range(width):
+            lost |= bits[i] & u32(0xFFFF)
+        _store_state(x, width, panel + r * stride, product)
+    return lost if product == 0 else u32(0)
+
+
+@_jit
+def _sweep_panel(job, first, rows, memory, local):
+    panels, grounds, scratch = memory
+    product, visible = job[PRODUCT], job[SIDES : SIDES + PLACES_OF_SIDE]
+    hidden = job[SIDES + PLACES_OF_SIDE :]
+    if _load_states(visible, first, rows, panels[0], product):
+        carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
+        return
+    for half in range(2 * job[SWEEPS]):
+        local[STEP] = job[STEP] + half // 2
+        k = half % 2
+        side, other = (hidden, visible) if k == 0 else (visible, hidden)
+        source, target = (panels[0], panels[1]) if k == 0 else (panels[1], panels[0])
+        stride, field_stride = _state_stride(other[WIDTH], product), _field_stride(side[WIDTH])
+        if product == 0:
+            shape = _blocks(rows), _blocks(other[WIDTH]), _blocks(side[WIDTH])
+            _multiply(source, stride, side[WEIGHT], shape, panels[2], field_stride)
+        else:
+            _library_product(product, source, rows, side[WEIGHT], (other[WIDTH], side[WIDTH], k), panels[2])
+        last, state_stride = half >= 2 * job[SWEEPS] - 2, _state_stride(side[WIDTH], product)
+        for r in range(rows):
+            out = side[OUT] + (first + r) * side[OUT_STRIDE] if last else 0
+            addresses = panels[2] + r * field_stride, target + r * state_stride, out
+            _draw_row(first + r, addresses, side, grounds[k], local, scratch)
+
+
+@_jit
+def _carve(place, length):
+    """A float32 array in the thread's memory (compiled arrays of its own would be counted at every call)."""
+    return carray(_pointer(place), (length,), f32)
+
+
+@_jit
+def _clear_margin(panel, rows, begin, stride):
+    """Zeros behind each row, since what meets weights of zero there must not be NaN."""
+    for r in range(rows):
+        margin = carray(_pointer(panel + r * stride + begin), (stride - begin,), np.uint8)
+        margin[:] = np.uint8(0)
+
+
+@_jit
+def _ground(side, place):
+    """Bias and base of a side, filled up with zeros: (2, whole blocks)."""
+    wide = _blocks(side[WIDTH]) * tiles.SIDE
+    ground = carray(_pointer(place), (2, wide), f32)
+    ground[:] = f32(0)
+    for k in range(2):
+        if side[BIAS + k]:
+            ground[k, : side[WIDTH]] = carray(_pointer(side[BIAS + k]), (side[WIDTH],), f32)
+    return ground
+
+
+def _sweep(pointer):
+    """What each thread does: claim a panel, make all its sweeps, until all are taken."""
+    job = carray(pointer, (PLACES,), np.int64)
+    local = job.copy()  # holds the time, which differs among threads
+    product, height = job[PRODUCT], _blocks(job[PANEL]) * tiles.SIDE
+    visible, hidden = job[SIDES : SIDES + PLACES_OF_SIDE], job[SIDES + PLACES_OF_SIDE :]
+    place = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
+    second = place + height * _state_stride(visible[WIDTH], product)
+    fields = second + height * _state_stride(hidden[WIDTH], product)
+    place, panels = (
+        fields + height * _field_stride(max(visible[WIDTH], hidden[WIDTH])),
+        (place, second, fields),
+    )
+    grounds = _ground(hidden, place), _ground(visible, place + 8 * tiles.SIDE * _blocks(hidden[WIDTH]))
+    place += 8 * tiles.SIDE * (_blocks(hidden[WIDTH]) + _blocks(visible[WIDTH]))
+    most = TILE + PAD + 16 * max(visible[STATES], hidden[STATES])
+    scratch = (
+        _carve(place, TILE + PAD),
+        _carve(place + 4 * (TILE + PAD), most),
+        _carve(place + 4 * (TILE + PAD + most), most),
+        _carve(place + 4 * (TILE + PAD + 2 * most), TILE),
+    )
+    item = 2 if product == 0 else 4
+    for side, panel in ((visible, panels[0]), (hidden, panels[1])):
+        _clear_margin(panel, height, side[WIDTH] * item, _state_stride(side[WIDTH], product))
+    if product == 0:
+        tiles.configure(job[LAYOUT], 0)
+    first = _claim(job[COUNTERS], job[PANEL])
+    while first < job[ROWS]:
+        rows = min(job[PANEL], job[ROWS] - first)
+        _sweep_panel(job, first, rows, (panels, grounds, scratch), local)
+        first = _claim(job[COUNTERS], job[PANEL])
+    if product == 0:
+        tiles.release(0, 0)
+
+
+# ---------------------------------------------------------------- packed weights
+
+PACK = struct.Struct("=8q")
+P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT = range(7)
+
+
+@_inline
+def _rounded(bits):
+    # to the nearest bfloat16 (ties away from zero), still as the bits of a float32
+    return (bits + u32(0x8000)) & u32(0xFFFF0000)
+
+
+@_inline
+def _pair(a, b):
+    """Two float32 numbers as two pairs of bfloat16 numbers: the nearest ones, and what these leave."""
+    a_high, b_high = u32(_rounded(f32(a).view(u32))), u32(_rounded(f32(b).view(u32)))
+    a_low, b_low = f32(a - a_high.view(f32)), f32(b - b_high.view(f32))
+    low = (u32(_rounded(a_low.view(u32))) >> u32(16)) | u32(_rounded(b_low.view(u32)))
+    return (a_high >> u32(16)) | b_high, low
+
+
+@_jit
+def _pack_rows(source, stride, high, low):
+    """32 x 16 weights whose columns lie next to each other: pair p of column n goes to place 16 p + n."""
+    _wide()
+    for p in range(16):
+        first = carray(_pointer(source + 2 * p * stride), (16,), f32)
+        second = carray(_pointer(source + (2 * p + 1) * stride), (16,), f32)
+        for n in range(16):
+            high[16 * p + n], low[16 * p + n] = _pair(first[n], second[n])
+
+
+@intrinsic
+def _transpose(typing_context, source, target):
+    """16 x 16 32-bit words from one address to another: four rounds of exchanging blocks of half the size."""
+
+    def codegen(context, builder, signature, args):
+        row = ir.VectorType(ir.IntType(32), 16)
+        first, last = (builder.inttoptr(address, row.as_pointer()) for address in args)
+        place = ir.IntType(64)
+        rows = [builder.load(builder.gep(first, [ir.Constant(place, i)]), align=4) for i in range(16)]
+        for s in (8, 4, 2, 1):
+            upper = ir.Constant(row, [lane + 16 - s if lane & s else lane for lane in range(16)])
+            lower = ir.Constant(row, [lane + 16 if lane & s else lane + s for lane in range(16)])
+            for i in range(16):
+                if not i & s:
+                    pair = rows[i], rows[i + s]
+                    rows[i] = builder.shuffle_vector(*pair, upper)
+                    rows[i + s] = builder.shuffle_vector(*pair, lower)
+        for i in range(16):
+            builder.store(rows[i], builder.gep(last, [ir.Constant(place, i)]), align=4)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), codegen
+
+
+@_jit
+def _pack_columns(source, stride, high, low, rows):
+    """The same where the rows lie next to each other."""
+    _wide()
+    for n in range(16):
+        row = carray(_pointer(source + n * stride), (32,), f32)
+        for p in range(16):
+            rows[16 * n + p], rows[256 + 16 * n + p] = _pair(row[2 * p], row[2 * p + 1])
+    _transpose(rows.ctypes.data, high.ctypes.data)
+    _transpose(rows.ctypes.data + 1024, low.ctypes.data)
+
+
+@_jit
+def _filled_up(job, k, n, tile):
+    """The weights from depth k, column n on, as far as there are any, in a tile of zeros."""
+    for i in range(512):
+        tile[i] = f32(0)
+    for i in range(min(32, job[P_DEPTH] - k)):
+        for j in range(min(16, job[P_COLUMNS] - n)):
+            row, column = (n + j, k + i) if job[P_TRANSPOSED] else (k + i, n + j)
+            weight = carray(_pointer(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column), (1,), f32)
+            tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
+
+
+@_jit
+def _pack_tile(job, k, n, high, low, scratch):
+    tile, rows = scratch
+    whole = k + 32 <= job[P_DEPTH] and n + 16 <= job[P_COLUMNS]
+    row, column = (n, k) if job[P_TRANSPOSED] else (k, n)
+    source, stride = job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, job[P_STRIDE]
+    if not whole:
+        _filled_up(job, k, n, tile)
+        source, stride = tile.ctypes.data, 128 if job[P_TRANSPOSED] else 64
+    if job[P_TRANSPOSED]:
+        _pack_columns(source, stride, high, low, rows)
+    else:
+        _pack_rows(source, stride, high, low)
+
+
+def _pack(pointer):
+    """Weights as `_block` reads them, 32 columns per claim: depth, plane, half of a block."""
+    job = carray(pointer, (8,), np.int64)
+    scratch = np.empty(512, f32), np.empty(512, u32)
+    depth, columns = _blocks(job[P_DEPTH]), _blocks(job[P_COLUMNS])
+    column = _claim(job[P_COUNTER], 1)
+    while column < columns:
+        out = job[P_OUT] + column * depth * PLANES * 2048
+        for k in range(depth):
+            for half in range(2):
+                low = carray(_pointer(out + 1024 * half), (256,), u32)
+                high = carray(_pointer(out + 2048 + 1024 * half), (256,), u32)
+                _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
+            out += PLANES * 2048
+        column = _claim(job[P_COUNTER], 1)
