@@ -177,7 +177,7 @@ def test_long_chains_keep_the_exact_moments(layers, products):
     rbm = machine(*layers, seed=1, scale=3.0)
     states = rbm.visible_space.states(torch.arange(rbm.visible_space.n_states))
     p = rbm.probabilities()
-    chains = initial_chains(rbm, 20_000, HERE, hm.sample(rbm, 20_000, seed=5))
+    chains = initial_chains(rbm, 8_000, HERE, hm.sample(rbm, 8_000, seed=5))
     v = BlockGibbs(sweeps=200)(rbm, chains).visible.double()
     pairs = torch.triu_indices(v.shape[1], v.shape[1])
 
