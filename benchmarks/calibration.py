@@ -1,275 +1,184 @@
 """Do the intervals of log Z hold? Models whose log Z is known, many seeds, and how often each interval has
 it.
 
-    python -m benchmarks.calibration --seeds 40
-    python -m benchmarks.calibration --seeds 4 --cases torus-16 --no-ais
+    python -m benchmarks.calibration                          the table of what was measured so far
+    python -m benchmarks.calibration --seeds 40               measure what results/calibration.csv lacks
+    python -m benchmarks.calibration --seeds 40 --limit 170   the same in pieces: stop after so many seconds
+    python -m benchmarks.calibration --seeds 4 --first-seed 1000 --cases 16x16 --file other.csv
 
 For every case the table says how far the estimates are off on average (bias), how they scatter (sd), how wide
-the intervals are, how many of them hold the truth, and what one estimate costs. Beside it stands annealed
-importance sampling as it is commonly done, at the same cost in processor time: independent units of the
-    model's own biases,
-evenly spaced temperatures, 128 chains, ±1.96 standard errors across chains.
+the intervals are, how many of them hold the truth, and what one estimate costs: less than the default, so
+that all fits into an hour. Beside it stands annealed importance sampling as it is commonly done, at the same
+cost in processor time: independent units of the model's own biases, evenly spaced temperatures, 128 chains,
+±1.96 standard errors across chains.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
-import platform
+import csv
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import harmonium as hm
-from harmonium import kernels
+from benchmarks._known import (
+    CRITICAL,
+    bars_and_stripes,
+    digits,
+    glass,
+    hopfield,
+    magnet,
+    planted,
+    potts,
+    random_couplings,
+    random_field,
+    ring,
+    torus,
+    trained,
+    unbalanced,
+)
 from harmonium.likelihood.annealing import annealed_importance_sampling
-from harmonium.random import Address, Purpose
+from harmonium.likelihood.partition import annealed_log_partition
+from harmonium.likelihood.tempered import Budget
 
-CRITICAL = 0.5 * math.log(1.0 + math.sqrt(2.0))
 AIS_CHAINS = 128
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "calibration.csv"
 
-Case = Callable[[], tuple[hm.RBM, float]]
-
-
-# ---------------------------------------------------------------- models whose log Z has a formula
-def kaufman(rows: int, columns: int, k: float) -> float:
-    """log Z of the Ising torus with spins ±1 at coupling k (Kaufman 1949)."""
-
-    def gamma(j: int) -> float:
-        if j == 0:
-            return 2 * k + math.log(math.tanh(k))
-        return math.acosh(math.cosh(2 * k) / math.tanh(2 * k) - math.cos(math.pi * j / columns))
-
-    half = 0.5 * rows * np.array([[gamma(2 * j + 1), gamma(2 * j)] for j in range(columns)])
-    size = np.abs(half)
-    log_cosh = (size + np.log1p(np.exp(-2 * size))).sum(0)
-    log_sinh = (size + np.log(-np.expm1(-2 * size))).sum(0)
-    sign = np.sign(half).prod(0)
-    logs = np.concatenate([log_cosh, log_sinh])
-    signs = np.concatenate([np.ones(2), sign])
-    top = logs.max()
-    total = float((signs * np.exp(logs - top)).sum())
-    return -math.log(2) + 0.5 * rows * columns * math.log(2 * math.sinh(2 * k)) + float(top) + math.log(total)
-
-
-@torch.no_grad()
-def torus(side: int, k: float) -> tuple[hm.RBM, float]:
-    """The torus as an RBM of 0/1 units: black sites visible, white ones hidden, weight 4k, biases -8k."""
-    sites = [(i, j) for i in range(side) for j in range(side)]
-    number = {s: n for colour in (0, 1) for n, s in enumerate(s for s in sites if sum(s) % 2 == colour)}
-    half = side * side // 2
-    rbm = hm.RBM(visible=hm.Bernoulli(half), hidden=hm.Bernoulli(half))
-    rbm.weight.zero_()
-    for i, j in sites:
-        if (i + j) % 2 == 0:
-            for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-                rbm.weight[number[i, j], number[(i + di) % side, (j + dj) % side]] += 4 * k
-    rbm.visible.bias.fill_(-8 * k)
-    rbm.hidden.bias.fill_(-8 * k)
-    return rbm, kaufman(side, side, k) - 2 * side * side * k
-
-
-@torch.no_grad()
-def ring(n: int, k: float, h: float) -> tuple[hm.RBM, float]:
-    """The ring of spins in a field, even sites visible: log Z from its transfer matrix."""
-    rbm = hm.RBM(visible=hm.Spin(n // 2), hidden=hm.Spin(n // 2))
-    rbm.weight.copy_(k * (torch.eye(n // 2) + torch.eye(n // 2).roll(1, 0)))
-    rbm.visible.bias.fill_(h)
-    rbm.hidden.bias.fill_(h)
-    root = math.sqrt(math.exp(2 * k) * math.sinh(h) ** 2 + math.exp(-2 * k))
-    large, small = (math.exp(k) * math.cosh(h) + s * root for s in (1, -1))
-    return rbm, n * math.log(large) + math.log1p((small / large) ** n)
-
-
-@torch.no_grad()
-def hopfield(n: int, beta: float, patterns: int) -> tuple[hm.RBM, float]:
-    """exp(β Σ (ξ·s)²/2n) with one pattern (Curie-Weiss) or two orthogonal ones, each a Gaussian hidden
-    unit.
-    """
-    pattern = torch.ones(n, patterns)
-    pattern[n // 2 :, 1:] = -1
-    rbm = hm.RBM(visible=hm.Spin(n), hidden=hm.Gaussian(patterns))
-    rbm.weight.copy_(pattern * math.sqrt(beta / n))
-    size = n // patterns  # with two patterns the sums over both halves of the spins decide
-    ups = np.arange(size + 1)
-    log_count = np.array(
-        [math.lgamma(size + 1) - math.lgamma(u + 1) - math.lgamma(size - u + 1) for u in ups]
-    )
-    m = 2.0 * ups - size
-    if patterns == 1:
-        terms = log_count + beta * m**2 / (2 * n)
-    else:
-        squares = (m[:, None] + m[None]) ** 2 + (m[:, None] - m[None]) ** 2
-        terms = (log_count[:, None] + log_count[None] + beta * squares / (2 * n)).ravel()
-    log_z = float(terms.max() + np.log(np.exp(terms - terms.max()).sum()))
-    return rbm, log_z + 0.5 * patterns * math.log(2 * math.pi)
-
-
-# ---------------------------------------------------------------- models small enough for an exact sum
-def normal(seed: int, *shape: int) -> Tensor:
-    """Standard normal numbers at an address of their own."""
-    columns = math.prod(shape[1:])
-    u = kernels.uniform(Address(seed, Purpose.TRIAL), (shape[0], columns), torch.float64)
-    return torch.special.ndtri(u).float().reshape(shape)
-
-
-def summed(rbm: hm.RBM) -> tuple[hm.RBM, float]:
-    """The model with its exact log Z."""
-    return rbm, hm.log_partition(rbm, method="exact").value
-
-
-@torch.no_grad()
-def random_couplings(scale: float) -> tuple[hm.RBM, float]:
-    """100 visible and 16 hidden units, normal couplings and biases."""
-    rbm = hm.RBM(visible=hm.Bernoulli(100), hidden=hm.Bernoulli(16))
-    rbm.weight.copy_(scale * normal(1, 100, 16))
-    rbm.visible.bias.copy_(0.5 * normal(2, 100, 1)[:, 0])
-    rbm.hidden.bias.copy_(0.5 * normal(3, 16, 1)[:, 0])
-    return summed(rbm)
-
-
-@torch.no_grad()
-def planted(patterns: int, strength: float) -> tuple[hm.RBM, float]:
-    """Hidden units that each stand for a random pattern of 100 visible ones, in the symmetric gauge: many
-    modes.
-    """
-    rbm = hm.RBM(visible=hm.Bernoulli(100), hidden=hm.Bernoulli(patterns))
-    rbm.weight.copy_(4 * strength * torch.sign(normal(4, 100, patterns)))
-    rbm.visible.bias.copy_(-0.5 * rbm.weight.sum(1))
-    rbm.hidden.bias.copy_(-0.5 * rbm.weight.sum(0))
-    return summed(rbm)
-
-
-def bars_and_stripes(side: int) -> Tensor:
-    """All patterns of bars and of stripes on a square."""
-    bits = torch.tensor([[m >> i & 1 for i in range(side)] for m in range(2**side)], dtype=torch.float32)
-    bars, stripes = bits[:, :, None].expand(-1, -1, side), bits[:, None, :].expand(-1, side, -1)
-    return torch.cat([bars, stripes]).reshape(-1, side * side)
-
-
-def digits() -> Tensor:
-    """Scanned digits of 8 × 8 pixels, those above half on."""
-    from sklearn.datasets import load_digits
-
-    return torch.from_numpy((load_digits().data > 7.5).astype(np.float32))
-
-
-def trained(x: Tensor, hidden: int, steps: int) -> tuple[hm.RBM, float]:
-    """An RBM after maximum-likelihood learning on the rows of x."""
-    rbm = hm.RBM(visible=hm.Bernoulli(x.shape[1]), hidden=hm.Bernoulli(hidden))
-    hm.fit(rbm, x, steps=steps, seed=0, progress=False)
-    return summed(rbm)
-
-
-CASES: dict[str, Case] = {
-    "torus-16 K=0.3": lambda: torus(16, 0.3),
-    "torus-16 K_c": lambda: torus(16, CRITICAL),
-    "torus-16 K=0.6": lambda: torus(16, 0.6),
-    "torus-32 K=0.3": lambda: torus(32, 0.3),
-    "torus-32 K_c": lambda: torus(32, CRITICAL),
-    "ring-100 K=0.5": lambda: ring(100, 0.5, 0.0),
-    "ring-100 K=1 h=0.1": lambda: ring(100, 1.0, 0.1),
-    "Curie-Weiss-100 0.5": lambda: hopfield(100, 0.5, 1),
-    "Curie-Weiss-100 1.2": lambda: hopfield(100, 1.2, 1),
-    "Hopfield-200 0.5": lambda: hopfield(200, 0.5, 2),
-    "Hopfield-200 1.2": lambda: hopfield(200, 1.2, 2),
-    "random weak": lambda: random_couplings(0.1),
-    "random medium": lambda: random_couplings(0.5),
-    "random strong": lambda: random_couplings(2.0),
-    "planted-8": lambda: planted(8, 0.5),
-    "bars and stripes": lambda: trained(bars_and_stripes(4), 12, 6000),
-    "digits": lambda: trained(digits(), 16, 4000),
+# the work of one estimate, in seconds of one core of a common server (8 by default), and the model
+CASES: dict[str, tuple[float, Callable[[], tuple[hm.RBM, float]]]] = {
+    "torus 16x16, K = 0.3": (1.5, lambda: torus(16, 0.3)),
+    "torus 16x16, K_c": (3.0, lambda: torus(16, CRITICAL)),
+    "torus 16x16, K = 0.6": (5.0, lambda: torus(16, 0.6)),
+    "torus 32x32, K = 0.3": (4.0, lambda: torus(32, 0.3)),
+    "torus 32x32, K_c": (4.0, lambda: torus(32, CRITICAL)),
+    "ring of 100, K = 0.5": (1.0, lambda: ring(100, 0.5, 0.0)),
+    "ring of 100, K = 1, h = 0.1": (1.0, lambda: ring(100, 1.0, 0.1)),
+    "Curie-Weiss 100, beta = 0.5": (0.5, lambda: hopfield(100, 0.5, 1)),
+    "Curie-Weiss 100, beta = 1.2": (1.0, lambda: hopfield(100, 1.2, 1)),
+    "Hopfield 200, beta = 0.5": (0.5, lambda: hopfield(200, 0.5, 2)),
+    "Hopfield 200, beta = 1.2": (1.0, lambda: hopfield(200, 1.2, 2)),
+    "random couplings, weak": (1.0, lambda: random_couplings(0.1)),
+    "random couplings, medium": (1.0, lambda: random_couplings(0.5)),
+    "random couplings, strong": (1.0, lambda: random_couplings(2.0)),
+    "8 planted patterns": (1.0, lambda: planted(8, 0.5)),
+    "trained on bars and stripes": (1.0, lambda: trained(bars_and_stripes(4), 12, 6000)),
+    "trained on digits": (1.0, lambda: trained(digits(), 16, 4000)),
+    "torus 20x10, K = 0.6, h = 0.01": (2.0, lambda: magnet(20, 10, 0.6, 0.01)),
+    "torus 60x4, K = 0.8": (3.0, lambda: magnet(60, 4, 0.8, 0.0)),
+    "torus 20x10, K = -0.5, h = 0.3": (1.0, lambda: magnet(20, 10, -0.5, 0.3)),
+    "random field 20x10, K = 0.7": (2.0, lambda: random_field(20, 10, 0.7, 0.5)),
+    "spin glass 20x10, K = 1": (2.0, lambda: glass(20, 10, 1.0, 0.0)),
+    "spin glass 20x10, K = 2, h = 0.2": (3.0, lambda: glass(20, 10, 2.0, 0.2)),
+    "12 unequal planted patterns": (1.0, lambda: unbalanced(12, 1.0, 1.0)),
+    "Potts 200, beta = 2.8": (1.0, lambda: potts(200, 2.8)),
 }
+
+Row = dict[str, float]
+FIELDS = ("error", "stderr", "width", "holds", "warned", "seconds", "cpu")
+AIS_FIELDS = ("ais_error", "ais_stderr", "ais_holds", "ais_temperatures")
 
 
 # ---------------------------------------------------------------- measuring
-def cpu_seconds() -> float:
-    """Processor time of this process, all threads."""
-    return time.process_time()
-
-
-def one(rbm: hm.RBM, truth: float, seed: int, ais: bool) -> dict[str, Any]:
+def one(rbm: hm.RBM, truth: float, work: float, seed: int, ais: bool) -> Row:
     """One estimate, and annealed importance sampling at the same cost."""
-    wall, cpu = time.perf_counter(), cpu_seconds()
-    e = hm.log_partition(rbm, method="annealed", seed=seed)
-    wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
-    row = {"seed": seed, "error": e.value - truth, "stderr": e.stderr, "width": e.high - e.low}
-    row |= {"holds": e.low <= truth <= e.high, "warnings": list(e.warnings), "seconds": wall, "cpu": cpu}
+    wall, cpu = time.perf_counter(), time.process_time()
+    e = annealed_log_partition(rbm, Budget(work), seed)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    row: Row = {"error": e.value - truth, "stderr": e.stderr, "width": e.high - e.low}
+    row |= {"holds": e.low <= truth <= e.high, "warned": len(e.warnings), "seconds": wall, "cpu": cpu}
     if ais:
-        begun = cpu_seconds()
+        begun = time.process_time()
         annealed_importance_sampling(rbm, 60, AIS_CHAINS, seed)
-        temperatures = max(60, int(60 * cpu / max(cpu_seconds() - begun, 1e-6)))
+        temperatures = max(60, int(60 * cpu / max(time.process_time() - begun, 1e-6)))
         plain = annealed_importance_sampling(rbm, temperatures, AIS_CHAINS, seed)
         row |= {"ais_error": plain.value - truth, "ais_stderr": plain.stderr}
         row |= {"ais_holds": plain.low <= truth <= plain.high, "ais_temperatures": temperatures}
     return row
 
 
-def line(name: str, rows: list[dict[str, Any]]) -> str:
+def read(path: Path) -> dict[str, dict[int, Row]]:
+    """What was measured so far, by case and seed."""
+    found: dict[str, dict[int, Row]] = {}
+    if path.exists():
+        with path.open(newline="") as file:
+            for record in csv.DictReader(file):
+                case, seed = record.pop("case"), int(record.pop("seed"))
+                found.setdefault(case, {})[seed] = {k: float(v) for k, v in record.items() if v}
+    return found
+
+
+def write(path: Path, results: dict[str, dict[int, Row]]) -> None:
+    """Keep every single estimate."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("case", "seed", *FIELDS, *AIS_FIELDS))
+        for case in sorted(results, key=list(CASES).index):
+            for seed, row in sorted(results[case].items()):
+                cells = [f"{row[k]:.4g}" if k in row else "" for k in (*FIELDS, *AIS_FIELDS)]
+                writer.writerow((case, seed, *cells))
+
+
+def extend(results: dict[str, dict[int, Row]], chosen: argparse.Namespace) -> None:
+    """Measure what is missing, case by case, until the time is over."""
+    begun = time.perf_counter()
+    parts = [part for part in chosen.cases.split(",") if part]
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    for name, (work, case) in CASES.items():
+        rows = results.setdefault(name, {})
+        missing = [seed for seed in seeds if seed not in rows]
+        if not missing or (parts and not any(part in name for part in parts)):
+            continue
+        rbm, truth = case()
+        for seed in missing:
+            if time.perf_counter() - begun > chosen.limit:
+                return
+            rows[seed] = one(rbm, truth, work, seed, ais=seed - chosen.first_seed < chosen.ais)
+
+
+# ---------------------------------------------------------------- the table
+def line(name: str, rows: list[Row]) -> str:
     """One line of the table."""
-    error, width = np.array([r["error"] for r in rows]), np.mean([r["width"] for r in rows])
-    cells = [name, f"{error.mean():+.3f}", f"{error.std(ddof=1) if len(rows) > 1 else math.nan:.3f}"]
-    cells += [f"{width:.3f}", f"{sum(r['holds'] for r in rows)}/{len(rows)}"]
-    cells += [f"{sum(bool(r['warnings']) for r in rows)}", f"{np.median([r['cpu'] for r in rows]):.1f}"]
-    if "ais_error" in rows[0]:
-        plain = np.array([r["ais_error"] for r in rows])
-        cells += [f"{plain.mean():+.3f}", f"{np.sqrt((plain**2).mean()):.3f}"]
-        cells += [f"{np.mean([2 * 1.96 * r['ais_stderr'] for r in rows]):.3f}"]
-        cells += [f"{sum(r['ais_holds'] for r in rows)}/{len(rows)}"]
+    error = np.array([r["error"] for r in rows])
+    scatter = error.std(ddof=1) if len(rows) > 1 else np.nan
+    cells = [name, f"{error.mean():+.3f}", f"{scatter:.3f}", f"{np.mean([r['width'] for r in rows]):.3f}"]
+    cells += [f"{sum(r['holds'] for r in rows):.0f}/{len(rows)}"]
+    cells += [f"{sum(r['warned'] > 0 for r in rows)}", f"{np.median([r['cpu'] for r in rows]):.1f}"]
+    ais = [r for r in rows if "ais_error" in r]
+    if ais:
+        off = np.array([r["ais_error"] for r in ais])
+        cells += [f"{off.mean():+.3f}", f"{np.mean([2 * 1.96 * r['ais_stderr'] for r in ais]):.3f}"]
+        cells += [f"{sum(r['ais_holds'] for r in ais):.0f}/{len(ais)}"]
+    else:
+        cells += ["", "", ""]
     return "| " + " | ".join(cells) + " |"
 
 
-def heading(ais: bool) -> str:
-    """The head of the table."""
-    names = ["case", "bias", "sd", "width", "holds", "warned", "CPU s"]
-    names += ["AIS bias", "AIS rms", "AIS width", "AIS holds"] if ais else []
-    return "| " + " | ".join(names) + " |\n|" + "---|" * len(names)
+def table(results: dict[str, dict[int, Row]]) -> str:
+    """Everything measured, in Markdown."""
+    names = ["case", "bias", "sd", "width", "holds", "warned", "CPU s", "AIS bias", "AIS width", "AIS holds"]
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    return "\n".join(lines + [line(k, list(results[k].values())) for k in CASES if results.get(k)])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the cases and print the table."""
+    """Measure what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=4, help="estimates per case (default 4)")
+    parser.add_argument("--seeds", type=int, default=0, help="estimates per case (default: none, only print)")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument(
-        "--cases", default="", help="only cases whose names contain one of these, comma between"
-    )
-    parser.add_argument("--no-ais", action="store_true", help="leave out plain annealed importance sampling")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/calibration.json")
+    parser.add_argument("--cases", default="", help="only cases whose names hold one of these, comma between")
+    parser.add_argument("--ais", type=int, default=10, help="plain annealing for so many seeds (default 10)")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="stop after so many seconds")
+    parser.add_argument("--file", type=Path, default=RESULTS, help="where the results are kept")
     chosen = parser.parse_args([] if arguments is None else arguments)
-    parts = [part for part in chosen.cases.split(",") if part]
-    threads = torch.get_num_threads()
-    print(
-        f"{chosen.seeds} seeds from {chosen.first_seed}, {threads} threads, {os.cpu_count()} processors,"
-        " nats\n"
-    )
-    print(heading(not chosen.no_ais), flush=True)
-    results: dict[str, Any] = {}
-    for name, case in CASES.items():
-        if parts and not any(part in name for part in parts):
-            continue
-        rbm, truth = case()
-        seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-        results[name] = [one(rbm, truth, seed, not chosen.no_ais) for seed in seeds]
-        print(line(name, results[name]), flush=True)
-    if chosen.save:
-        save(results, threads)
-
-
-def save(results: dict[str, Any], threads: int) -> None:
-    """Keep every single estimate, and on what machine they were made."""
-    RESULTS.mkdir(exist_ok=True)
-    about = {"threads": threads, "processors": os.cpu_count(), "machine": platform.machine()}
-    about |= {"torch": torch.__version__, "python": platform.python_version()}
-    (RESULTS / "calibration.json").write_text(json.dumps({"about": about, "cases": results}, indent=1))
+    results = read(chosen.file)
+    if chosen.seeds:
+        extend(results, chosen)
+        write(chosen.file, results)
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
 import harmonium as hm
-from benchmarks.calibration import CRITICAL, hopfield, kaufman, planted, ring, torus
+from benchmarks._known import CRITICAL, hopfield, kaufman, planted, ring, torus
 from harmonium.likelihood import annealing, interval, schedule
 from harmonium.likelihood.bridge import Bridges, bridge, exponential_average, solve
 from harmonium.likelihood.partition import annealed_log_partition
@@ -275,7 +275,7 @@ def test_a_lonely_group_widens_the_interval():
 
 def test_a_drift_widens_the_interval_and_points_its_way():
     e = interval.estimate(fake_run(np.zeros(8), drift=1.0), 0.0)
-    assert any("drift" in w for w in e.warnings) and e.high > e.value + 1.0
+    assert any("drift" in w for w in e.warnings) and e.high > 1.4 > e.low
 
 
 def test_annealing_that_finds_more_mass_is_heard():

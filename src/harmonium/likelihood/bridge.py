@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 ITERATIONS = 200
+TINY = 1e-300
+SAMPLE = 2**12  # works from which a first guess is made where there are many more
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def solve(up: np.ndarray, down: np.ndarray) -> float:
     low, high = sorted((exponential_average(-up), -exponential_average(-down)))
     low, high = low - 1.0, high + 1.0
     c = 0.5 * (low + high)
+    if min(up.size, down.size) > 4 * SAMPLE:
+        guess = solve(*(x.ravel()[:: x.size // SAMPLE] for x in (up, down)))
+        c = guess if low < guess < high else c
     for _ in range(ITERATIONS):
         left, right = sigmoid(-up - c), sigmoid(c - down)
         f = left.mean() - right.mean()
@@ -84,18 +89,24 @@ class Bridged:
         stderr: its standard error, by leaving out one group at a time.
         naive_variance: the variance it would have, were all samples independent.
         leave_one_out: the value without each group, (groups,).
+        alone: the value from each group alone, (groups,).
+        halves: that from the earlier and from the later half of its time, (2, groups).
         increments: the differences by pair.
         overlaps: by pair, 1 when neighbours are equal, 0 when they have nothing in common.
         swap_rates: by pair, the share of exchanges that succeed.
+        samples: works of a pair.
     """
 
     value: float
     stderr: float
     naive_variance: float
     leave_one_out: np.ndarray
+    alone: np.ndarray
+    halves: np.ndarray
     increments: np.ndarray
     overlaps: np.ndarray
     swap_rates: np.ndarray
+    samples: int
 
     @property
     def by_group(self) -> np.ndarray:
@@ -104,6 +115,20 @@ class Bridged:
         """
         n = len(self.leave_one_out)
         return n * self.value - (n - 1) * self.leave_one_out
+
+    @property
+    def drift(self) -> tuple[float, float]:
+        """(what the later half says more than the earlier, its standard error), nats."""
+        moved = self.halves[1] - self.halves[0]
+        return float(moved.mean()), max(float(moved.std(ddof=1)) / len(moved) ** 0.5, 1e-9)
+
+    @property
+    def persistence(self) -> float:
+        """Correlation of the two halves over the groups: near 1 where every group keeps to modes of its
+        own.
+        """
+        early, late = self.halves - self.halves.mean(1, keepdims=True)
+        return float((early * late).mean() / max(early.std() * late.std(), 1e-12))
 
 
 def bridge(works: Bridges) -> Bridged:
@@ -114,12 +139,17 @@ def bridge(works: Bridges) -> Bridged:
     """
     groups = works.up[0].shape[1]
     increments, overlaps, rates, naive = [], [], [], 0.0
-    others = np.zeros(groups)
+    others, alone, halves = np.zeros(groups), np.zeros(groups), np.zeros((2, groups))
     for up, down in zip(works.up, works.down, strict=True):
         c = solve(up, down)
         left, right = sigmoid(-up - c), sigmoid(c - down)
         # near the solution the estimate is c + log mean(left) - log mean(right)
         others += c + np.log(_without_each(left)) - np.log(_without_each(right))
+        alone += c + _log_ratio(left, right)
+        middle = len(left) // 2
+        halves += c + np.stack(
+            [_log_ratio(left[:middle], right[:middle]), _log_ratio(left[middle:], right[middle:])]
+        )
         overlap = 0.5 * (left.mean() + right.mean())
         n = left.size
         naive += (left.var() + right.var()) / (n * overlap**2)
@@ -128,8 +158,23 @@ def bridge(works: Bridges) -> Bridged:
         rates.append(float(np.exp(np.minimum(0.0, -up - down)).mean()))
     spread = others - others.mean()
     stderr = float(np.sqrt((groups - 1) / groups * (spread**2).sum()))
-    by_pair = (np.array(x) for x in (increments, overlaps, rates))
-    return Bridged(float(sum(increments)), stderr, naive, others, *by_pair)
+    return Bridged(
+        float(sum(increments)),
+        stderr,
+        naive,
+        others,
+        alone,
+        halves,
+        np.array(increments),
+        np.array(overlaps),
+        np.array(rates),
+        2 * works.up[0].size,
+    )
+
+
+def _log_ratio(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """What each group adds to the solution at which `left` and `right` were taken, (groups,)."""
+    return np.log(np.maximum(left.mean(0), TINY)) - np.log(np.maximum(right.mean(0), TINY))
 
 
 def _without_each(x: np.ndarray) -> np.ndarray:

@@ -227,6 +227,7 @@ def _base(start: EnergyModel, v: Tensor, held: Tensor) -> Tensor:
 # ---------------------------------------------------------------- replica exchange for every row
 @torch.no_grad()
 def _exchanged(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
+    budget.start(model)
     run = _tuned(_begin(model, v, held, seed), seed, budget)
     run = Run(run.ladder, run.replicas, run.cold)
     exchange = Exchange(run.ladder, run.groups, seed)

@@ -2,23 +2,23 @@
 
 The groups of replicas are independent of each other, so the spread of their values carries autocorrelation
 and whatever else differs from run to run: it gives the standard error. Then the parts are asked whether they
-    contradict
-each other. Where they do, the error says nothing of what was missed, and the interval is widened to hold all
-that any part has said.
+contradict each other. Where they do, the error says nothing of what was missed, and the interval is widened
+to hold all that any part has said.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from harmonium.likelihood.annealing import Annealed, effective_size
-from harmonium.likelihood.bridge import Bridged, Bridges, bridge, exponential_average
+from harmonium.likelihood.bridge import Bridged, exponential_average
 from harmonium.likelihood.estimate import Estimate
-from harmonium.likelihood.tempered import BURN_IN, Run
+from harmonium.likelihood.tempered import BURN_INS, Run
 
 GUARD = 1.2  # half-widths are this many times Student's, for what the groups can't show
 ALARM = 1e-3  # share of good runs in which one test of disagreement may fail
@@ -27,6 +27,7 @@ OUTLYING = (
 )
 SPREAD = 2.0  # nats of standard deviation between groups above which a mean of logarithms says little
 LEAST_OVERLAP = 0.05
+ENOUGH_SWEEPS = 64
 SURE = 4.0  # nats; an annealed bound is that far on the wrong side with probability exp(-4) at most
 HYSTERESIS = 4.0, 3.0  # times what fluctuations account for, and nats beyond it
 
@@ -37,25 +38,19 @@ class Hearing:
 
     Attributes:
         value, low, high: the estimate and its interval.
-        said: everything that any part has said about the value.
         warnings: the contradictions found.
     """
 
     value: float
     low: float
     high: float
-    said: list[float] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def object(self, warning: str) -> None:
-        """Note a contradiction."""
+    def object(self, warning: str, said: Iterable[float]) -> None:
+        """Note a contradiction, and widen the interval to hold what the parts have `said` about the value."""
         self.warnings.append(warning)
-
-    def widen(self) -> None:
-        """Hold everything that was said, if anything was objected."""
-        if self.warnings:
-            self.low = float(min(self.low, *self.said))
-            self.high = float(max(self.high, *self.said))
+        everything = [self.low, self.high, *said]
+        self.low, self.high = float(min(everything)), float(max(everything))
 
 
 def student(degrees: int, level: float) -> float:
@@ -78,22 +73,17 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
         annealed: works of annealing along the whole path, which bound log Z from both sides.
         first: number of the first pair.
     """
-    works = run.bridges(BURN_IN).pairs(first)
-    result = bridge(works)
+    result = run.bridged(first)
     stderr = float(max(result.stderr, result.naive_variance**0.5))
     value, half = float(base + result.value), float(GUARD * student(run.groups - 1, 0.975) * stderr)
     hearing = Hearing(value, value - half, value + half)
-    by_group = base + result.by_group
-    hearing.said += [base + bridge(works.groups([g])).value for g in range(run.groups)]
-    hot, cold = _hear_ends(hearing, by_group)
-    _hear_groups(hearing, by_group)
-    _hear_halves(hearing, run, first)
-    _hear_neighbours(hearing, works, result)
-    if run.round_trips == 0:
-        hearing.object("no replica travelled all the way between reference and model: modes may be missed")
+    hot, cold = _hear_ends(hearing, base + result.by_group, base + result.alone)
+    _hear_groups(hearing, base + result.by_group, base + result.alone)
+    _hear_halves(hearing, result, base)
+    _hear_neighbours(hearing, run, result, first)
+    _hear_length(hearing, run, base + result.alone, annealed)
     if annealed is not None:
         _hear_annealing(hearing, annealed)
-    hearing.widen()
     details: dict[str, Any] = {
         "temperatures": run.ladder.positions.round(6).tolist(),
         "overlap": float(result.overlaps.min()),
@@ -111,8 +101,7 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
         f"replica exchange from both ends, {len(run.ladder)} temperatures, {run.groups} groups, "
         f"{len(run.works)} sweeps{'' if annealed is None else ', bounded by annealing'}"
     )
-    samples = 2 * works.up[0].size
-    ess = float(samples * min(1.0, result.naive_variance / stderr**2)) if stderr > 0 else math.inf
+    ess = float(result.samples * min(1.0, result.naive_variance / stderr**2)) if stderr > 0 else math.inf
     return Estimate(value, stderr, hearing.low, hearing.high, method, ess, tuple(hearing.warnings), details)
 
 
@@ -129,7 +118,7 @@ def _annealed_details(annealed: Annealed | None) -> dict[str, float]:
     }
 
 
-def _hear_ends(hearing: Hearing, by_group: np.ndarray) -> tuple[float, float]:
+def _hear_ends(hearing: Hearing, by_group: np.ndarray, alone: np.ndarray) -> tuple[float, float]:
     """Do groups that began at the reference agree with those that began at modes of the model?"""
     half = len(by_group) // 2
     hot, cold = by_group[:half], by_group[half:]
@@ -138,66 +127,92 @@ def _hear_ends(hearing: Hearing, by_group: np.ndarray) -> tuple[float, float]:
     if gap > student(2 * half - 2, 1 - ALARM / 2) * error:
         hearing.object(
             f"chains from the reference and chains from the model's modes disagree by {gap:.2g} nats: "
-            "some mode is not reached from everywhere; give more time"
+            "some mode is not reached from everywhere; give more time",
+            alone,
         )
     return float(hot.mean()), float(cold.mean())
 
 
-def _hear_groups(hearing: Hearing, by_group: np.ndarray) -> None:
+def _hear_groups(hearing: Hearing, by_group: np.ndarray, alone: np.ndarray) -> None:
     """Is one group far from all others, as when it alone has found a mode, or are all far from each other?"""
     centre = np.median(by_group)
     distance = np.abs(by_group - centre)
     if distance.max() > max(OUTLYING * 1.4826 * np.median(distance), 1e-6):
         hearing.object(
             f"one group of chains is {distance.max():.2g} nats from the others: a mode is rarely visited; "
-            "give more time"
+            "give more time",
+            alone,
         )
     if by_group.std(ddof=1) > SPREAD:
         hearing.object(
             f"groups of chains differ by {by_group.std(ddof=1):.2g} nats (standard deviation): "
-            "each sees other modes; give more time"
+            "each sees other modes; give more time",
+            alone,
         )
 
 
-def _hear_halves(hearing: Hearing, run: Run, first: int) -> None:
-    """Does the later half of the run say something else than the earlier?"""
-    middle = BURN_IN + 0.5 * (1.0 - BURN_IN)
-    early, late = run.bridges(BURN_IN, middle).pairs(first), run.bridges(middle).pairs(first)
-    n, moved = run.groups, bridge(late).by_group - bridge(early).by_group
-    drift, error = float(moved.mean()), max(float(moved.std(ddof=1)) / n**0.5, 1e-9)
-    if abs(drift) > student(n - 1, 1 - ALARM / 2) * error:
-        hearing.said += [hearing.value - abs(drift), hearing.value + abs(drift), hearing.value + 2 * drift]
+def _hear_halves(hearing: Hearing, result: Bridged, base: float) -> None:
+    """Does the later half of the run say something else than the earlier, or each group always the same?"""
+    groups = result.halves.shape[1]
+    drift, error = result.drift
+    if abs(drift) > student(groups - 1, 1 - ALARM / 2) * error:
         hearing.object(
             f"the value still drifts, by {drift:+.2g} nats from the first half of the run to the second; "
-            "give more time"
+            "give more time",
+            (hearing.value - abs(drift), hearing.value + abs(drift), hearing.value + 2 * drift),
+        )
+    r = min(result.persistence, 1 - 1e-9)
+    if r * ((groups - 2) / (1 - r * r)) ** 0.5 > student(groups - 2, 1 - ALARM):
+        hearing.object(
+            f"every group of chains keeps to modes of its own (correlation {r:.2f} between the halves of "
+            "the run); give more time",
+            base + result.alone,
         )
 
 
-def _hear_neighbours(hearing: Hearing, works: Bridges, result: Bridged) -> None:
+def _hear_neighbours(hearing: Hearing, run: Run, result: Bridged, first: int) -> None:
     """Where neighbours hardly overlap, each side alone gives a bound of its own."""
+    poor = np.flatnonzero(result.overlaps < LEAST_OVERLAP)
+    if not len(poor):
+        return
+    works = run.bridges(BURN_INS[0]).pairs(first)
     low = high = 0.0
-    for k in np.flatnonzero(result.overlaps < LEAST_OVERLAP):
+    for k in poor:
         sides = exponential_average(-works.up[k]), -exponential_average(-works.down[k])
         low += min(0.0, min(sides) - result.increments[k])
         high += max(0.0, max(sides) - result.increments[k])
-    if low or high:
-        hearing.said += [hearing.low + low, hearing.high + high]
-        least = result.overlaps.min()
-        hearing.object(f"neighbouring temperatures overlap by {least:.2g} only; give more time")
+    least = result.overlaps.min()
+    hearing.object(
+        f"neighbouring temperatures overlap by {least:.2g} only; give more time",
+        (hearing.low + low, hearing.high + high),
+    )
+
+
+def _hear_length(hearing: Hearing, run: Run, alone: np.ndarray, annealed: Annealed | None) -> None:
+    """Was the run long enough to say anything of its own error?"""
+    bounds = () if annealed is None else (annealed.lower, annealed.upper)
+    if run.round_trips == 0:
+        hearing.object(
+            "no replica travelled all the way between reference and model: modes may be missed",
+            (*alone, *bounds),
+        )
+    if len(run.works) < ENOUGH_SWEEPS:
+        hearing.object(f"there was time for {len(run.works)} sweeps only; give more", (*alone, *bounds))
 
 
 def _hear_annealing(hearing: Hearing, annealed: Annealed) -> None:
     """Annealing from below and from above must not contradict the interval, nor lose work without a
     reason.
     """
-    hearing.said += [annealed.lower, annealed.upper]
+    bounds = annealed.lower, annealed.upper
     if annealed.lower - SURE > hearing.high:
-        hearing.object("annealing from the reference found more mass than replica exchange")
+        hearing.object("annealing from the reference found more mass than replica exchange", bounds)
     if annealed.upper + SURE < hearing.low:
-        hearing.object("annealing from the model found less mass than replica exchange")
+        hearing.object("annealing from the model found less mass than replica exchange", bounds)
     times, nats = HYSTERESIS
     if annealed.hysteresis > times and annealed.lost * (1 - 1 / annealed.hysteresis) > nats:
         hearing.object(
             f"annealing loses {annealed.lost:.2g} nats on the way and back, {annealed.hysteresis:.2g} times "
-            "what its fluctuations account for: the reference and the model are in different modes"
+            "what its fluctuations account for: the reference and the model are in different modes",
+            bounds,
         )

@@ -21,6 +21,7 @@ __all__ = ["Progress", "log_partition"]
 
 WORK = 8.0  # seconds of one core that an estimate may cost when no time is given
 ANNEALED_SHARE = 0.12  # of the time, for annealing
+RECKONING_SHARE = 0.06  # for finding the interval
 ANNEALED_CHAINS = 64
 ANNEALED_STEPS = 50, 4000  # fewest and most
 KNOWN = 128  # rows of data, at most, from which chains are started
@@ -101,9 +102,9 @@ def annealed_log_partition(
     if data is not None:
         rows = torch.linspace(0, len(data) - 1, min(len(data), KNOWN), device=data.device).long()
         known = model.state_of(data[rows])
-    budget.hold_back(ANNEALED_SHARE)
+    budget.hold_back(ANNEALED_SHARE + RECKONING_SHARE)
     run = tempered.run_exchange(model, seed, budget, known, nodes)
-    budget.hold_back(0.0)
+    budget.hold_back(RECKONING_SHARE)
     result = estimate(run, run.base, _anneal(run, budget, seed))
     budget.tell("done")
     return result
@@ -121,12 +122,12 @@ def _anneal(run: Run, budget: Budget, seed: int) -> annealing.Annealed:
             run.ladder.positions[:1] + 1,
         )
     else:
-        positions, lengths = run.ladder.positions, schedule.distances(run.bridges(tempered.BURN_IN))
+        positions, lengths = run.ladder.positions, schedule.distances(run.bridges(tempered.BURN_INS[0]))
     rows = 2 * ANNEALED_CHAINS
     # two free energies a step instead of an exchange: about the cost of a sweep
-    allowed = ANNEALED_SHARE * budget.work / tempered.cost(model, rows)
-    if budget.seconds is not None:
-        allowed = budget.sweeps_left(model, rows)
+    allowed = budget.sweeps_left(model, rows)
+    if budget.seconds is None:  # a run that is sure enough early leaves more
+        allowed = min(allowed, ANNEALED_SHARE * budget.work / tempered.cost(model, rows))
     steps = int(min(max(allowed, ANNEALED_STEPS[0]), ANNEALED_STEPS[1]))
     address = Address(seed, Purpose.BRIDGE)
     forward = start.random_state(ANNEALED_CHAINS, address)

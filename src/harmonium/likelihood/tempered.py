@@ -23,13 +23,19 @@ Progress = Callable[[float, str], None]
 GROUPS = 16  # independent sets of replicas, half of them started at either end
 ROWS = 384  # replicas in all above which there are fewer groups
 TUNING = (16, 16, 32, 64)  # sweeps of the rounds that place the rungs
+TUNING_SHARE = 0.15  # of the time left, that one of these rounds may take
+FEWEST_TUNING = 8
 RACE = 96  # sweeps by which the references are compared
 GOOD_ENOUGH = 0.03  # nats: a standard error in prospect with which the broad reference, the safest, is kept
 SHORTER = 0.8  # share of rungs that a path from another reference may need to be worth measuring
 APART = 2.0  # nats of standard deviation between groups
 FAR = 2**32  # steps between the addresses of runs that must not share draws
-FEWEST_SWEEPS = 96  # measured, however short the time
-BURN_IN = 0.2  # share of the measured sweeps that is left out, besides all the tuning
+FEWEST_SWEEPS = 32  # measured, however short the time
+WANTED_SWEEPS = 256  # for which there are fewer groups when time is short
+FEWEST_GROUPS = 8
+BURN_INS = 0.25, 0.4, 0.55  # shares of the measured sweeps that may be left out, besides all the tuning
+DRIFTS = 1.3  # standard errors from one half of the rest to the other, beyond which more is left out
+STUCK = 0.6  # correlation of both halves over the groups above which another reference is refused
 
 
 @dataclass
@@ -77,9 +83,17 @@ class Run:
             down.append(works[tried, :, k + 1])
         return Bridges(tuple(up), tuple(down))
 
-    def bridged(self) -> Bridged:
-        """log Z relative to the reference, without the first part of the run."""
-        return bridge(self.bridges(BURN_IN))
+    def bridged(self, first: int = 0) -> Bridged:
+        """What the pairs from number `first` on add to log Z, without the first part of the run.
+
+        That part is longer where the rest still drifts.
+        """
+        for skip in BURN_INS:
+            result = bridge(self.bridges(skip).pairs(first))
+            drift, error = result.drift
+            if abs(drift) < DRIFTS * error:
+                break
+        return result
 
 
 @dataclass
@@ -87,7 +101,7 @@ class Budget:
     """How much work may be done: seconds by the clock, or a fixed number of sweeps' worth of arithmetic.
 
     The second is what one core of a common server does in `work` seconds, so that a result doesn't depend on
-    the machine.
+    the machine. The first is reckoned with the pace that was measured so far.
     """
 
     work: float
@@ -96,6 +110,12 @@ class Budget:
     begun: float = field(default_factory=time.perf_counter)
     done: float = 0.0
     held_back: float = 0.0
+
+    def start(self, model: EnergyModel) -> None:
+        """Start the clock, after everything that a run needs has been compiled and loaded."""
+        if self.seconds is not None:
+            warm_up(model)
+            self.begun = time.perf_counter()
 
     def hold_back(self, share: float) -> None:
         """Keep a share of the whole for later: `spent_up` then comes earlier."""
@@ -118,16 +138,27 @@ class Budget:
         return self.done / self.work
 
     def sweeps_left(self, model: EnergyModel, rows: int) -> float:
-        """How many more sweeps of `rows` chains the budget allows."""
-        if self.seconds is not None:
-            spent = time.perf_counter() - self.begun
-            return self.done / cost(model, rows) * max(0.0, self.seconds - spent) / max(spent, 1e-9)
-        return (self.work - self.done) / cost(model, rows)
+        """How many more sweeps of `rows` chains the budget allows, without what is held back."""
+        left = max(0.0, 1.0 - self.held_back - self.share)
+        whole = self.work if self.seconds is None else self.done / max(self.share, 1e-9)
+        return left * whole / cost(model, rows)
 
     def tell(self, doing: str) -> None:
         """Report progress."""
         if self.progress is not None:
             self.progress(min(self.share, 1.0), doing)
+
+
+def warm_up(model: EnergyModel) -> None:
+    """Two exchanges of a handful of replicas, and the library that the interval needs."""
+    import scipy.special  # noqa: F401
+
+    start = broad(model)
+    here = Address(0, Purpose.START)
+    replicas = Replicas(start.random_state(4, here), np.tile(np.arange(2), (2, 1)), here)
+    exchange = Exchange(Ladder((start, model), np.array([0.0, 1.0])), 2, seed=0)
+    for _ in range(2):
+        replicas, _ = exchange.step(replicas)
 
 
 def cost(model: EnergyModel, rows: int) -> float:
@@ -156,6 +187,7 @@ def run_exchange(
 
     `known` are states of the model from elsewhere (data, say), `nodes` models to pass on the way.
     """
+    budget.start(model)
     run = tuned(begin(model, seed, known, nodes), seed, budget)
     if not nodes and isinstance(model, BlockModel):
         run = best_reference(run, seed, budget)
@@ -199,21 +231,31 @@ def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: boo
 def tuned(run: Run, seed: int, budget: Budget) -> Run:
     """Place the rungs in a few short rounds."""
     for sweeps in TUNING:
-        if budget.share > 0.4:
+        allowed = float(sweeps)  # in the first round, before the pace is known
+        if budget.done:
+            left = budget.sweeps_left(run.ladder.nodes[-1], run.groups * len(run.ladder))
+            allowed = min(allowed, TUNING_SHARE * left)
+        if budget.share > 0.4 or allowed < FEWEST_TUNING:
             break
         budget.tell("placing the temperatures")
-        advance(run, Exchange(run.ladder, run.groups, seed), sweeps, budget)
+        advance(run, Exchange(run.ladder, run.groups, seed), int(allowed), budget)
         lengths = schedule.distances(run.bridges(skip=0.5))
         positions = schedule.replaced(run.ladder.positions, lengths, len(run.ladder.nodes))
-        run = on_rungs(run, Ladder(run.ladder.nodes, positions))
+        run = on_rungs(run, Ladder(run.ladder.nodes, positions), budget)
     return run
 
 
-def on_rungs(run: Run, ladder: Ladder) -> Run:
+def affordable_groups(groups: int, rungs: int, model: EnergyModel, budget: Budget) -> int:
+    """At most `groups`, fewer where there are many rungs or little time."""
+    for fewer in range(groups, FEWEST_GROUPS, -2):
+        if fewer * rungs <= ROWS and budget.sweeps_left(model, fewer * rungs) >= WANTED_SWEEPS:
+            return fewer
+    return min(groups, FEWEST_GROUPS)
+
+
+def on_rungs(run: Run, ladder: Ladder, budget: Budget) -> Run:
     """The same chains on other rungs: each new rung continues from the nearest old one."""
-    groups = run.groups
-    if groups * len(ladder) > ROWS:
-        groups = min(groups, max(8, ROWS // len(ladder) // 2 * 2))
+    groups = affordable_groups(run.groups, len(ladder), ladder.nodes[-1], budget)
     half = np.arange(groups // 2)
     keep = np.concatenate([half, run.groups // 2 + half])
     nearest = np.abs(ladder.positions[:, None] - run.ladder.positions).argmin(1)
@@ -231,7 +273,8 @@ def best_reference(run: Run, seed: int, budget: Budget) -> Run:
     groups that began at the modes are from those that began at the reference.
     """
     model = run.ladder.nodes[-1]
-    if budget.share > 0.3 or not isinstance(model, BlockModel):
+    sweeps_left = budget.sweeps_left(model, run.groups * len(run.ladder))
+    if budget.share > 0.3 or sweeps_left < 4 * RACE or not isinstance(model, BlockModel):
         return run
     advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
     best, (first, first_error, price) = run, _promise(run)
@@ -245,6 +288,8 @@ def best_reference(run: Run, seed: int, budget: Budget) -> Run:
         if len(other.ladder) > SHORTER * len(run.ladder):
             continue
         advance(other, Exchange(other.ladder, other.groups, seed), RACE, budget)
+        if other.bridged().persistence > STUCK:
+            continue  # its groups keep to modes of their own: the error in prospect would be an illusion
         value, error, other_price = _promise(other)
         # a broad start whose groups are far apart has missed modes itself: then more mass is welcome
         most = 3.0 if first_error * run.groups**0.5 < APART else np.inf
@@ -269,7 +314,8 @@ def measure(run: Run, seed: int, budget: Budget, target: float = 0.01) -> None:
     checkpoint = 512
     while not budget.spent_up or len(run.works) < FEWEST_SWEEPS:
         budget.tell("exchanging replicas")
-        advance(run, exchange, 32, budget, keep=True)
+        left = budget.sweeps_left(run.ladder.nodes[-1], run.groups * len(run.ladder))
+        advance(run, exchange, int(min(32, max(left, 4))), budget, keep=True)
         if budget.seconds is None and len(run.works) >= checkpoint:
             checkpoint *= 2
             result = run.bridged()
