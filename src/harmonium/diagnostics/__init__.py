@@ -3,9 +3,11 @@
 from harmonium.diagnostics.chains import chain_diagnostics, inference_data
 from harmonium.diagnostics.mixing import MixingReport, autocorrelation_time, mixing_report
 from harmonium.diagnostics.replicas import TemperingReport, tempering_report
+from harmonium.diagnostics.watch import MixingWatch
 
 __all__ = [
     "MixingReport",
+    "MixingWatch",
     "TemperingReport",
     "autocorrelation_time",
     "chain_diagnostics",

@@ -170,10 +170,10 @@ def cost(model: EnergyModel, rows: int) -> float:
         width = sum(layer.width for layer in model.layers)
         return rows * (parameters * 7e-11 + width * 8e-9) + 3.5e-4 * len(model.layers)
     if isinstance(model, GraphModel):
-        return rows * parameters * 2e-9 + 5e-4
+        return rows * parameters * 2e-9 + 2e-3
     spaces = [s for s in (model.visible_space, model.hidden_space) if isinstance(s, Discrete)]
     energies = sum(q - 1 for s in spaces for q in s.cardinalities) or 60  # of a sweep, or of a trajectory
-    return energies * (5e-5 + rows * (parameters + model.visible_space.width) * 1e-9)
+    return energies * (5e-4 + rows * (parameters + model.visible_space.width) * 1e-9)
 
 
 def run_exchange(
