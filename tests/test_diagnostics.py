@@ -8,6 +8,8 @@ import harmonium as hm
 from harmonium import diagnostics
 from harmonium.diagnostics.chains import arviz
 from harmonium.diagnostics.mixing import autocorrelation_time, split_r_hat
+from harmonium.random import Address, Purpose
+from harmonium.sampling import BlockGibbs, initial_chains
 from registry import uniforms
 
 
@@ -108,3 +110,65 @@ def test_tempering_report_says_when_nothing_travels():
     report = diagnostics.tempering_report(rbm, sweeps=8)
     assert report.round_trips == 0 and report.sweeps_per_trip == np.inf
     assert "no replica" in report.warning
+
+
+# ---------------------------------------------------------------- while a model learns
+def two_modes(coupling):
+    """Spins that all agree above the critical coupling 1/24: two modes, deep ones far above it."""
+    rbm = hm.RBM(visible=hm.Spin(24), hidden=hm.Spin(24))
+    with torch.no_grad():
+        rbm.weight.fill_(coupling)
+    return rbm
+
+
+def watched(model, looks=32, sweeps=2):
+    """Chains that begin in both modes, watched for one window while the model stands still."""
+    start = torch.ones(40, 24)
+    start[20:] = -1
+    chains = initial_chains(model, 40, Address(seed=1, purpose=Purpose.TRIAL), start)
+    watch = diagnostics.MixingWatch(window=looks)
+    for _ in range(looks):
+        chains = BlockGibbs(sweeps=sweeps)(model, chains)
+        watch.look(model, chains.visible)
+    return watch
+
+
+def test_chains_that_cannot_leave_their_modes_are_named():
+    watch = watched(two_modes(0.2))  # leaving takes some e^(24·24·0.2/2) sweeps
+    assert watch.report.r_hat > 3 and "stopped mixing" in watch.warning and "Gibbs steps" in watch.warning
+
+
+def test_chains_that_mix_are_not_named():
+    watch = watched(two_modes(0.01))
+    assert watch.warning is None and watch.report.r_hat < 1.1
+    assert watch.report.autocorrelation_time < 3 * watch.every
+
+
+def test_the_watch_looks_again_after_every_window():
+    model, watch = two_modes(0.01), diagnostics.MixingWatch(window=8)
+    noise = hm.Spin(24)
+    for k in range(8):
+        watch.look(model, 2.0 * (uniforms(k, 40, 24) < 0.5).float() - 1.0)
+    assert watch.warning is None
+    stuck = noise.states(torch.arange(40) * 2**18).float()
+    for _ in range(8):
+        watch.look(model, stuck)
+    assert watch.warning is not None
+
+
+def test_training_on_two_far_patterns_raises_the_alarm_and_on_noise_does_not():
+    patterns = torch.zeros(200, 30)
+    patterns[100:] = 1
+    noise = (uniforms(3, 200, 30) < 0.5).float()
+    for x, named in ((patterns, True), (noise, False)):
+        watch = diagnostics.MixingWatch(every=2, window=32)
+        rbm = hm.RBM(visible=hm.Bernoulli(30), hidden=hm.Bernoulli(8))
+        hm.fit(rbm, x, steps=192, weight_decay=0.01, progress=False, callbacks=[watch])
+        assert (watch.warning is not None) == named
+
+
+def test_the_watch_refuses_what_it_cannot_judge():
+    with pytest.raises(ValueError, match="every"):
+        diagnostics.MixingWatch(every=0)
+    with pytest.raises(ValueError, match="2 chains"):
+        diagnostics.MixingWatch().look(two_modes(0.1), torch.ones(1, 24))

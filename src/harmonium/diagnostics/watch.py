@@ -24,12 +24,12 @@ ITERATIONS = 4  # of the power method that finds them
 class MixingWatch:
     """Watches the chains of a training run; a callback for `hm.fit` and `learning.train`.
 
-    Every so many updates it notes the free energies of some chains and where they are along the principal
+    For persistent chains, whose rows go on from update to update. Every so many updates it notes the free energies of some chains and where they are along the principal
     directions of all chains. When a window is full it judges them by split R̂ and autocorrelation time, each
     chain relative to the mean of all, so that what the model learns meanwhile doesn't count as mixing.
 
     Args:
-        every: updates between two looks. A look costs about as much as a product of `chains` rows.
+        every: updates between two looks. A look costs a free energy of `chains` rows.
         window: looks after which it judges; the next window begins afresh.
         chains: how many chains to look at, the first ones.
 
@@ -38,14 +38,14 @@ class MixingWatch:
         warning: its warning, a sentence with the remedy, or None.
 
     >>> import harmonium as hm
-    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(3))
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(12), hidden=hm.Bernoulli(3))
     >>> watch = MixingWatch(every=1, window=16)
-    >>> history = hm.fit(rbm, [[0, 0, 1, 1], [1, 1, 0, 1]] * 10, steps=20, callbacks=[watch])
+    >>> history = hm.fit(rbm, torch.eye(12), steps=20, callbacks=[watch])
     >>> watch.warning is None, watch.report.r_hat < 1.2
     (True, True)
     """
 
-    def __init__(self, every: int = 16, window: int = 64, chains: int = 128) -> None:
+    def __init__(self, every: int = 32, window: int = 32, chains: int = 64) -> None:
         self.every = checks.integer("every", every, low=1)
         self.window = checks.integer("window", window, low=8)
         self.chains = checks.integer("chains", chains, low=2)
