@@ -1,4 +1,4 @@
-"""An alarm for training: persistent chains that no longer mix are noticed while there is time to do something.
+"""An alarm for training: persistent chains that no longer mix are noticed while something can be done.
 
 The negative phase takes the chains for the model. When they stop moving between its modes, the gradient
 follows them instead, and nothing in the training curves shows it. What shows it is how slowly chains change
@@ -24,9 +24,10 @@ ITERATIONS = 4  # of the power method that finds them
 class MixingWatch:
     """Watches the chains of a training run; a callback for `hm.fit` and `learning.train`.
 
-    For persistent chains, whose rows go on from update to update. Every so many updates it notes the free energies of some chains and where they are along the principal
-    directions of all chains. When a window is full it judges them by split R̂ and autocorrelation time, each
-    chain relative to the mean of all, so that what the model learns meanwhile doesn't count as mixing.
+    For persistent chains, whose rows go on from update to update. Every so many updates it notes the free
+    energies of some chains and where they are along the principal directions of all. When a window is full it
+    judges them by split R̂ and autocorrelation time, each chain relative to the mean of all, so that what the
+    model learns meanwhile doesn't count as mixing.
 
     Args:
         every: updates between two looks. A look costs a free energy of `chains` rows.
