@@ -418,9 +418,14 @@ def test_evaluate_prints_one_json_object_with_the_fields_of_the_estimate(run_fol
     assert (status, err, out.count("\n")) == (0, "", 1)
     model = hm.load(run_folder / "model.safetensors")
     rows = torch.from_numpy(hm.data.load("bars-and-stripes").test).float()
-    found, expected = json.loads(out), hm.log_likelihood(model, rows).to_dict()
+    found, expected = json.loads(out), plain(hm.log_likelihood(model, rows).to_dict())
     assert found.keys() == {"value", "stderr", "low", "high", "method", "ess", "warnings", "details"}
-    assert found == plain(expected)
+    details = found.pop("details")
+    own = {key: details.pop(key) for key in ("independent", "pseudo_likelihood", "reconstruction_error")}
+    assert "test rows" in " ".join(details.pop("notes"))
+    assert details == expected.pop("details") and found == expected
+    assert own["pseudo_likelihood"] == hm.likelihood.pseudo_likelihood(model, rows).value
+    assert own["independent"] < found["value"]
 
 
 def test_evaluate_tells_the_baseline_the_method_and_the_rows(run_folder, command):
@@ -446,6 +451,22 @@ def test_numbers_that_json_cannot_hold_are_null(run_folder, command, tmp_path):
     status, out, _ = command("evaluate", run_folder, tmp_path / "one.npy", "--json")
     assert status == 0 and json.loads(out)["details"]["data_stderr"] is None
     assert "standard error" not in command("evaluate", run_folder, tmp_path / "one.npy")[1]
+
+
+def test_evaluate_within_seconds_prints_the_interval_the_method_and_warnings(command, tmp_path):
+    """Too wide for an exact sum: an estimate, with its interval, and a warning where the time was too
+    short.
+    """
+    rbm = hm.RBM(visible=hm.Bernoulli(40), hidden=hm.Bernoulli(40))
+    hm.save(rbm, tmp_path / "wide.safetensors")
+    np.save(tmp_path / "x.npy", np.eye(40))
+    arguments = ("evaluate", tmp_path / "wide.safetensors", tmp_path / "x.npy", "--seconds")
+    status, out, _ = command(*arguments, 0.5)
+    assert status == 0 and "95 % interval [" in out and "replica exchange" in out
+    assert "effective samples" in out and "a proxy" in out
+    found = json.loads(command(*arguments, 0.001, "--json")[1])
+    assert found["low"] < found["value"] < found["high"] and "sweeps only" in " ".join(found["warnings"])
+    assert found["details"]["temperatures"][-1] == 1.0
 
 
 def test_a_single_file_stands_for_its_folder(run_folder, command):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harmonium import checks, data
 from harmonium.cli import baseline, screen, values
-from harmonium.cli.folder import Saved, open_model, require_energy_model
+from harmonium.cli.folder import open_model, require_energy_model
 from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
 from harmonium.models import RBM, EnergyModel
@@ -32,46 +32,62 @@ def run(
     learned_from = saved.about.get("data", {}).get("fingerprint")
     rows, notes = data.load_rows(source, split, learned_from)
     x, more = values.states(saved.model, rows, source, seed)
-    with screen.waiting("measuring", quiet=as_json) as progress:
+    with screen.waiting("measuring") as progress:
         estimate = log_likelihood(saved.model, x, seconds=seconds, seed=seed, progress=progress)
+        if progress is not None:
+            progress(1.0, "proxies")
+        more_figures = {**compared(saved.about, x), **proxies(saved.model, x)}
     if as_json:
-        print(json.dumps(plain(estimate.to_dict()), allow_nan=False))
+        found = estimate.to_dict()
+        found["details"] |= {**more_figures, "notes": notes + more}
+        print(json.dumps(plain(found), allow_nan=False))
         return
-    told = [*findings(saved, x, estimate), *proxies(saved.model, x), ("rows", " ".join(notes + more))]
+    told = [*findings(estimate), *in_words(more_figures, estimate.value), ("rows", " ".join(notes + more))]
     screen.table(f"{saved.path} on {source}", told)
 
 
-def findings(saved: Saved, x: Tensor, estimate: Estimate) -> list[tuple[str, str]]:
+def findings(estimate: Estimate) -> list[tuple[str, str]]:
     """What was found out, as names and values."""
     rows = [("log-likelihood", screen.interval(estimate))]
     spread = estimate.details.get("data_stderr")
     if isinstance(spread, float) and spread == spread:
         rows.append(("", f"± {spread:.2g} (standard error) with other rows from the same source"))
-    rows += compared(saved.about, x, estimate.value)
     rows.append(("method", estimate.method))
     if estimate.low != estimate.high:
         rows.append(("effective samples", f"{estimate.ess:,.0f}"))
     return rows + [("warning", warning) for warning in estimate.warnings]
 
 
-def proxies(model: EnergyModel, x: Tensor) -> list[tuple[str, str]]:
+def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     """Cheaper measures that say less, where the model has them; of many rows an even choice."""
-    found = []
+    found = {}
     if model.visible_space.n_states is not None and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]
-        found.append(("pseudo-likelihood", f"{pseudo_likelihood(model, chosen).value:.4f}, a proxy"))
+        found["pseudo_likelihood"] = pseudo_likelihood(model, chosen).value
     if isinstance(model, RBM):
         chosen = x[:: -(-len(x) // 10_000)]
-        error = reconstruction_error(model, chosen).value
-        found.append(("reconstruction error", f"{error:.4g} per cell, squared; a proxy"))
+        found["reconstruction_error"] = reconstruction_error(model, chosen).value
     return found
 
 
-def compared(about: dict[str, Any], x: Tensor, value: float) -> list[tuple[str, str]]:
-    """The same rows under independent units, where the model's file knows them."""
+def compared(about: dict[str, Any], x: Tensor) -> dict[str, float]:
+    """The log-likelihood of the same rows under independent units, where the model's file knows them."""
     if "independent" not in about:
-        return []
-    reference = baseline.log_likelihood(baseline.from_json(about["independent"]), x)
-    word = "better" if value >= reference else "worse"
-    text = f"{reference:.4f}; the model is {word} by {abs(value - reference):.4f}"
-    return [("independent units", text)]
+        return {}
+    return {"independent": baseline.log_likelihood(baseline.from_json(about["independent"]), x)}
+
+
+def in_words(figures: dict[str, float], value: float) -> list[tuple[str, str]]:
+    """The baseline and the proxies, as names and values for people."""
+    rows = []
+    if "independent" in figures:
+        reference = figures["independent"]
+        word = "better" if value >= reference else "worse"
+        text = f"{reference:.4f}; the model is {word} by {abs(value - reference):.4f}"
+        rows.append(("independent units", text))
+    if "pseudo_likelihood" in figures:
+        rows.append(("pseudo-likelihood", f"{figures['pseudo_likelihood']:.4f}, a proxy"))
+    if "reconstruction_error" in figures:
+        error = figures["reconstruction_error"]
+        rows.append(("reconstruction error", f"{error:.4g} per cell, squared; a proxy"))
+    return rows

@@ -28,13 +28,13 @@ def exact_log_partition(model: EnergyModel, seconds: float | None = None) -> Est
         return None
     block, states = cheapest_block(model)
     work = states * model.layers[block].n
-    time = math.inf if seconds is None else seconds
+    most = (COMPILED_WORK, PLAIN_WORK) if seconds is None else (seconds * COMPILED_RATE, seconds * PLAIN_RATE)
     method = f"exact, sum over {count_in_words(states)} states" if math.isfinite(states) else ""
-    if compilable(model, block) and work <= min(COMPILED_WORK, time * COMPILED_RATE):
+    if compilable(model, block) and work <= most[0]:
         value = compiled_sum(model, block)
         if value is not None:
             return _exact(value, method)
-    if work <= min(PLAIN_WORK, time * PLAIN_RATE):
+    if work <= most[1]:
         return _exact(log_sum_over_states(model, block), method)
     return None
 
