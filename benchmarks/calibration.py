@@ -50,10 +50,10 @@ RESULTS = Path(__file__).parent / "results" / "calibration.csv"
 # the work of one estimate, in seconds of one core of a common server (8 by default), and the model
 CASES: dict[str, tuple[float, Callable[[], tuple[hm.RBM, float]]]] = {
     "torus 16x16, K = 0.3": (1.5, lambda: torus(16, 0.3)),
-    "torus 16x16, K_c": (3.0, lambda: torus(16, CRITICAL)),
+    "torus 16x16, K_c": (4.0, lambda: torus(16, CRITICAL)),
     "torus 16x16, K = 0.6": (4.0, lambda: torus(16, 0.6)),
-    "torus 32x32, K = 0.3": (3.0, lambda: torus(32, 0.3)),
-    "torus 32x32, K_c": (2.5, lambda: torus(32, CRITICAL)),
+    "torus 32x32, K = 0.3": (5.0, lambda: torus(32, 0.3)),
+    "torus 32x32, K_c": (4.0, lambda: torus(32, CRITICAL)),
     "ring of 100, K = 0.5": (0.5, lambda: ring(100, 0.5, 0.0)),
     "ring of 100, K = 1, h = 0.1": (0.8, lambda: ring(100, 1.0, 0.1)),
     "Curie-Weiss 100, beta = 0.5": (0.5, lambda: hopfield(100, 0.5, 1)),
@@ -137,6 +137,7 @@ def extend(results: dict[str, dict[int, Row]], chosen: argparse.Namespace) -> No
             if time.perf_counter() - begun > chosen.limit:
                 return
             rows[seed] = one(rbm, truth, work, seed, ais=seed - chosen.first_seed < chosen.ais)
+            write(chosen.file, results)
 
 
 # ---------------------------------------------------------------- the table
@@ -177,7 +178,6 @@ def main(arguments: list[str] | None = None) -> None:
     results = read(chosen.file)
     if chosen.seeds:
         extend(results, chosen)
-        write(chosen.file, results)
     print(table(results))
 
 
