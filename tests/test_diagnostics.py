@@ -84,6 +84,11 @@ def test_chains_come_out_as_inference_data():
     assert {"ess_bulk", "r_hat"} <= set(summary.columns)
 
 
+def test_observables_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="energy: expected"):
+        diagnostics.inference_data({"energy": np.zeros(3)})
+
+
 def test_what_a_kernel_reports_comes_out_too():
     rbm = hm.RBM(visible=hm.Bernoulli(6), hidden=hm.Bernoulli(3))
 

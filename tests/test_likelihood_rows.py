@@ -104,6 +104,32 @@ def test_wrong_rows_are_refused():
             hm.log_likelihood(model, x)
 
 
+def test_wrong_arguments_are_named():
+    model, x, no_one = wide(), torch.zeros(2, 8), torch.zeros(8, dtype=torch.bool)
+    many = hm.RBM(visible=hm.Bernoulli(60), hidden=hm.Bernoulli(60))
+    for call, words in (
+        (lambda: hm.log_likelihood(many, torch.zeros(1, 60), seconds=-1), "seconds must be"),
+        (lambda: likelihood.conditional_log_likelihood(model, x, no_one, seconds=0), "seconds must be"),
+        (lambda: likelihood.compare(model, model, x, seconds=0), "seconds must be"),
+        (lambda: hm.log_partition(many, trajectory=[model]), r"trajectory\[0\] must have the layers"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_arguments_of_the_wrong_type_are_named():
+    from harmonium.likelihood import inputs
+
+    for ask, words in (
+        (inputs.estimate, "it must be an Estimate"),
+        (inputs.energy_model, "it must be an energy-based model"),
+        (inputs.normalizable, "it must be an energy-based model"),
+        (inputs.rbm, "it must be an RBM, got int"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            ask("it", 3)
+
+
 # ---------------------------------------------------------------- conditional
 @pytest.mark.parametrize("pair", [p for p in SMALL if p[1] in FINITE], ids="-".join)
 @pytest.mark.parametrize("way", ["completions", "hidden"])

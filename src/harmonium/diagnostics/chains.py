@@ -62,6 +62,9 @@ def chain_diagnostics(
     (4, 50)
     """
     n, length = checks.positive_integer("chains", chains), checks.positive_integer("steps", steps)
+    for name, observable in (observables or {}).items():
+        if not callable(observable):
+            raise TypeError(f"observables: {name} must be a function of the state, got {observable!r}.")
     watched = observables or {"energy": lambda state: model.energy(*state)}
     move = kernel or default_kernel(model)
     now = initial_chains(model, n, Address(seed, Purpose.DIAGNOSE))
@@ -90,6 +93,9 @@ def inference_data(traces: Mapping[str, Any], statistics: Mapping[str, Any] | No
     >>> inference_data({"energy": np.zeros((100, 4))}).posterior["energy"].shape
     (4, 100)
     """
+    for name, x in {**traces, **(statistics or {})}.items():
+        if np.ndim(x) < 2:
+            raise ValueError(f"{name}: expected (steps, chains) or more dimensions, got {np.shape(x)}.")
     groups: dict[str, Any] = {"posterior": {name: np.swapaxes(x, 0, 1) for name, x in traces.items()}}
     if statistics:
         groups["sample_stats"] = {name: np.swapaxes(x, 0, 1) for name, x in statistics.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harmonium import checks
+from harmonium.likelihood import inputs
 from harmonium.likelihood.bridge import bridge
 from harmonium.likelihood.tempered import Budget, advance, begin, tuned
 from harmonium.models import EnergyModel
@@ -44,6 +45,7 @@ def tempering_report(model: EnergyModel, *, sweeps: int = 500, seed: int = 0) ->
     >>> tempering_report(rbm, sweeps=50).warning is None
     True
     """
+    inputs.normalizable("model", model)
     length = checks.integer("sweeps", sweeps, low=8)
     budget = Budget(work=float("inf"))
     run = tuned(begin(model, seed, None), seed, budget)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.interval import estimate
@@ -71,9 +72,7 @@ def compare(
 def log_ratio(model: EnergyModel, other: EnergyModel, budget: Budget, seed: int) -> Estimate:
     """log Z of `other` minus log Z of `model`, nats."""
     for name, m in (("model", model), ("other", other)):
-        reason = m.reason_not_normalizable()
-        if reason:
-            raise ValueError(f"{name}: {reason}")
+        inputs.normalizable(name, m)
     exact = [exact_log_partition(m, budget.seconds) for m in (model, other)]
     if exact[0] is not None and exact[1] is not None:
         value = exact[1].value - exact[0].value
@@ -101,10 +100,8 @@ def log_ratio(model: EnergyModel, other: EnergyModel, budget: Budget, seed: int)
 
 
 def _same_layers(model: EnergyModel, other: EnergyModel) -> bool:
-    if not isinstance(model, BlockModel) or not isinstance(other, BlockModel):
-        return False
-    configs = [[layer.config() for layer in m.layers] for m in (model, other)]
-    return configs[0] == configs[1]
+    both = isinstance(model, BlockModel) and isinstance(other, BlockModel)
+    return both and inputs.layers(model) == inputs.layers(other)
 
 
 def _strength(model: EnergyModel) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.likelihood import annealing, schedule, tempered
+from harmonium.likelihood import annealing, inputs, schedule, tempered
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.interval import estimate
@@ -62,7 +62,8 @@ def log_partition(
         "annealed_ess".
 
     Raises:
-        ValueError: a model whose Z may be infinite, or `method="exact"` where that is out of reach.
+        ValueError: a model whose Z may be infinite, a trajectory over other layers, or `method="exact"` where
+            that is out of reach.
         TypeError: a model that neither names its blocks nor declares its space.
 
     >>> import harmonium as hm
@@ -71,12 +72,10 @@ def log_partition(
     'exact, sum over 4 states'
     """
     checks.one_of("method", method, ("auto", "exact", "annealed"))
-    if seconds is not None:
-        checks.positive("seconds", seconds)
     checks.seed("seed", seed)
-    reason = model.reason_not_normalizable()
-    if reason:
-        raise ValueError(f"model: {reason}")
+    budget = Budget(WORK, seconds, progress)
+    inputs.normalizable("model", model)
+    nodes = inputs.trajectory(trajectory, model)
     exact = (
         None if method == "annealed" else exact_log_partition(model, None if method == "exact" else seconds)
     )
@@ -84,7 +83,7 @@ def log_partition(
         return exact
     if method == "exact":
         raise ValueError("method: 'exact' is out of reach for this model, too many states on either side.")
-    return annealed_log_partition(model, Budget(WORK, seconds, progress), seed, nodes=tuple(trajectory))
+    return annealed_log_partition(model, budget, seed, nodes=nodes)
 
 
 @torch.no_grad()

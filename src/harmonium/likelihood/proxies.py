@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
+from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.rows import free_energies, visible_states
 from harmonium.models import RBM, EnergyModel
@@ -119,7 +120,7 @@ def reconstruction_error(model: RBM, X: Tensor | np.ndarray) -> Estimate:
     >>> round(reconstruction_error(rbm, torch.zeros(1, 4)).value, 2)
     0.25
     """
-    v = visible_states(model, X)
+    v = visible_states(inputs.rbm("model", model), X)
     with torch.no_grad():
         again = model.visible_given_hidden(model.hidden_given_visible(v))
     return _over_rows(((v - again) ** 2).double().mean(1), "reconstruction error, a proxy")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import WORK, annealed_log_partition
@@ -113,6 +114,8 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     v = visible_states(model, X)
+    if log_partition is not None:
+        inputs.estimate("log_partition", log_partition)
     if model.has_free_energy():
         log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
         return _rows(-free_energies(model, v), log_z)
@@ -163,15 +166,14 @@ def _rows(unnormalised: Tensor, log_z: Estimate) -> RowEstimates:
 
 def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Estimate:
     """Log Z, where chains may also begin at the rows of `v`."""
-    reason = model.reason_not_normalizable()
-    if reason:
-        raise ValueError(f"model: {reason}")
+    inputs.normalizable("model", model)
     exact = exact_log_partition(model, budget.seconds)
     return annealed_log_partition(model, budget, seed, v) if exact is None else exact
 
 
 def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") -> Tensor:
     """X as visible states of the model in its dtype and on its device, checked against shape and support."""
+    inputs.energy_model("model", model)
     v = checks.matrix(name, torch.as_tensor(X))
     if len(v) == 0:
         raise ValueError(f"{name} must have at least 1 row, got none.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from harmonium import checks
 from harmonium.likelihood import reference, schedule
 from harmonium.likelihood.bridge import Bridged, Bridges, bridge
 from harmonium.models import BlockModel, EnergyModel, GraphModel, independent
@@ -110,6 +111,10 @@ class Budget:
     begun: float = field(default_factory=time.perf_counter)
     done: float = 0.0
     held_back: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None:
+            checks.positive("seconds", self.seconds)
 
     def start(self, model: EnergyModel) -> None:
         """Start the clock, after everything that a run needs has been compiled and loaded."""

@@ -1,0 +1,57 @@
+"""What the functions of this floor ask of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harmonium import checks
+from harmonium.likelihood.estimate import Estimate
+from harmonium.models import RBM, BlockModel, EnergyModel
+
+
+def energy_model(name: str, model: Any) -> EnergyModel:
+    """`model`, if it is one that has energies."""
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"{name} must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
+    return model
+
+
+def normalizable(name: str, model: Any) -> EnergyModel:
+    """`model`, if its Z is finite as far as is known."""
+    reason = energy_model(name, model).reason_not_normalizable()
+    if reason:
+        raise ValueError(f"{name}: {reason}")
+    return model
+
+
+def rbm(name: str, model: Any) -> RBM:
+    """`model`, if it is an RBM."""
+    if not isinstance(model, RBM):
+        raise TypeError(f"{name} must be an RBM, got {type(model).__name__}.")
+    return model
+
+
+def estimate(name: str, value: Any) -> Estimate:
+    """`value`, if it is an Estimate."""
+    if not isinstance(value, Estimate):
+        raise TypeError(
+            f"{name} must be an Estimate such as hm.log_partition gives, got {checks.describe(value)}."
+        )
+    return value
+
+
+def trajectory(models: Sequence[Any], model: EnergyModel) -> tuple[EnergyModel, ...]:
+    """`models`, if they are over the layers of `model`."""
+    for i, each in enumerate(models):
+        normalizable(f"trajectory[{i}]", each)
+        if isinstance(model, BlockModel) != isinstance(each, BlockModel) or layers(each) != layers(model):
+            raise ValueError(f"trajectory[{i}] must have the layers of the model, got others.")
+    return tuple(models)
+
+
+def layers(model: EnergyModel) -> list[Any]:
+    """What two models must have in common for a path to join them."""
+    if isinstance(model, BlockModel):
+        return [layer.config() for layer in model.layers]
+    return [model.visible_space.width, None if model.hidden_space is None else model.hidden_space.width]
