@@ -111,7 +111,7 @@ def test_models_that_are_energies_or_graphs():
         def energy(self, x):
             return -self.height * ((x - 1) * (x.roll(1, 1) - 1)).sum(1)
 
-    assert_right(estimate(Hills(), work=1.2), float(Hills().closed_form_log_partition()))
+    assert_right(estimate(Hills(), work=0.6), float(Hills().closed_form_log_partition()))
 
 
 def test_trajectory_through_checkpoints():

@@ -23,7 +23,7 @@ from harmonium.likelihood.tempered import BURN_INS, Run
 GUARD = 1.2  # half-widths are this many times Student's, for what the groups can't show
 ALARM = 1e-3  # share of good runs in which one test of disagreement may fail
 OUTLYING = (
-    7.0  # robust standard deviations; with Student's tails of 8 degrees some 1e-3 of runs have such a group
+    11.0  # robust standard deviations that one of 16 groups in a good run exceeds with that probability
 )
 SPREAD = 2.0  # nats of standard deviation between groups above which a mean of logarithms says little
 LEAST_OVERLAP = 0.05
@@ -137,7 +137,9 @@ def _hear_groups(hearing: Hearing, by_group: np.ndarray, alone: np.ndarray) -> N
     """Is one group far from all others, as when it alone has found a mode, or are all far from each other?"""
     centre = np.median(by_group)
     distance = np.abs(by_group - centre)
-    if distance.max() > max(OUTLYING * 1.4826 * np.median(distance), 1e-6):
+    # fewer groups know less of their own spread; with 8 to 16 of them their quantiles go by this power
+    reach = OUTLYING * (16 / len(by_group)) ** 0.63
+    if distance.max() > max(reach * 1.4826 * np.median(distance), 1e-6):
         hearing.object(
             f"one group of chains is {distance.max():.2g} nats from the others: a mode is rarely visited; "
             "give more time",

@@ -178,7 +178,7 @@ def cost(model: EnergyModel, rows: int) -> float:
         return rows * parameters * 2e-9 + 2e-3
     spaces = [s for s in (model.visible_space, model.hidden_space) if isinstance(s, Discrete)]
     energies = sum(q - 1 for s in spaces for q in s.cardinalities) or 60  # of a sweep, or of a trajectory
-    return energies * (5e-4 + rows * (parameters + model.visible_space.width) * 1e-9)
+    return energies * (2.5e-4 + rows * (parameters + model.visible_space.width) * 1e-9)
 
 
 def run_exchange(
