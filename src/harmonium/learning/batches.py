@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +13,37 @@ from harmonium import checks, kernels
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.random import Address, Purpose
 
-Rows = np.ndarray | Tensor
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """Some rows of a table by their numbers, the table itself left where it is.
+
+    Attributes:
+        x: (rows, columns), in memory or on disk.
+        numbers: of the rows selected, in their order.
+    """
+
+    x: np.ndarray | Tensor
+    numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+Rows = np.ndarray | Tensor | Selected
+
+
+def take(x: Rows, numbers: np.ndarray) -> Tensor:
+    """Copies of the rows with these numbers, as they are stored; nothing else is read.
+
+    >>> take(Selected(np.arange(10)[:, None], np.array([2, 3, 5, 7])), np.array([3, 0])).flatten()
+    tensor([7, 2])
+    """
+    if isinstance(x, Selected):
+        return take(x.x, x.numbers[numbers])
+    if isinstance(x, Tensor):
+        return x[torch.from_numpy(numbers).to(x.device)]
+    return torch.from_numpy(np.ascontiguousarray(x[numbers]))
 
 
 class Batches:
@@ -23,7 +54,7 @@ class Batches:
     another epoch.
 
     Args:
-        x: rows, (n_rows, columns).
+        x: rows, (n_rows, columns), or a selection of them.
         size: rows of a batch; n_rows or more gives all rows every time.
         prepare: (rows, row numbers, epoch) to states (size, n_visible), e.g. to encode or to binarise.
         weights: weight of each row, (n_rows,), or None for equal ones.
@@ -60,14 +91,8 @@ class Batches:
             rows = np.arange(len(self.x))
         else:
             rows = self._rows(epoch)[place * self.size : (place + 1) * self.size]
-        v = self.prepare(self.take(rows), rows, epoch)
+        v = self.prepare(take(self.x, rows), rows, epoch)
         if self.weights is None:
             return equally_weighted(v)
         w = self.weights[torch.from_numpy(rows)].to(v)
         return Particles((v,), w / w.sum())
-
-    def take(self, rows: np.ndarray) -> Tensor:
-        """These rows as they are stored."""
-        if isinstance(self.x, Tensor):
-            return self.x[torch.from_numpy(rows).to(self.x.device)]
-        return torch.from_numpy(np.ascontiguousarray(self.x[rows]))

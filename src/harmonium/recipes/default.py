@@ -32,10 +32,11 @@ from harmonium.recipes.history import History
 from harmonium.recipes.plan import LEARNING_RATES, Plan, Schedule, default_optimiser, default_steps
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
-from harmonium.recipes.rows import Rows, rows_of, take
+from harmonium.recipes.rows import Rows, rows_of
 from harmonium.units import Tail
 
 EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
+MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the biases start from
 HOLD_OUT_FROM = 500  # rows from which on a tenth is held out when no validation rows are given
 
 
@@ -149,8 +150,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     )
     history = History(model, settings=_settings(plan, model, rows, valid))
     average = Average(model)
-    subset = (rows.states(SUBSET), None if valid is None else valid.states())
-    recorder = Recorder(learner, average, subset, plan, schedule, history)
+    recorder = Recorder(learner, average, (rows.states(SUBSET), valid), plan, schedule, history)
     first = 0
     path = None if checkpoint is None else Path(checkpoint)
     if resume:
@@ -205,7 +205,7 @@ def _weighed(rows: Rows, weights: Tensor | None) -> tuple[Rows, Tensor | None]:
     if weights is None or bool((weights > 0).all()):
         return rows, weights
     kept = torch.nonzero(weights > 0).flatten().numpy()
-    return Rows(take(rows.x, kept), rows.kind, rows.prepare), weights[kept]
+    return rows.part(kept), weights[kept]
 
 
 def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows | None, Tensor | None]:
@@ -216,8 +216,7 @@ def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows
     u = kernels.uniform(Address(seed, Purpose.SPLIT), (n, 1), torch.float64).flatten()
     order = torch.argsort(u).numpy()
     held, kept = np.sort(order[: min(n // 10, 10_000)]), np.sort(order[min(n // 10, 10_000) :])
-    part = Rows(take(rows.x, held), rows.kind, rows.prepare)
-    return Rows(take(rows.x, kept), rows.kind, rows.prepare), part, None if weights is None else weights[kept]
+    return rows.part(kept), rows.part(held), None if weights is None else weights[kept]
 
 
 def _negatives(model: EnergyModel, plan: Plan) -> Negatives:
@@ -233,7 +232,8 @@ def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> No
         return
     layer = model.layers[0]
     if bool((layer.bias == 0).all()):
-        layer.match(rows.states(100_000), None if weights is None or len(rows) > 100_000 else weights)
+        limit = max(MATCHED_ROWS, MATCHED_CELLS // layer.width)
+        layer.match(rows.states(limit), weights if len(rows) <= limit else None)
 
 
 def _method(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, PairwiseModel
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.plan import Plan, Schedule
+from harmonium.recipes.rows import Rows
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
 
 BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
@@ -33,8 +35,7 @@ class Recorder:
     Args:
         learner: what is being trained.
         average: the averaged parameters, which are what is measured and kept.
-        train: training rows to compare with, states.
-        valid: validation rows, or None: then the last model is kept.
+        rows: (states of training rows to compare with, validation rows or None: then the last model is kept).
         plan: the settings of the run.
         schedule: the clock of the run.
         history: where records go.
@@ -44,7 +45,7 @@ class Recorder:
         self,
         learner: Learner,
         average: Average,
-        rows: tuple[Tensor, Tensor | None],
+        rows: tuple[Tensor, Rows | None],
         plan: Plan,
         schedule: Schedule,
         history: History,
@@ -129,7 +130,9 @@ class Recorder:
     def _likelihoods(self) -> Record:
         model = self.average.model
         train = -free_energies(model, self.train)
-        valid = None if self.valid is None else -free_energies(model, self.valid)
+        valid = None
+        if self.valid is not None:
+            valid = -np.concatenate([free_energies(model, v) for v in self.valid.pieces()])
         record: Record = {}
         if valid is not None:
             # positive when training rows are more probable: what overfitting shows up in first

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
+from harmonium.learning import batches
+from harmonium.learning.batches import Selected, take
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Units
 
-CHUNK = 2**14  # rows looked at together, so that memory-mapped data needn't fit in memory
+CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class Rows:
     """Rows of data, as stored, with the way from there to visible states.
 
     Attributes:
-        x: (rows, columns) as given: states, compact codes, or probabilities; a numpy array or memory map, or
-            a tensor.
+        x: (rows, columns) as given: states, compact codes, or probabilities; a numpy array or memory map, a
+            tensor, or a selection of their rows.
         kind: "states", "codes" (integers for one-hot sites) or "probabilities" (of 0/1 units, drawn anew
             each epoch).
         prepare: (rows, row numbers, epoch) to states, (n, n_visible).
     """
 
-    x: np.ndarray | Tensor
+    x: batches.Rows
     kind: str
     prepare: Callable[[Tensor, np.ndarray, int], Tensor]
 
@@ -47,12 +49,25 @@ class Rows:
         )
         return self.prepare(take(self.x, numbers), numbers, 0)
 
+    def pieces(self) -> Iterator[Tensor]:
+        """The states of `states()`, some rows at a time."""
+        for numbers, rows in pieces(self.x):
+            yield self.prepare(rows, numbers, 0)
 
-def take(x: np.ndarray | Tensor, numbers: np.ndarray) -> Tensor:
-    """The rows with these numbers, read from disk only if they live there."""
-    if isinstance(x, Tensor):
-        return x[torch.from_numpy(numbers).to(x.device)]
-    return torch.from_numpy(np.ascontiguousarray(x[numbers]))
+    def part(self, numbers: np.ndarray) -> Rows:
+        """The rows with these numbers; none is copied."""
+        x = self.x
+        chosen = Selected(x.x, x.numbers[numbers]) if isinstance(x, Selected) else Selected(x, numbers)
+        return replace(self, x=chosen)
+
+
+def pieces(x: batches.Rows) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Successive (row numbers, rows as stored) of about CELLS cells."""
+    n = len(x)
+    size = max(1, CELLS // take(x, np.arange(1)).shape[1])
+    for start in range(0, n, size):
+        numbers = np.arange(start, min(start + size, n))
+        yield numbers, take(x, numbers)
 
 
 def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
@@ -80,10 +95,10 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
     coded = x.shape[1] != width
     binary = isinstance(space, Bernoulli)
     found: str | None = None
-    for start in range(0, len(x), CHUNK):
-        numbers = np.arange(start, min(start + CHUNK, len(x)))
-        piece = take(x, numbers).to(torch.float64)
-        _finite(piece, name, start)
+    for numbers, stored in pieces(x):
+        start, piece = int(numbers[0]), stored.to(_exact_type(stored.dtype))
+        if stored.is_floating_point():
+            _finite(piece, name, start)
         problem = space.violation(_encode(space, piece, name) if coded else piece)
         if problem and not (binary and bool(((piece >= 0) & (piece <= 1)).all())):
             where = _first_offence(space, piece, start) if not coded else ""
@@ -104,11 +119,18 @@ def _table(data: Any, name: str) -> np.ndarray | Tensor:
         raise TypeError(f"{name} must hold numbers, got an array of type {x.dtype}.")
     if isinstance(x, Tensor) and x.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {x.dtype}.")
+    if isinstance(x, np.memmap):
+        x = x.view(np.ndarray)  # the same pages, without the bookkeeping of a subclass at each access
     if x.ndim != 2:
         raise ValueError(f"{name} must have two dimensions (rows, columns), got shape {tuple(x.shape)}.")
     if 0 in x.shape:
         raise ValueError(f"{name} must have at least one row and one column, got shape {tuple(x.shape)}.")
     return x
+
+
+def _exact_type(stored: torch.dtype) -> torch.dtype:
+    """The smallest type that holds the values exactly and in which -1 is less than 0."""
+    return torch.float32 if stored.itemsize <= 2 else torch.float64
 
 
 def _finite(piece: Tensor, name: str, start: int) -> None:

@@ -1,0 +1,5 @@
+TARGET = -13.2
+
+
+def measure():
+    return {}
