@@ -13,6 +13,7 @@ from harmonium.learning import (
     Centring,
     ContrastiveDivergence,
     ExactNegatives,
+    GradientDescent,
     GroupSparsity,
     Learner,
     MaxNorm,
@@ -393,3 +394,19 @@ def test_transforms_say_which_models_they_are_for():
     for transform in (Centring(), NaturalGradient(), ActivitySparsity(0.1, 1.0)):
         with pytest.raises(TypeError, match="got Ring"):
             transform(ring, phases)
+
+
+def test_gradient_descent_makes_the_steps_of_torch():
+    ours, theirs = (
+        [torch.nn.Parameter(uniforms(7, 5, width) - 0.5) for width in (3, 1, 4)] for _ in range(2)
+    )
+    descent, sgd = GradientDescent(ours, lr=0.3), torch.optim.SGD(theirs, lr=0.3)
+    for optimiser, parameters in ((descent, ours), (sgd, theirs)):
+        for lr in (0.3, 0.02):
+            optimiser.param_groups[0]["lr"] = lr
+            optimiser.zero_grad()
+            (parameters[0].exp().sum() * parameters[1].sum()).backward()  # the last one has no gradient
+            optimiser.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    descent.zero_grad(set_to_none=False)
+    assert not ours[0].grad.any() and ours[2].grad is None

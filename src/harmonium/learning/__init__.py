@@ -4,6 +4,7 @@ from harmonium.learning.algorithms import ALGORITHMS, algorithm
 from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.descent import GradientDescent
 from harmonium.learning.fast import FastPersistentChains
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
@@ -28,6 +29,7 @@ __all__ = [
     "ExactNegatives",
     "FastPersistentChains",
     "Gauge",
+    "GradientDescent",
     "GroupSparsity",
     "L1",
     "Learner",

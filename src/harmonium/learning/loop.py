@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from harmonium.learning.batches import Batches
+from harmonium.learning.descent import GradientDescent
 from harmonium.learning.objective import Source, accumulate_from
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
@@ -18,6 +19,7 @@ from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
 
+Optimiser = torch.optim.Optimizer | GradientDescent
 Transform = Callable[[EnergyModel, Phases], None]
 
 
@@ -45,7 +47,7 @@ class Learner:
         model: the model, changed in place.
         batches: the data.
         negatives: the source of negative particles, or of the gradient as a whole.
-        optimiser: any `torch.optim` optimiser over the model's parameters.
+        optimiser: `GradientDescent`, or any `torch.optim` optimiser, over the model's parameters.
         transforms: applied to the gradient in this order: centring first, then regularisers.
         learning_rate: the step size at each update, or None to leave the optimiser's own.
     """
@@ -53,7 +55,7 @@ class Learner:
     model: EnergyModel
     batches: Batches
     negatives: Source
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     transforms: Sequence[Transform] = ()
     learning_rate: Callable[[int], float] | None = None
 

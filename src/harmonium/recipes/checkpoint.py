@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harmonium import store
 from harmonium.learning import Average, Learner, Stateful
+from harmonium.learning.loop import Optimiser
 from harmonium.recipes.plan import Plan
 from harmonium.recipes.record import Recorder
 
@@ -85,7 +86,7 @@ def read(path: Path, plan: Plan, learner: Learner, average: Average, recorder: R
     return int(facts["step"]), float(facts["seconds"])
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _restore_optimiser(optimiser: Optimiser, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/", 1)

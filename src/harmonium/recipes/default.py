@@ -17,6 +17,7 @@ from harmonium.learning import (
     Batches,
     Centring,
     ExactNegatives,
+    GradientDescent,
     Learner,
     NaturalGradient,
     Negatives,
@@ -24,7 +25,7 @@ from harmonium.learning import (
     WeightDecay,
     train,
 )
-from harmonium.learning.loop import Callback, Transform
+from harmonium.learning.loop import Callback, Optimiser, Transform
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes import checkpoint as checkpoints
@@ -128,7 +129,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
         learning_rate=checks.positive("learning_rate", learning_rate or LEARNING_RATES.get(method, 0.01)),
         weight_decay=_weight_decay(model, len(rows), weight_decay),
-        records=40 if steps is None else min(40, max(4, steps // 25)),
+        records=40 if steps is None else min(40, max(4, steps // 100)),
         optimiser=method,
     )
     source = negatives or _negatives(model, plan)
@@ -238,7 +239,7 @@ def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> No
 
 def _method(
     model: EnergyModel, method: str, given: str | torch.optim.Optimizer | None, plan: Plan
-) -> tuple[list[Transform], torch.optim.Optimizer]:
+) -> tuple[list[Transform], Optimiser]:
     # the penalty comes before the natural gradient, which measures both in the same way
     own: list[Transform] = [WeightDecay(plan.weight_decay)] if plan.weight_decay else []
     if given is not None and not isinstance(given, str):
@@ -247,7 +248,7 @@ def _method(
     if method == "adam":
         return own, torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
     own.append(NaturalGradient() if method == "natural" else Centring())
-    return own, torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
+    return own, GradientDescent(model.parameters(), plan.learning_rate)
 
 
 def _settings(plan: Plan, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""Steps down the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harmonium import checks
+
+
+class GradientDescent:
+    """θ ← θ - η ∇θ for all parameters at once: the step of `torch.optim.SGD`, with the same bits.
+
+    Making any optimiser of torch imports torch's compiler, which takes longer than the training of a small
+    model. This one has no state and imports nothing.
+
+    Args:
+        parameters: what is learned.
+        lr: η, the learning rate; `param_groups[0]["lr"]` may be changed between steps, as with torch's own.
+
+    >>> theta = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    >>> theta.grad = torch.tensor([1.0, -1.0])
+    >>> GradientDescent([theta], lr=0.5).step()
+    >>> theta.tolist()
+    [0.5, 2.5]
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        self.param_groups: list[dict[str, Any]] = [
+            {"params": list(parameters), "lr": checks.positive("lr", lr)}
+        ]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for p in self.param_groups[0]["params"]:
+            if set_to_none or p.grad is None:
+                p.grad = None
+            else:
+                p.grad.zero_()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Make the step; parameters without a gradient stay."""
+        group = self.param_groups[0]
+        moved = [p for p in group["params"] if p.grad is not None]
+        if moved:
+            torch._foreach_add_(moved, [p.grad for p in moved], alpha=-group["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """As an optimiser of torch has it; nothing is to be remembered."""
+        return {"state": {}, "param_groups": []}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
