@@ -1,4 +1,4 @@
-"""Training on a data set by `hm.fit`: DATA OUT SECONDS SETTINGS -> the model returned and the time it took."""
+"""Training on a data set by `hm.fit`: DATA OUT SECONDS SETTINGS -> the model returned and its time."""
 
 import time
 

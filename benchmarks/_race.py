@@ -1,7 +1,6 @@
 """Seconds from the import to a model of a given validation likelihood, in fresh processes.
 
-Each library trains with the best settings found for it (a search of a dozen combinations each; docs/benchmarks.md names
-them). Models are measured afterwards, all in the same way, by `hm.log_likelihood`, and that time isn't
+Each library trains with the best settings found for it (docs/benchmarks.md names those tried). Models are measured afterwards, all in the same way, by `hm.log_likelihood`, and that time isn't
 counted: a peer's time is that of its first snapshot that is good enough. harmonium's is that of the whole
 `hm.fit`, which measures along the way and must return a model that is good enough.
 """

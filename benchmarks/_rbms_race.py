@@ -1,4 +1,4 @@
-"""Training on a data set by rbms: DATA OUT SECONDS SETTINGS -> snapshots of the parameters and their times."""
+"""Training on a data set by rbms: DATA OUT SECONDS SETTINGS -> snapshots and their times."""
 
 import time
 
