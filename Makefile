@@ -10,6 +10,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 RUNTIME = .venv/.installed-runtime
 DEV = .venv/.installed-dev
+PEERS = .venv-peers/.installed
 
 .PHONY: help demo test check bench clean
 
@@ -17,8 +18,8 @@ help:
 	@echo 'make demo    train an RBM on the bundled digits, report in runs/digits/report.html'
 	@echo 'make test    run every test'
 	@echo 'make check   format, lint, types, import contract'
-	@echo 'make bench   run the benchmarks'
-	@echo 'make clean   remove .venv and what the tools left behind (runs/ stays)'
+	@echo 'make bench   measure speed and growth against other libraries (a quarter of an hour)'
+	@echo 'make clean   remove .venv, .venv-peers and what the tools left behind (runs/ stays)'
 
 demo: $(RUNTIME)
 	$(BIN)/harmonium fit digits --out runs/digits --force
@@ -33,11 +34,12 @@ check: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(RUNTIME)
-	$(BIN)/python -m benchmarks
+# make bench QUICK=--quick takes two minutes and saves nothing
+bench: $(RUNTIME) $(PEERS)
+	HARMONIUM_PEERS=.venv-peers/bin/python $(BIN)/python -m benchmarks speed growth $(QUICK)
 
 clean:
-	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	rm -rf .venv .venv-peers build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip would compile every file of every library, most of which are never imported: 92 s of processor time in all,
@@ -59,4 +61,12 @@ $(RUNTIME): pyproject.toml
 
 $(DEV): $(RUNTIME)
 	$(PIP) install --no-compile -e '.[dev]'
+	@touch $@
+
+# Other libraries, in an environment of their own: what they need must not decide what harmonium runs on.
+$(PEERS): pyproject.toml
+	@echo 'Installing the peers into .venv-peers (a few minutes, once) ...'
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip --disable-pip-version-check -qq install --no-compile '$(TORCH)'
+	.venv-peers/bin/python -m pip --disable-pip-version-check -qq install --no-compile '.[bench]'
 	@touch $@

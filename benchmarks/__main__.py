@@ -1,7 +1,7 @@
-"""Run the benchmarks: `python -m benchmarks [NAME ...]`, all of them where no name is given.
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [OPTION ...]`, all of them where no name is given.
 
 A benchmark is a module of this package that prints what it measured when run by itself, with its own options:
-`python -m benchmarks.NAME --help`.
+`python -m benchmarks.NAME --help`. Options are handed on to each.
 """
 
 import pkgutil
@@ -20,6 +20,8 @@ def names() -> list[str]:
 def main(wanted: list[str]) -> int:
     """Runs the benchmarks named, or all; 2 where a name is unknown, 1 where a benchmark fails."""
     present = names()
+    options = [text for text in wanted if text.startswith("-")]
+    wanted = [text for text in wanted if not text.startswith("-")]
     print("benchmarks present:", ", ".join(present) or "none yet")
     unknown = [name for name in wanted if name not in present]
     if unknown:
@@ -28,7 +30,7 @@ def main(wanted: list[str]) -> int:
     failed = []
     for name in wanted or present:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

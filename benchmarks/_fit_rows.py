@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from _serve import resident
 
 import harmonium as hm
-
-
-def memory(field: str) -> float:
-    """A field of /proc/self/status, in MB."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(text.split(f"{field}:")[1].split()[0]) / 1024
 
 
 def main(file: str, mode: str, steps: int) -> None:
@@ -30,8 +24,8 @@ def main(file: str, mode: str, steps: int) -> None:
         "rows": len(x),
         "start": times[0] - before,
         "update": float(np.median(gaps)),
-        "resident_MB": memory("VmHWM"),
-        "anonymous_MB": memory("RssAnon"),
+        "resident_MB": resident("VmHWM"),
+        "anonymous_MB": resident("RssAnon"),
     }
     print(json.dumps(answer))
 

@@ -57,6 +57,24 @@ def update(
     return work
 
 
+def epoch(n_rows: int, visible: int, hidden: int, batch: int = 256) -> Work:
+    """As many updates of PCD-1 as it takes to see all rows once."""
+    rbm = machine(visible, hidden, scale=0.01)
+    data = rows_of(rbm, rows(n_rows, visible), "rows")
+    batches = Batches(data.x, batch, data.prepare)
+    optimiser = torch.optim.SGD(rbm.parameters(), lr=0.01)
+    learner = Learner(rbm, batches, PersistentChains(batch), optimiser, [Centring()])
+    count = 0
+
+    def work() -> None:
+        nonlocal count
+        for step in range(count, count + batches.per_epoch):
+            learner.update(step)
+        count += batches.per_epoch
+
+    return work
+
+
 def sweep(visible: int, hidden: int, *, chains: int, states: int = 2, k: int = 10) -> Work:
     """k Gibbs sweeps in one call."""
     rbm, kernel = machine(visible, hidden, states), BlockGibbs(sweeps=k)
@@ -152,5 +170,5 @@ def enumeration(n: int) -> Work:
 
 
 if __name__ == "__main__":
-    works = (update, sweep, products, annealing, exact, ising, contraction, grid, enumeration)
+    works = (update, epoch, sweep, products, annealing, exact, ising, contraction, grid, enumeration)
     serve({work.__name__: work for work in works})

@@ -22,7 +22,7 @@ Work = Callable[[], Any]
 
 def serve(works: dict[str, Callable[..., Work]]) -> None:
     """Answer orders until stdin ends: {"make": name, "settings": {...}}, then {"repeat": count} any number of
-    times.
+    times; {"forget": true} drops the work and the peak of memory.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
@@ -34,6 +34,11 @@ def serve(works: dict[str, Callable[..., Work]]) -> None:
                 work = None  # the memory of the last one is free before the next is made
                 work = works[order["make"]](**order["settings"])
                 answer: dict[str, Any] = {"path": getattr(work, "path", None)}
+            elif "forget" in order:
+                work = None
+                with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
+                    peak.write("5")  # the highest is counted from here on
+                answer = {"resident": resident("VmRSS")}
             else:
                 assert work is not None, "nothing was made yet"
                 answer = repeated(work, order["repeat"])
@@ -50,4 +55,13 @@ def repeated(work: Work, count: int) -> dict[str, Any]:
         value = work()
     wall, busy = time.perf_counter() - wall, time.process_time() - busy
     number = float(value) if isinstance(value, (int, float)) else None
-    return {"seconds": wall / count, "cpu": busy / count, "value": number}
+    return {"seconds": wall / count, "cpu": busy / count, "value": number, "peak": resident("VmHWM")}
+
+
+def resident(field: str) -> float | None:
+    """Memory of this process in MB, VmRSS now or VmHWM at its highest; None where there is no /proc."""
+    try:
+        with open("/proc/self/status", encoding="utf-8") as status:
+            return int(status.read().split(f"{field}:")[1].split()[0]) / 1024
+    except OSError:
+        return None
