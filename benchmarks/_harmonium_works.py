@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from _inputs import N_ROWS, grid_tables, lattice, rows
 from _serve import Work, serve
 
 import harmonium as hm
+from harmonium.kernels import sweeps
 from harmonium.learning import Batches, Centring, Learner, NaturalGradient, PersistentChains
 from harmonium.likelihood.annealing import annealed_importance_sampling
 from harmonium.random import Address, Purpose
@@ -87,17 +91,27 @@ def sweep(visible: int, hidden: int, *, chains: int, states: int = 2, k: int = 1
     return work
 
 
-def products(visible: int, hidden: int, *, chains: int, k: int = 10) -> Work:
-    """The matrix products of k sweeps and nothing else, in float32."""
+def products(visible: int, hidden: int, *, chains: int, k: int = 10, split: bool = False) -> Work:
+    """The matrix products of k sweeps through torch and nothing else.
+
+    In float32, or as exact states times weights split into two bfloat16 numbers each, summed in float32.
+    """
     weight = machine(visible, hidden).weight.detach()
     v = torch.from_numpy(rows(chains, visible)).float()
     h = torch.from_numpy(rows(chains, hidden)).float()
-    up, down = torch.empty_like(h), torch.empty_like(v)
+    right, left = weight, weight.T
+    if split:
+        torch.set_float32_matmul_precision("medium")
+        high = weight.bfloat16().float()
+        low = weight - high
+        v, h = torch.cat([v, v], 1), torch.cat([h, h], 1)
+        right, left = torch.cat([high, low]), torch.cat([high, low], 1).T.contiguous()
+    up, down = torch.empty(chains, hidden), torch.empty(chains, visible)
 
     def work() -> None:
         for _ in range(k):
-            torch.mm(v, weight, out=up)
-            torch.mm(h, weight.T, out=down)
+            torch.mm(v, right, out=up)
+            torch.mm(h, left, out=down)
 
     return work
 
@@ -169,6 +183,18 @@ def enumeration(n: int) -> Work:
     return lambda: float(hm.log_partition(model).value)
 
 
+def with_path(make: Callable[..., Work]) -> Callable[..., Work]:
+    """The same, telling which products its sweeps ran on."""
+
+    def made(**settings: Any) -> Work:
+        work = make(**settings)
+        work.path = sweeps.products() or "no compiled sweep"  # type: ignore[attr-defined]
+        return work
+
+    return made
+
+
 if __name__ == "__main__":
     works = (update, epoch, sweep, products, annealing, exact, ising, contraction, grid, enumeration)
-    serve({work.__name__: work for work in works})
+    on_rbms = (update, epoch, sweep, annealing)
+    serve({work.__name__: with_path(work) if work in on_rbms else work for work in works})

@@ -4,8 +4,8 @@
 
 Each size has a process of its own, whose memory is counted from what it holds after a tiny piece of the same
 work. Expected are straight lines of slope 1 in log-log scale, with the cost of a call below. The last part
-trains on a million rows of 784 bytes, from a memory-mapped file and from memory. Writes growth.json, growth.md
-and growth.png to benchmarks/results.
+trains on a million rows of 784 bytes, from a memory-mapped file and from memory. Writes growth.json,
+growth.md and growth.png to benchmarks/results.
 """
 
 from __future__ import annotations

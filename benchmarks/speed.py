@@ -16,8 +16,13 @@ from typing import Any, NamedTuple
 
 from benchmarks import _imports, _race, _report
 from benchmarks._workers import Contestant, Timing, Worker, compare
+from harmonium.kernels import sweeps
 
 LARGE, SMALL, POTTS = (784, 500), (64, 128), (100, 200)
+
+
+PRODUCTS = "split products" if sweeps.products() == "bfloat16" else "float32 products"
+"""In the precision that the sweeps run in here."""
 
 
 class Entry(NamedTuple):
@@ -62,11 +67,13 @@ def sweep_group(shape: tuple[int, int], chains: int) -> Group:
     return Group(
         {
             "ours": sweep("harmonium", shape, chains=chains),
-            "products": sweep("harmonium", shape, "products", chains=chains),
+            "split products": sweep("harmonium", shape, "products", chains=chains, split=True),
+            "float32 products": sweep("harmonium", shape, "products", chains=chains),
             "rbms": sweep("rbms", shape, chains=chains),
         },
         [
-            Line(f"10 Gibbs sweeps, {size}, over their 20 products", "ours", "products", 1.25, 1.1, "share"),
+            Line(f"10 Gibbs sweeps, {size}, over their 20 products", "ours", PRODUCTS, 1.25, 1.1, "share"),
+            Line(f"10 Gibbs sweeps, {size}, over float32 products", "ours", "float32 products", kind="share"),
             Line(f"10 Gibbs sweeps, {size}", "ours", "rbms"),
         ],
     )
@@ -249,8 +256,12 @@ def race_rows(quick: bool) -> list[dict[str, Any]]:
 
 def import_rows(quick: bool) -> list[dict[str, Any]]:
     """What `import harmonium` costs over what `import torch` does."""
-    line = Line("import harmonium over import torch", "harmonium", "torch", 1.3, 1.1, "share")
-    return rows_of([line], _imports.measure(3 if quick else 11))
+    title = "import harmonium over import torch"
+    lines = [
+        Line(title, "harmonium", "torch", 1.3, 1.1, "share"),
+        Line(f"{title}, RBM, Bernoulli and fit looked up", "harmonium in use", "torch", 1.3, 1.1, "share"),
+    ]
+    return rows_of(lines, _imports.measure(3 if quick else 11))
 
 
 OTHERS = {"race": race_rows, "import": import_rows}
