@@ -36,6 +36,11 @@ class Average:
         rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
         torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
 
+    def restart(self, model: EnergyModel) -> None:
+        """Begin again at `model`."""
+        self.model.load_state_dict(model.state_dict())
+        self.updates = 0
+
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
         return {**self.model.state_dict(), "updates": torch.tensor(self.updates)}

@@ -8,7 +8,10 @@ it is a Kronecker product of the covariances of the two blocks (Desjardins et al
     ∇̃W = (C_v + ε_v)⁻¹ ∇'W (C_h + ε_h)⁻¹,     ∇̃a = (C_v + ε_v)⁻¹ ∇a - ∇̃W λ,     and alike for b.
 
 Counting the hidden units as seen makes the Fisher information larger, so the steps are safe rather than
-bold. Columns that hardly vary or that repeat each other, as in one-hot tables, then learn as fast as all
+bold. The covariances are those of the model and of the data in equal parts. Where the two agree that is the
+same; where the data vary along a direction that the model doesn't know yet, the model's alone would make the
+leading mode of the couplings grow by more than it can bear (on baudio by a factor of two in each update).
+Columns that hardly vary or that repeat each other, as in one-hot tables, then learn as fast as all
 others.
 """
 
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
 
@@ -65,9 +69,12 @@ class NaturalGradient:
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
         if self.updates % EVERY == 0:
-            fresh = _covariances(model, phases, offsets)
-            rate = max(EVERY * self.centring.rate, 1.0 / (self.updates // EVERY + 1))
-            self.covariances = self.covariances or fresh
+            looks = self.updates // EVERY
+            fresh = _covariances(model, phases.data if looks % 2 else phases.negatives, offsets)
+            if not self.covariances:
+                seen = _covariances(model, phases.data, offsets)
+                self.covariances = [(f + s) / 2 for f, s in zip(fresh, seen, strict=True)]
+            rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
@@ -86,6 +93,10 @@ class NaturalGradient:
         # factors
         return torch.cholesky_inverse(factor).contiguous()
 
+    def forget(self) -> None:
+        """Begin again: drop what was seen of the covariances."""
+        self.covariances, self.inverses, self.updates = [], [], 0
+
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
         state = {f"offset.{k}": o for k, o in self.centring.state_dict().items()}
@@ -102,11 +113,9 @@ class NaturalGradient:
             self.inverses = [state[f"inverse.{i}"] for i in range(2)]
 
 
-def _covariances(model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> list[Tensor]:
-    """Second moments about the offsets of both blocks under the model, the hidden ones as Cov⟨h|v⟩ +
-    ⟨Var(h|v)⟩.
-    """
-    v, weights = phases.negatives.v, phases.negatives.weights
+def _covariances(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
+    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩."""
+    v, weights = particles.v, particles.weights
     field = model.field(1, (v, v.new_empty(len(v), 0)))
     hidden = model.layers[1]
     x, h = v - offsets[0], hidden.mean(field) - offsets[1]

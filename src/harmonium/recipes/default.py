@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,24 +28,34 @@ from harmonium.learning import (
     train,
 )
 from harmonium.learning.loop import Callback, Optimiser, Transform
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import RBM, BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes import checkpoint as checkpoints
+from harmonium.recipes.choice import choose, units_for
 from harmonium.recipes.history import History
-from harmonium.recipes.plan import LEARNING_RATES, Plan, Schedule, default_optimiser, default_steps
+from harmonium.recipes.plan import (
+    LEARNING_RATES,
+    Plan,
+    Schedule,
+    default_learning_rate,
+    default_optimiser,
+    default_steps,
+    natural_gradient_fits,
+)
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
-from harmonium.recipes.rows import Rows, rows_of
+from harmonium.recipes.rows import Rows, as_table, rows_of
+from harmonium.recipes.shrinkage import ValidatedDecay
 from harmonium.units import Tail
 
 EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
 MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the biases start from
-HOLD_OUT_FROM = 500  # rows from which on a tenth is held out when no validation rows are given
+HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
-    model: EnergyModel,
-    X: Any,
+    model: Any,
+    X: Any = None,
     *,
     validation: Any = None,
     seed: int = 0,
@@ -65,6 +77,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 ) -> History:
     """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
 
+    `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
+    values of X (0/1, ±1 or real), and as many hidden units as short trials find to pay on held-out rows.
+
     Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other
     pairwise models by the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states
     by the exact gradient. The parameters are averaged over the last updates; along the way log Z is carried
@@ -72,7 +87,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     validation rows. Training ends early when that has stopped improving for a quarter of the run.
 
     Args:
-        model: the model, as constructed or already trained.
+        model: the model, as constructed or already trained; or the rows, and no X.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
@@ -84,11 +99,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         batch_size: rows per update; default 256.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.2 (natural), 0.05 (centred), 0.002 (adam). It falls to 2 % over the second
-            half.
+        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), 0.05 (centred), 0.002
+            (adam). It falls to 2 % over the second half, and is halved when training runs away.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
-            the couplings, λ = 2 / rows, for bounded visible units and 500 rows or more; fewer rows are taken
-            for the whole distribution.
+            the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
+            the validation rows; fewer rows are taken for the whole distribution.
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: a source of negative particles instead of persistent chains, e.g.
@@ -111,6 +126,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     >>> history.records[-1]["step"]
     20
     """
+    tried: dict[int, float] = {}
+    if X is None:
+        X, given = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        begun = time.monotonic()
+        model, tried = _choose(X, given, seed, steps, minutes)
+        minutes = None if minutes is None else minutes - (time.monotonic() - begun) / 60.0
     _check_model(model)
     rows = rows_of(model, X, "X", checks.seed("seed", seed))
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
@@ -118,18 +139,21 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     if valid is None:
         rows, valid, weights = _hold_out(rows, weights, seed)
     method = optimiser if isinstance(optimiser, str) else "given" if optimiser else default_optimiser(model)
+    batch = min(len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size))
+    chains = checks.positive_integer("chains", 512 if chains is None else chains)
+    own_rate = learning_rate is None and method == "given"  # the optimiser's, then
+    if learning_rate is None:
+        learning_rate = default_learning_rate(model, method, batch, chains)
     plan = Plan(
         seed=seed,
         steps=_steps(model, len(rows), steps, minutes),
         minutes=None if minutes is None else checks.positive("minutes", minutes),
-        batch_size=min(
-            len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size)
-        ),
-        chains=checks.positive_integer("chains", 512 if chains is None else chains),
+        batch_size=batch,
+        chains=chains,
         gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
-        learning_rate=checks.positive("learning_rate", learning_rate or LEARNING_RATES.get(method, 0.01)),
+        learning_rate=checks.positive("learning_rate", learning_rate),
         weight_decay=_weight_decay(model, len(rows), weight_decay),
-        records=40 if steps is None else min(40, max(4, steps // 100)),
+        records=40 if steps is None else min(40, max(4, steps // 50)),
         optimiser=method,
     )
     source = negatives or _negatives(model, plan)
@@ -139,7 +163,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         )  # an exact gradient deserves exact data means
     if not resume:
         _start_at_data(model, rows, weights)
-    own, optim = _method(model, method, optimiser, plan)
+    validated = weight_decay is None and natural_gradient_fits(model)
+    own, optim = _method(model, optimiser, plan, validated)
     schedule = Schedule(plan)
     learner = Learner(
         model,
@@ -147,9 +172,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         source,
         optim,
         [*own, *transforms],
-        None if method == "given" and learning_rate is None else schedule.learning_rate,
+        None if own_rate else schedule.learning_rate,
     )
     history = History(model, settings=_settings(plan, model, rows, valid))
+    if tried:
+        history.settings["hidden_tried"] = tried
     average = Average(model)
     recorder = Recorder(learner, average, (rows.states(SUBSET), valid), plan, schedule, history)
     first = 0
@@ -166,6 +193,23 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
     recorder.choose()
     return history
+
+
+def _choose(
+    X: Any, given: dict[str, Any], seed: int, steps: int | None, minutes: float | None
+) -> tuple[RBM, dict[int, float]]:
+    """A machine for a table that came without one; a trial takes an eighth of the run."""
+    if isinstance(X, EnergyModel):
+        raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+    units = units_for(X)
+    n_rows = len(as_table(X, "X"))
+
+    def trial(rbm: RBM) -> History:
+        most = minutes and minutes / 16.0
+        updates = None if minutes else max(1, _steps(rbm, n_rows, steps, None) // 8)
+        return fit(rbm, X, seed=seed, steps=updates, minutes=most, **given)
+
+    return choose(lambda: copy.deepcopy(units), n_rows, trial, seed)
 
 
 def _check_model(model: Any) -> None:
@@ -238,13 +282,15 @@ def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> No
 
 
 def _method(
-    model: EnergyModel, method: str, given: str | torch.optim.Optimizer | None, plan: Plan
+    model: EnergyModel, given: str | torch.optim.Optimizer | None, plan: Plan, validated: bool
 ) -> tuple[list[Transform], Optimiser]:
     # the penalty comes before the natural gradient, which measures both in the same way
-    own: list[Transform] = [WeightDecay(plan.weight_decay)] if plan.weight_decay else []
+    own: list[Transform] = []
+    if plan.weight_decay:
+        own.append((ValidatedDecay if validated else WeightDecay)(plan.weight_decay))
     if given is not None and not isinstance(given, str):
         return own, given
-    checks.one_of("optimiser", method, LEARNING_RATES)
+    method = checks.one_of("optimiser", plan.optimiser, LEARNING_RATES)
     if method == "adam":
         return own, torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
     own.append(NaturalGradient() if method == "natural" else Centring())

@@ -17,14 +17,18 @@ from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, PairwiseModel
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.plan import Plan, Schedule
+from harmonium.recipes.plan import HALF, Plan, Schedule
+from harmonium.recipes.rescue import MOST, go_back, ran_away
 from harmonium.recipes.rows import Rows
+from harmonium.recipes.shrinkage import ValidatedDecay
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
 
 BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
-PATIENCE = 0.25  # share of the run without a better validation likelihood after which it ends
+WINDOW = 5  # records that are no better, together, than as many before them: time for smaller steps
+PATIENCE = 0.25  # share of the run after which it ends if the best model was better beyond doubt
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
+UNKNOWN = 1e3  # nats: a standard error that leaves all to others
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 
 
@@ -69,7 +73,7 @@ class Recorder:
             self._record(update)
         if progress >= 1.0:
             raise StopTraining
-        self._stop_early(progress)
+        self._turn_or_stop(update.step, progress)
 
     def _bridge(self) -> None:
         negatives = self.learner.negatives
@@ -118,8 +122,12 @@ class Recorder:
         }
         record |= self._likelihoods()
         record |= self._structure()
+        record |= self._shrinkage()
         self.history.records.append(record)
-        self._keep_best(record)
+        if ran_away(self.history.records):
+            self._go_back(update.step)
+        else:
+            self._keep_best(record)
         for call in self.after:
             call(record)
 
@@ -163,20 +171,58 @@ class Recorder:
             ]
         return record
 
+    def _shrinkage(self) -> Record:
+        """Let the weight decay follow the validation rows in the second half, when training comes to rest."""
+        model = self.average.model
+        decay = next((t for t in self.learner.transforms if isinstance(t, ValidatedDecay)), None)
+        if decay is None:
+            return {}
+        second = self.schedule.progress(self._step) >= HALF
+        if second and self.valid is not None and isinstance(model, PairwiseModel):
+            decay.adapt(model, self.train, self.valid.states(SUBSET))
+        return {"weight_decay": decay.strength}
+
+    def _go_back(self, step: int) -> None:
+        """Return to the best parameters with half the step size, and say so."""
+        self.schedule.scale /= 2.0
+        if self.schedule.scale < 2.0**-MOST:
+            raise FloatingPointError(
+                f"training ran away {MOST + 1} times, the last time after {step} updates; use a smaller"
+                " learning rate or more gibbs_steps."
+            )
+        go_back(self.learner, self.average, self.best[1], self.train)
+        if self.track is not None and isinstance(self.learner.negatives, PersistentChains):
+            assert isinstance(self.average.model, BlockModel) and self.learner.negatives.chains is not None
+            self.track = LogPartitionTrack(self.average.model, self.learner.negatives.chains)
+            self.track.lag = UNKNOWN  # the next measurement stands for itself
+        rate = self.schedule.learning_rate(step)
+        self.history.warnings.append(
+            f"Training ran away before update {step}; it went on from update {self.history.best_step} with"
+            f" the learning rate {rate:.3g}."
+        )
+
     def _keep_best(self, record: Record) -> None:
-        score = record.get("validation_log_likelihood", float(record["step"]))
+        names = ("validation_log_likelihood", "train_log_likelihood", "step")
+        score = float(next(record[name] for name in names if name in record))
         if score > self.best[0]:
             self.best = (score, copy.deepcopy(self.average.model.state_dict()))
             self.history.best_step = record["step"]
 
-    def _stop_early(self, progress: float) -> None:
-        if self.valid is None or not self.history.records or not math.isfinite(self.best[0]):
+    def _turn_or_stop(self, step: int, progress: float) -> None:
+        """Begin the second half of the run early, or end it, by the likelihood of the validation rows."""
+        name = "validation_log_likelihood"
+        records = [r for r in self.history.records if name in r]
+        if not records or self.valid is None or records[-1]["step"] != step:
             return
-        newest = self.history.records[-1]
-        if "validation_log_likelihood" not in newest:
+        values = [r[name] for r in records]
+        if progress < HALF + PATIENCE:
+            flat = len(values) >= 2 * WINDOW and sum(values[-WINDOW:]) <= sum(values[-2 * WINDOW : -WINDOW])
+            if flat and progress < HALF:
+                self.schedule.turn_now(step)
             return
-        best_progress = self.history.best_step / max(newest["step"], 1) * progress
-        if progress - best_progress > PATIENCE:
+        best, newest = max(records, key=lambda r: r[name]), records[-1]
+        waited = progress * (1.0 - best["step"] / step)
+        if waited > PATIENCE and newest[name] < best[name] - 2.0 * _doubt(best, newest):
             raise StopTraining
 
     def choose(self) -> None:
@@ -191,8 +237,7 @@ class Recorder:
             chosen, step = self.average.model.state_dict(), last["step"]
         else:
             name = "validation_log_likelihood"
-            doubt = math.hypot(best[f"{name}_stderr"], last[f"{name}_stderr"])
-            better = best[name] - last[name] > 2.0 * doubt
+            better = best[name] - last[name] > 2.0 * _doubt(best, last)
             chosen = self.best[1] if better else self.average.model.state_dict()
             step = best["step"] if better else last["step"]
         self.learner.model.load_state_dict(chosen)
@@ -206,6 +251,8 @@ class Recorder:
         return state | {
             "score": torch.tensor(self.best[0], dtype=torch.float64),
             "next": torch.tensor(self._next, dtype=torch.float64),
+            "turn": torch.tensor(self.schedule.turn, dtype=torch.float64),
+            "scale": torch.tensor(self.schedule.scale, dtype=torch.float64),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -213,11 +260,18 @@ class Recorder:
         best = {name.removeprefix("best."): p for name, p in state.items() if name.startswith("best.")}
         self.best = (float(state["score"]), best)
         self._next = float(state["next"])
+        self.schedule.turn, self.schedule.scale = float(state["turn"]), float(state["scale"])
         track = {name.removeprefix("track."): p for name, p in state.items() if name.startswith("track.")}
         model = self.average.model
         if track and isinstance(model, BlockModel):
             self.track = object.__new__(LogPartitionTrack)
             self.track.load_state_dict(track, model)
+
+
+def _doubt(one: Record, other: Record) -> float:
+    """Standard error of the difference of two records' validation likelihoods."""
+    name = "validation_log_likelihood_stderr"
+    return math.hypot(one[name], other[name])
 
 
 def _gradient_norm(model: Any) -> float:

@@ -84,7 +84,7 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
     Raises:
         TypeError, ValueError: in one sentence, saying what was expected and what came.
     """
-    x = _table(data, name)
+    x = as_table(data, name)
     space = model.visible_space
     width, code_width = space.width, getattr(space, "code_width", space.width)
     if x.shape[1] not in (width, code_width):
@@ -108,7 +108,8 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
     return Rows(x, kind, _preparation(model, kind, seed))
 
 
-def _table(data: Any, name: str) -> np.ndarray | Tensor:
+def as_table(data: Any, name: str) -> np.ndarray | Tensor:
+    """What was given as a table of numbers, (rows, columns), its values not looked at."""
     x = data.to_numpy() if hasattr(data, "to_numpy") else data
     if not isinstance(x, (np.ndarray, Tensor)):
         try:

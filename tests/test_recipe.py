@@ -1,0 +1,167 @@
+"""Parts of the default recipe: the model it chooses, when it turns, how strongly it shrinks."""
+
+import math
+
+import pytest
+import torch
+
+import harmonium as hm
+from harmonium.recipes.choice import first_number, units_for
+from harmonium.recipes.plan import Plan, Schedule
+from harmonium.recipes.rescue import ran_away
+from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
+from registry import uniforms
+
+
+def causes(rows, width, seed=0, p=0.9):
+    """0/1 rows with four hidden causes, each of which sets a quarter of the columns."""
+    cause = (uniforms(seed, rows, 4, torch.float32) < 0.5).repeat_interleave(width // 4, dim=1)
+    kept = uniforms(seed + 1, rows, width, torch.float32) < p
+    return torch.where(kept, cause, ~cause).float()
+
+
+def crowd(rows, width, seed=0):
+    """Sparse rows, a few of them dense: one direction of far greater variance than all others."""
+    dense = uniforms(seed, rows, 1, torch.float32) < 0.2
+    return (uniforms(seed + 1, rows, width, torch.float32) < torch.where(dense, 0.6, 0.04)).float()
+
+
+def plan(**changes):
+    base = {"seed": 0, "steps": 100, "minutes": None, "batch_size": 10, "chains": 10, "gibbs_steps": 1}
+    return Plan(
+        **base | {"learning_rate": 1.0, "weight_decay": 0.0, "records": 10, "optimiser": "natural"} | changes
+    )
+
+
+# -------------------------------------------------------------------------------------- a model from the data
+def test_rows_alone_are_enough():
+    x = causes(600, 16)
+    history = hm.fit(x, steps=240, seed=1)
+    assert isinstance(history.model, hm.RBM) and len(history.model.visible.bias) == 16
+    tried = history.settings["hidden_tried"]
+    assert len(history.model.hidden.bias) in tried
+    independent = hm.RBM(hm.Bernoulli(16), hm.Bernoulli(1))
+    independent.visible.match(x)
+    with torch.no_grad():
+        independent.weight.zero_()
+    # four bits for what 16 columns say: log 2 each, and the entropy of the noise
+    best = -4 * math.log(2) - 16 * -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    reached = hm.log_likelihood(history.model, causes(2000, 16, seed=10)).value
+    assert hm.log_likelihood(independent, x).value + 1.0 < reached < best + 0.2
+
+
+def test_more_hidden_units_are_chosen_where_they_pay():
+    many = (uniforms(5, 400, 16, torch.float32) < 0.5).float()
+    many = torch.cat([many[:, :8], many[:, :8]], 1)  # eight pairs of equal columns: eight causes
+    none = (uniforms(6, 400, 16, torch.float32) < 0.5).float()
+    numbers = [len(hm.fit(x, steps=400).model.hidden.bias) for x in (many, none)]
+    assert numbers[0] > numbers[1]
+
+
+@pytest.mark.parametrize(
+    ("x", "units"),
+    [
+        (torch.tensor([[0.0, 1.0]]), hm.Bernoulli),
+        (torch.tensor([[0.0, 0.3]]), hm.Bernoulli),
+        (torch.tensor([[-1.0, 1.0]]), hm.Spin),
+        (torch.tensor([[-1.5, 7.0]]), hm.Gaussian),
+    ],
+)
+def test_units_follow_the_values(x, units):
+    assert type(units_for(x)) is units and units_for(x).width == 2
+
+
+def test_whole_numbers_are_refused_since_they_may_be_either():
+    with pytest.raises(ValueError, match="may be categories or counts"):
+        hm.fit([[0, 3], [1, 2]])
+    with pytest.raises(TypeError, match="rows to learn from"):
+        hm.fit(hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2)))
+
+
+def test_the_first_number_of_hidden_units_is_a_power_of_two_near_the_number_of_columns():
+    assert [first_number(n) for n in (1, 16, 69, 100, 5000)] == [8, 16, 64, 128, 512]
+
+
+# ------------------------------------------------------------------------------------ steps and the turn
+def test_a_run_that_turns_early_falls_as_long_as_it_was_level():
+    schedule = Schedule(plan())
+    assert schedule.progress(30) == 0.3 and schedule.learning_rate(50) == 1.0
+    schedule.turn_now(20)
+    assert schedule.progress(20) == 0.5 and schedule.progress(40) == 1.0
+    assert schedule.learning_rate(30) == pytest.approx(0.5)
+    assert schedule.learning_rate(40) == pytest.approx(0.02)
+
+
+def test_training_turns_when_the_validation_rows_gain_nothing_more():
+    x = (uniforms(7, 800, 10, torch.float32) < 0.5).float()  # nothing to learn
+    rbm = hm.RBM(hm.Bernoulli(10), hm.Bernoulli(4))
+    history = hm.fit(rbm, x, steps=2000)
+    assert history.records[-1]["step"] < 1500
+    assert history.records[-1]["learning_rate"] < 0.6 * history.settings["learning_rate"]
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_a_direction_in_which_the_data_vary_much_does_not_run_away(width):
+    x = crowd(1500, width)
+    rbm = hm.RBM(hm.Bernoulli(width), hm.Bernoulli(64))
+    first = hm.fit(rbm, x, steps=60).records[0]
+    assert hm.log_likelihood(rbm, x, seconds=1.0).value > first["train_log_likelihood"] + 1.0
+
+
+# -------------------------------------------------------------------------------------------------- rescue
+def test_a_run_that_runs_away_goes_back_and_ends_well():
+    x = causes(600, 24)
+    rbm = hm.RBM(hm.Bernoulli(24), hm.Bernoulli(60))
+    history = hm.fit(rbm, x, steps=200, learning_rate=6.0)
+    assert any("ran away" in w and "learning rate" in w for w in history.warnings)
+    last = history.records[-1]
+    assert last["learning_rate"] < 6.0 * 0.02
+    assert last["validation_log_likelihood"] > history.records[0]["validation_log_likelihood"] + 1.0
+
+
+def test_a_deep_fall_of_the_training_likelihood_is_running_away_and_noise_is_not():
+    def records(*values, stderr=0.1):
+        return [{"train_log_likelihood": v, "log_partition_stderr": stderr} for v in values]
+
+    assert ran_away(records(-30.0, -20.0, -40.0))
+    assert not ran_away(records(-30.0, -20.0, -22.0))
+    assert not ran_away(records(-30.0, -20.0, -40.0, stderr=10.0))
+    assert not ran_away([{"step": 1}])
+
+
+# --------------------------------------------------------------------------------------------- shrinkage
+def test_the_gap_is_the_derivative_of_the_likelihoods_with_respect_to_the_scale_of_the_couplings():
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(3), dtype=torch.float64, seed=2)
+    with torch.no_grad():
+        rbm.weight.mul_(30.0)
+        rbm.hidden.bias.copy_(torch.tensor([0.5, -1.0, 0.2]))
+    train, valid = causes(40, 8)[:, :6].double(), causes(30, 8, seed=5)[:, :6].double()
+    gap, square = interaction_gap(rbm, train, valid)
+    assert square == pytest.approx(float((rbm.weight**2).sum().detach()))
+    mu, lam = train.mean(0), rbm.hidden_given_visible(train).mean(0).detach()
+    weight, a, b = (p.detach().clone() for p in (rbm.weight, rbm.visible.bias, rbm.hidden.bias))
+
+    def difference(eps):  # of the mean log P of the two sets of rows: log Z drops out
+        with torch.no_grad():
+            rbm.weight.copy_((1 + eps) * weight)
+            rbm.visible.bias.copy_(a - eps * weight @ lam)
+            rbm.hidden.bias.copy_(b - eps * weight.T @ mu)
+            return float(rbm.free_energy(valid).mean() - rbm.free_energy(train).mean())
+
+    assert gap == pytest.approx((difference(1e-5) - difference(-1e-5)) / 2e-5, rel=1e-6)
+
+
+def test_the_decay_rises_where_training_rows_fit_too_well_and_never_falls_below_its_start():
+    rbm = hm.RBM(hm.Bernoulli(8), hm.Bernoulli(6), seed=1)
+    few, more = causes(20, 8), causes(300, 8, seed=9)
+    hm.fit(rbm, few, steps=300)
+    decay = ValidatedDecay(1e-4)
+    decay.adapt(rbm, few, more)
+    assert decay.strength > 1.5e-4
+    decay.adapt(rbm, more, few)
+    again = ValidatedDecay(1.0)
+    again.load_state_dict(decay.state_dict())
+    assert again.strength == decay.strength
+    low = ValidatedDecay(1e3)
+    low.adapt(rbm, few, more)
+    assert low.strength == 1e3
