@@ -36,8 +36,10 @@ PAIRS = 2**26  # most pairs of a row and a state, that are summed
 CHUNK = 2**20  # pairs of a row and a state per block of work
 GROUPS = 4  # sets of replicas for each row, half of them started at either end
 TUNING = (16, 32, 64)
+EVEN = np.linspace(0.0, 1.0, 8)  # rungs to begin with
+TUNED = 64  # rows, an even choice, for which the rungs are placed
 BURN_IN = 0.25
-FEWEST = 96
+FEWEST = 48  # sweeps measured, however short the time
 
 
 def conditional_log_likelihood(
@@ -228,22 +230,26 @@ def _base(start: EnergyModel, v: Tensor, held: Tensor) -> Tensor:
 @torch.no_grad()
 def _exchanged(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
     budget.start(model)
-    run = _tuned(_begin(model, v, held, seed), seed, budget)
+    some = torch.linspace(0, len(v) - 1, min(len(v), TUNED), device=v.device).long()
+    run = _tuned(_begin(model, v[some], held, seed), seed, budget)
+    if len(some) < len(v):
+        run = _begin(model, v, held, seed, run.ladder.positions)
     run = Run(run.ladder, run.replicas, run.cold)
     exchange = Exchange(run.ladder, run.groups, seed)
     while len(run.works) < FEWEST or not budget.spent_up:
         budget.tell("exchanging replicas")
-        advance(run, exchange, 32, budget)
+        left = budget.sweeps_left(model, run.groups * len(run.ladder))
+        advance(run, exchange, int(min(32, max(left, 8))), budget)
     budget.tell("done")
     base = _base(run.ladder.nodes[0], v, held).cpu().numpy()
     return _estimates(run, base, len(v))
 
 
-def _begin(model: EnergyModel, v: Tensor, held: Tensor, seed: int) -> Run:
+def _begin(model: EnergyModel, v: Tensor, held: Tensor, seed: int, positions: np.ndarray = EVEN) -> Run:
     """Groups GROUPS·i … GROUPS·i + 3 belong to row i; the first two begin at the reference, the others at
     v.
     """
-    start, positions = broad(model), np.linspace(0.0, 1.0, 8)
+    start = broad(model)
     address = Address(seed, Purpose.START)
     rungs, groups = len(positions), GROUPS * len(v)
     random = start.random_state(groups * rungs, address)
