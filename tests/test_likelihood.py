@@ -318,6 +318,31 @@ def test_a_mode_that_only_data_know_is_reported():
     assert e.low <= truth <= e.high
 
 
+def funnel(n=60, weight=5.0, copies=10, radius=14, bias=1.5):
+    """A pattern with nearly all of the mass that shows only within `radius` flips of it, and log Z.
+
+    `copies` equal hidden units stand for it together, none alone; the biases of the visible units lead
+    elsewhere.
+    """
+    rbm, half = hm.RBM(visible=hm.Bernoulli(n), hidden=hm.Bernoulli(copies)), n // 2
+    with torch.no_grad():
+        rbm.weight.fill_(weight / copies)
+        rbm.hidden.bias.fill_(-weight * (n - radius) / copies)
+        rbm.visible.bias.copy_(torch.cat([torch.full((half,), bias), torch.full((half,), -bias)]))
+    on = np.arange(half + 1)
+    ways = np.array([math.log(math.comb(half, k)) for k in on])
+    match = on[:, None] + on[None] - n + radius
+    hidden = copies * np.logaddexp(0, weight * match / copies)
+    return rbm, float(logsumexp((ways + bias * on)[:, None] + (ways - bias * on)[None] + hidden))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_model_that_is_too_hard_for_the_time_gets_a_warning_and_a_wide_interval(seed):
+    rbm, truth = funnel()
+    e = estimate(rbm, work=0.3, seed=seed)
+    assert e.warnings and e.low <= truth <= e.high and e.high - e.low > 1.0
+
+
 def test_plain_annealing_is_sure_of_a_wrong_number_where_ours_is_right():
     rbm, truth = torus(8, 0.6)
     plain = hm.likelihood.annealed_importance_sampling(rbm, 300, 100, seed=1)
