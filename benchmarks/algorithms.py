@@ -1,6 +1,6 @@
 """What each way to train gives in the same time: test log-likelihoods.
 
-    python -m benchmarks.algorithms [--data FOLDER] [--sets nltcs,plants] [--names cd,pcd] [--seconds 40]
+    python -m benchmarks.algorithms [--data FOLDER] [--sets nltcs,plants] [--names cd,pcd] [--seconds 25]
 
 FOLDER holds .npz files with 0/1 arrays `train`, `valid` and `test`, such as those of the DEBD collection.
 Each machine is trained by `hm.fit(rbm, train, validation=valid, minutes=..., negatives=algorithm(name))`: the
@@ -37,7 +37,7 @@ def measure(source: str, name: str, asked: argparse.Namespace) -> tuple[int, hm.
         seed=asked.seed,
         progress=False,
     )
-    log_z = hm.log_partition(rbm, seconds=asked.seconds / 2.0, seed=asked.seed)
+    log_z = hm.log_partition(rbm, seconds=asked.seconds / 2.5, seed=asked.seed)
     test = torch.from_numpy(rows.test).float()
     return history.records[-1]["step"], hm.log_likelihood(rbm, test, log_partition=log_z)
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", default="nltcs,plants")
     parser.add_argument("--names", default=",".join(ALGORITHMS))
-    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--seconds", type=float, default=25.0)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     files = [asked.data / f"{name}.npz" for name in asked.sets.split(",")]
