@@ -24,6 +24,7 @@ from harmonium import checks
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
+from harmonium.learning.shapes import damping, scale_steps
 from harmonium.models import EnergyModel, PairwiseModel
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
@@ -65,6 +66,9 @@ class NaturalGradient:
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]
+        for side in zip(model.layers, offsets, plain, self.covariances, strict=True):
+            layer, offset, gradient, covariance = side
+            scale_steps(layer, offset, gradient, covariance.diagonal())
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
@@ -78,13 +82,12 @@ class NaturalGradient:
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
-            self.inverses = [self._inverse(c) for c in self.covariances]
+            pairs = zip(model.layers, self.covariances, strict=True)
+            self.inverses = [self._inverse(c, damping(layer, c, self.damping)) for layer, c in pairs]
         self.updates += 1
 
-    def _inverse(self, covariance: Tensor) -> Tensor:
-        damping = self.damping * covariance.diagonal().mean()
-        damped = covariance + damping * torch.eye(len(covariance)).to(covariance)
-        factor, failed = torch.linalg.cholesky_ex(damped)
+    def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
+        factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
         if int(failed) or not bool(torch.isfinite(factor).all()):
             raise FloatingPointError(
                 f"training diverged within {self.updates + 1} updates; use a smaller learning rate."

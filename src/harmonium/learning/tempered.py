@@ -18,7 +18,6 @@ from harmonium.sampling.chains import State
 from harmonium.sampling.segments import segment
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
 
-MEMORY = 0.05  # weight of the newest exchange in the running distances between rungs
 RESPACE = 50  # updates between two looks at where the rungs of a tempered path should be
 NODE = "node."
 
@@ -43,6 +42,8 @@ class TemperedChains:
         squares: running squared distance between neighbouring rungs (see `likelihood.schedule`), (rungs-1,);
             a share erfc(√square / 2) of the exchanges succeeds.
     """
+
+    memory = 0.05  # weight of the newest exchange in the running distances
 
     def __init__(self, chains: int = 64, rungs: int = 8, k: int = 2, seed: int = 0) -> None:
         self.n = checks.positive_integer("chains", chains)
@@ -94,7 +95,7 @@ class TemperedChains:
         both = (work[:, :-1] + work[:, 1:]).mean(0)
         first = int(np.isnan(work[0, 0]))  # pairs (0, 1), (2, 3), … or (1, 2), (3, 4), … were looked at
         pairs = np.arange(first, len(both), 2)
-        self.squares[pairs] += MEMORY * (np.maximum(both[pairs], 0.0) - self.squares[pairs])
+        self.squares[pairs] += self.memory * (np.maximum(both[pairs], 0.0) - self.squares[pairs])
 
     def _adapt(self, model: EnergyModel) -> None:
         """Move the rungs to equal distances."""
@@ -151,6 +152,8 @@ class TrajectoryChains(TemperedChains):
         spacing: distance between rungs (see `TemperedChains.squares`); at 1.2, 40 % of the exchanges succeed.
         limit: the largest number of rungs; beyond it the checkpoint that is missed least is dropped.
     """
+
+    memory = 0.3  # a model that learns fast leaves its last checkpoint within a few updates
 
     def __init__(
         self, chains: int = 64, k: int = 2, seed: int = 0, spacing: float = 1.2, limit: int = 16

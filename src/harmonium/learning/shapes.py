@@ -1,0 +1,80 @@
+"""Scales of Gaussian units in the natural gradient.
+
+The precision γ of a unit enters the energy as γx²/2. Far from 0 a change of γ moves the mean b/γ as well, by
+many standard deviations, so log γ is learned in coordinates centred at the offset μ, where the energy has
+γ(x-μ)²/2: with ∇b the plain gradient of the bias
+
+    ∇'log γ = ∇log γ + γμ ∇b,     ∇̃log γ = ∇'log γ / (½ (γσ²)²),     ∇̃b gains γμ ∇̃log γ.
+
+The denominator is the variance of γ(x-μ)²/2 for a Gaussian of variance σ². Learning then depends neither on
+the units of measurement nor on where their zero is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from harmonium.units import Gaussian, Mixed, Units
+
+
+class Scale(NamedTuple):
+    """The Gaussian units at some columns of a layer."""
+
+    units: Gaussian
+    columns: slice
+
+    @torch.no_grad()
+    def centred(self, offset: Tensor, bias_gradient: Tensor) -> Tensor | None:
+        """∇'log γ, (n,), from the plain gradients; None where it is frozen."""
+        gradient = self.units.log_precision.grad
+        if gradient is None:
+            return None
+        return gradient + self.units.precision * offset[self.columns] * bias_gradient[self.columns]
+
+
+def gaussians(layer: Units) -> Iterator[Scale]:
+    """The Gaussian units of a layer, if there are any."""
+    start = 0
+    parts: list[Units] = list(layer.parts) if isinstance(layer, Mixed) else [layer]  # type: ignore[arg-type]
+    for part in parts:
+        if isinstance(part, Gaussian):
+            yield Scale(part, slice(start, start + part.width))
+        start += part.width
+
+
+@torch.no_grad()
+def scale_steps(layer: Units, offset: Tensor, plain: Tensor, variance: Tensor) -> None:
+    """Replace the gradients of log γ by natural steps, and let the bias follow.
+
+    Args:
+        layer: whose bias has its natural step as gradient already.
+        offset: μ, (width,).
+        plain: ∇b as it was before, (width,).
+        variance: σ² about the offset, (width,).
+    """
+    for scale in gaussians(layer):
+        centred = scale.centred(offset, plain)
+        if centred is None:
+            continue
+        precision, columns = scale.units.precision, scale.columns
+        step = 2.0 * centred / (precision * variance[columns]).clamp(min=1.0) ** 2
+        scale.units.log_precision.grad = step
+        assert layer.bias.grad is not None  # as the caller promises
+        layer.bias.grad[columns] += precision * offset[columns] * step
+
+
+def damping(layer: Units, covariance: Tensor, share: float) -> Tensor:
+    """What to add to the diagonal of a covariance, (width,): a share of the layer's mean variance.
+
+    Gaussian columns, which may be measured in different units, get the share of their own.
+    """
+    variance = covariance.diagonal()
+    own = torch.zeros(len(variance), dtype=torch.bool, device=variance.device)
+    for scale in gaussians(layer):
+        own[scale.columns] = True
+    common = variance[~own].mean() if bool((~own).any()) else variance.new_zeros(())
+    return share * torch.where(own, variance, common)
