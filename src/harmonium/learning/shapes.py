@@ -6,8 +6,9 @@ many standard deviations, so log γ is learned in coordinates centred at the off
 
     ∇'log γ = ∇log γ + γμ ∇b,     ∇̃log γ = ∇'log γ / (½ (γσ²)²),     ∇̃b gains γμ ∇̃log γ.
 
-The denominator is the variance of γ(x-μ)²/2 for a Gaussian of variance σ². Learning then depends neither on
-the units of measurement nor on where their zero is.
+The denominator is the variance of γ(x-μ)²/2 for a Gaussian of variance σ². Learning then doesn't depend
+on the units of measurement. On their zero it depends through the size of the steps alone, yet columns whose
+mean is more than some 5 standard deviations from 0 had better be centred.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harmonium.models import PairwiseModel
 from harmonium.units import Gaussian, Mixed, Units
 
 
@@ -78,3 +80,18 @@ def damping(layer: Units, covariance: Tensor, share: float) -> Tensor:
         own[scale.columns] = True
     common = variance[~own].mean() if bool((~own).any()) else variance.new_zeros(())
     return share * torch.where(own, variance, common)
+
+
+@torch.no_grad()
+def couple_standardised(model: PairwiseModel) -> None:
+    """Read the couplings of Gaussian visible units as those of (x - location) / scale, and rewrite them.
+
+    What a small random coupling is depends on the units of measurement. For a fresh model, once its visible
+    units have matched the data.
+    """
+    visible = model.layers[0]
+    for weight, i, j in model.couplings():
+        for scale in gaussians(visible) if i == 0 and weight.is_leaf else ():
+            columns, precision = scale.columns, scale.units.precision
+            weight[columns] *= precision.sqrt()[:, None]
+            model.layers[j].bias.sub_((visible.bias[columns] / precision) @ weight[columns])

@@ -28,7 +28,8 @@ from harmonium.learning import (
     train,
 )
 from harmonium.learning.loop import Callback, Optimiser, Transform
-from harmonium.models import RBM, BlockModel, EnergyModel
+from harmonium.learning.shapes import couple_standardised
+from harmonium.models import RBM, BlockModel, EnergyModel, PairwiseModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes.choice import choose, units_for
@@ -279,6 +280,8 @@ def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> No
     if bool((layer.bias == 0).all()):
         limit = max(MATCHED_ROWS, MATCHED_CELLS // layer.width)
         layer.match(rows.states(limit), weights if len(rows) <= limit else None)
+        if isinstance(model, PairwiseModel):
+            couple_standardised(model)
 
 
 def _method(

@@ -1,0 +1,120 @@
+"""Scales of Gaussian units in learning: neither units of measurement nor their zero matter."""
+
+import numpy as np
+import pytest
+import torch
+
+import harmonium as hm
+from harmonium.learning import Batches, Learner, NaturalGradient, accumulate_phases, equally_weighted
+from harmonium.learning.shapes import couple_standardised, damping, gaussians, scale_steps
+from harmonium.random import Address, Purpose
+from registry import DOUBLE, build, scatter, uniforms
+
+
+def table(rows=60, columns=3, seed=4):
+    """Correlated columns on the scale of 1."""
+    u = torch.special.ndtri(uniforms(seed, rows, columns + 1))
+    return u[:, :columns] + 1.5 * u[:, columns:].sign()
+
+
+def trained(x, hidden, steps=60):
+    rbm = hm.RBM(hm.Gaussian(x.shape[1]), hidden, dtype=DOUBLE, seed=3)
+    hm.fit(rbm, x, steps=steps, chains=64)
+    return hm.log_likelihood(rbm, x).value
+
+
+@pytest.mark.parametrize("hidden", [lambda: hm.Bernoulli(4), lambda: hm.Gaussian(2)])
+def test_learning_does_not_depend_on_units_of_measurement(hidden):
+    """The same draws, the same path: log-likelihoods differ by the change of the volume alone."""
+    x = table()
+    scale = torch.tensor([1e-3, 1.0, 250.0], dtype=DOUBLE)
+    here, there = trained(x, hidden()), trained(x * scale, hidden())
+    assert here - float(scale.log().sum()) == pytest.approx(there, abs=1e-6)
+
+
+def test_real_columns_of_very_different_scales_are_learned_at_the_default():
+    x = (table(400) * torch.tensor([1e-2, 1.0, 300.0]) + torch.tensor([0.01, 3.0, 600.0])).float()
+    rbm = hm.RBM(hm.Gaussian(3), hm.Bernoulli(6))
+    history = hm.fit(rbm, x, steps=400)
+    independent = hm.RBM(hm.Gaussian(3), hm.Bernoulli(1))
+    independent.visible.match(x)
+    with torch.no_grad():
+        independent.weight.zero_()
+    assert not history.warnings
+    gain = hm.log_likelihood(rbm, x).value - hm.log_likelihood(independent, x).value
+    assert gain > 0.5
+
+
+def test_the_gradient_of_the_scale_is_that_at_a_fixed_mean():
+    model = build("Mixed", "Gaussian")
+    data, negatives = (
+        equally_weighted(model.random_state(9, Address(k, Purpose.TRIAL))[0].detach()) for k in (1, 2)
+    )
+    accumulate_phases(model, data, negatives)
+    (scale,) = gaussians(model.visible)
+    offset = uniforms(6, 1, model.visible.width)[0]
+    found = scale.centred(offset, model.visible.bias.grad)
+    log_precision = scale.units.log_precision.detach().clone().requires_grad_()
+    mu = offset[scale.columns]
+
+    def energy(particles):
+        return (0.5 * log_precision.exp() * (particles.v[:, scale.columns] - mu) ** 2).mean(0).sum()
+
+    (energy(data) - energy(negatives)).backward()
+    torch.testing.assert_close(found, log_precision.grad)
+
+
+def test_the_bias_follows_the_scale():
+    layer = hm.Gaussian(2).to(DOUBLE)
+    scatter(layer, 3)
+    plain, offset, variance = uniforms(1, 3, 2) + 0.5
+    layer.bias.grad, layer.log_precision.grad = torch.zeros(2, dtype=DOUBLE), plain.clone()
+    gamma = layer.precision.detach()
+    scale_steps(layer, offset, plain, variance / gamma + 1 / gamma)
+    wanted = 2 * (plain + gamma * offset * plain) / (variance + 1) ** 2
+    torch.testing.assert_close(layer.log_precision.grad, wanted)
+    torch.testing.assert_close(layer.bias.grad, gamma * offset * wanted)
+
+
+def test_natural_steps_find_mean_and_width_of_a_gaussian_far_from_zero():
+    x = 5.0 + 0.3 * table(200, 1)
+    rbm = hm.RBM(hm.Gaussian(1), hm.Bernoulli(1), dtype=DOUBLE)
+    with torch.no_grad():
+        rbm.visible.match(x + 0.2 * x.sub(x.mean()).sign())
+        rbm.weight.zero_()
+
+    class Drawn:
+        def draw(self, model, data, step):
+            z = torch.special.ndtri(uniforms(5, 2001))
+            return equally_weighted(model.visible.location + model.visible.scale * z)
+
+    rest = {"params": [rbm.weight, rbm.hidden.bias], "lr": 0.0}
+    own = {"params": list(rbm.visible.parameters())}
+    optimiser = torch.optim.SGD([own, rest], lr=0.2)
+    batches = Batches(x, 200, lambda rows, numbers, epoch: rows)
+    learner = Learner(rbm, batches, Drawn(), optimiser, [NaturalGradient()])
+    for step in range(60):
+        learner.update(step)
+    z = torch.special.ndtri(uniforms(5, 2001))
+    assert float(rbm.visible.location) == pytest.approx(float(x.mean()), abs=0.03)
+    assert float(rbm.visible.scale) == pytest.approx(float(x.std() / z.std()), rel=0.02)
+
+
+def test_fresh_couplings_are_those_of_standardised_columns():
+    model = build("Gaussian", "Bernoulli")
+    before = model.weight.detach().clone(), model.hidden.bias.detach().clone()
+    v = model.visible.sample(torch.zeros(5, 2, dtype=DOUBLE), Address(1, Purpose.TRIAL))
+    couple_standardised(model)
+    z = (v - model.visible.location) / model.visible.scale
+    torch.testing.assert_close(v @ model.weight + model.hidden.bias, z @ before[0] + before[1])
+    others = build("Bernoulli", "Gaussian")
+    weight = others.weight.detach().clone()
+    couple_standardised(others)
+    assert torch.equal(others.weight, weight)
+
+
+def test_damping_is_common_to_all_but_gaussian_columns():
+    layer = hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2))
+    covariance = torch.diag(torch.tensor([0.1, 0.3, 50.0, 7.0]))
+    assert damping(layer, covariance, 0.5).tolist() == pytest.approx([0.1, 0.1, 25.0, 3.5])
+    assert np.isclose(damping(hm.Gaussian(4), covariance, 1.0)[0], 0.1)
