@@ -165,3 +165,42 @@ def test_the_decay_rises_where_training_rows_fit_too_well_and_never_falls_below_
     low = ValidatedDecay(1e3)
     low.adapt(rbm, few, more)
     assert low.strength == 1e3
+
+
+# ------------------------------------------------------------------------------------------- how it goes
+def test_any_algorithm_can_be_named_and_its_likelihood_is_measured():
+    x = causes(300, 16)
+    for name in ("cd", "pt", "pl", "tap"):
+        history = hm.fit(hm.RBM(hm.Bernoulli(16), hm.Bernoulli(8)), x, steps=100, negatives=name)
+        records = history.records
+        assert records[-1]["train_log_likelihood"] > records[0]["train_log_likelihood"] + 0.5, name
+    with pytest.raises(ValueError, match="negatives"):
+        hm.fit(hm.RBM(hm.Bernoulli(16), hm.Bernoulli(8)), x, negatives="gibbs")
+
+
+def test_likelihoods_are_measured_without_persistent_chains_where_no_sum_is_cheap():
+    x = causes(300, 28)
+    history = hm.fit(hm.RBM(hm.Bernoulli(28), hm.Bernoulli(28)), x, steps=60, negatives="cd")
+    assert history.records[-1]["validation_log_likelihood_stderr"] > 0
+    assert history.records[-1]["train_log_likelihood"] > history.records[0]["train_log_likelihood"]
+
+
+def test_chains_that_stop_mixing_make_more_sweeps_and_the_history_says_so():
+    # two patterns far apart, learned from a start that is too wide for chains to cross
+    rows = torch.cat([torch.ones(200, 30), torch.zeros(200, 30)])
+    flip = uniforms(3, 400, 30, torch.float32) < 0.02
+    x = torch.where(flip, 1 - rows, rows)
+    rbm = hm.RBM(hm.Bernoulli(30), hm.Bernoulli(8), seed=1)
+    history = hm.fit(rbm, x, steps=2500, chains=64)
+    assert any("hardly mixed" in w for w in history.warnings)
+    table = history.table()
+    assert table["gibbs_steps"].iloc[-1] > table["gibbs_steps"].iloc[0]
+    assert {"r_hat", "chain_ess", "autocorrelation_time", "still_hidden_units"} <= set(table.columns)
+
+
+def test_units_that_say_nothing_and_rows_learned_by_heart_are_named():
+    x = (uniforms(11, 110, 12, torch.float32) < 0.5).float()  # nothing to learn but the rows themselves
+    history = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(40)), x, steps=300, weight_decay=0.0)
+    assert any("by heart" in w for w in history.warnings)
+    history = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(40)), x, steps=300, weight_decay=1.0)
+    assert any("hardly respond" in w for w in history.warnings)

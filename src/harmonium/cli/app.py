@@ -90,6 +90,16 @@ def fit(
         int | None,
         typer.Option("--batch-size", min=1, help="Rows of each update.", show_default=False),
     ] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option(
+            "--algorithm",
+            metavar="NAME",
+            help="pcd, fpcd, cd, pt, trajectory, restart, exact, pl, stochastic-pl, mean-field or tap."
+            " [dim]default: pcd, or exact for few columns[/dim]",
+            show_default=False,
+        ),
+    ] = None,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +156,7 @@ def fit(
             visible=visible,
             hidden_type=hidden_type,
             batch_size=batch_size,
+            algorithm=algorithm,
             shape=shape,
             device=device,
             dtype=dtype,

@@ -14,6 +14,7 @@ from harmonium.cli.entry import Interrupted
 from harmonium.cli.finish import data_facts, finish, write_metrics
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.data import Dataset
+from harmonium.learning import ALGORITHMS
 from harmonium.models import RBM
 from harmonium.recipes import History, fit
 
@@ -56,6 +57,8 @@ def check_options(options: FitOptions) -> None:
     if options.minutes is not None:
         checks.positive("--minutes", options.minutes)
     checks.seed("--seed", options.seed)
+    if options.algorithm is not None:
+        checks.one_of("--algorithm", options.algorithm, ALGORITHMS)
     checks.one_of("--dtype", options.dtype, ("float32", "float64"))
     try:
         torch.empty(0, device=options.device)
@@ -105,6 +108,7 @@ def train(options: FitOptions, model: RBM, dataset: Dataset) -> History:
         steps=options.steps,
         minutes=options.minutes,
         batch_size=options.batch_size,
+        negatives=options.algorithm,
         progress=False if options.quiet else None,
         checkpoint=options.out / folder.CHECKPOINT,
         resume=options.resume,

@@ -22,6 +22,7 @@ class FitOptions:
     visible: str | None = None
     hidden_type: str = "bernoulli"
     batch_size: int | None = None
+    algorithm: str | None = None
     shape: str | None = None
     device: str = "cpu"
     dtype: str = "float32"

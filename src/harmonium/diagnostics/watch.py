@@ -80,6 +80,27 @@ class MixingWatch:
             self.report = judged(np.stack(self._looks), self.every)
             self._looks = []
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on: the window so far, and the last report."""
+        state: dict[str, Tensor] = {}
+        if self._looks:
+            state |= {"looks": torch.from_numpy(np.stack(self._looks))}
+            state |= {"centre": self._centre, "basis": self._basis}
+        if self.report is not None:
+            numbers = [self.report.ess, self.report.r_hat, self.report.autocorrelation_time]
+            state["report"] = torch.tensor(numbers, dtype=torch.float64)
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self._looks, self.report = [], None
+        if "looks" in state:
+            self._looks = list(state["looks"].cpu().numpy())
+            self._centre, self._basis = state["centre"], state["basis"]
+        if "report" in state:
+            ess, r_hat, time = state["report"].tolist()
+            self.report = reported(ess, r_hat, time, updates=self.every * self.window)
+
 
 def principal_directions(v: Tensor) -> tuple[Tensor, Tensor]:
     """(mean, leading principal directions as columns) of the rows of v, by the power method."""
@@ -98,13 +119,18 @@ def judged(looks: np.ndarray, every: int) -> MixingReport:
     moving = np.flatnonzero(spread > 1e-6 * max(float(spread.max()), 1e-6))
     found = [(split_r_hat(x[:, :, k]), autocorrelation_time(x[:, :, k])) for k in moving] or [(1.0, 1.0)]
     ratio, time = max(r for r, _ in found), max(t for _, t in found)
-    report = (looks[..., 0].size / time, ratio, every * time)
-    if ratio <= STUCK:
-        return MixingReport(*report, None)
-    updates = every * len(looks)
+    return reported(looks[..., 0].size / time, ratio, every * time, updates=every * len(looks))
+
+
+def reported(ess: float, r_hat: float, time: float, updates: int) -> MixingReport:
+    """The report on a window of so many updates, with its warning where R̂ is too large."""
+    if r_hat <= STUCK:
+        return MixingReport(ess, r_hat, time, None)
     return MixingReport(
-        *report,
-        f"the persistent chains have stopped mixing (R-hat {ratio:.2f} over {updates} updates): they keep to "
+        ess,
+        r_hat,
+        time,
+        f"the persistent chains have stopped mixing (R-hat {r_hat:.2f} over {updates} updates): they keep to "
         "their modes, and the gradient no longer follows the model; take more Gibbs steps per update, a "
         "smaller learning rate, or tempered chains (sampling.ParallelTempering as their kernel)",
     )

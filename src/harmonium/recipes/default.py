@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from harmonium import __version__, checks, kernels
+from harmonium import __version__, checks
 from harmonium.learning import (
     Average,
     Batches,
@@ -22,17 +20,17 @@ from harmonium.learning import (
     GradientDescent,
     Learner,
     NaturalGradient,
-    Negatives,
     PersistentChains,
+    Source,
     WeightDecay,
+    algorithm,
     train,
 )
 from harmonium.learning.loop import Callback, Optimiser, Transform
-from harmonium.learning.shapes import couple_standardised
-from harmonium.models import RBM, BlockModel, EnergyModel, PairwiseModel
-from harmonium.random import Address, Purpose
+from harmonium.models import RBM, BlockModel, EnergyModel
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes.choice import choose, units_for
+from harmonium.recipes.health import found_wrong
 from harmonium.recipes.history import History
 from harmonium.recipes.plan import (
     LEARNING_RATES,
@@ -45,13 +43,12 @@ from harmonium.recipes.plan import (
 )
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
-from harmonium.recipes.rows import Rows, as_table, rows_of
+from harmonium.recipes.rows import Rows, as_table
 from harmonium.recipes.shrinkage import ValidatedDecay
+from harmonium.recipes.split import HOLD_OUT_FROM, split, start_at_data
 from harmonium.units import Tail
 
 EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
-MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the biases start from
-HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -69,7 +66,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     learning_rate: float | None = None,
     weight_decay: float | None = None,
     optimiser: str | torch.optim.Optimizer | None = None,
-    negatives: Negatives | None = None,
+    negatives: str | Source | None = None,
     transforms: Sequence[Transform] = (),
     callbacks: Sequence[Callback] = (),
     progress: bool | None = None,
@@ -107,8 +104,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             the validation rows; fewer rows are taken for the whole distribution.
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
-        negatives: a source of negative particles instead of persistent chains, e.g.
-            `learning.ContrastiveDivergence(1)`.
+        negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
+            "trajectory", "restart", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
+            By default persistent chains, or the exact gradient for at most 2¹⁰ visible states.
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update.
         progress: show a progress bar; by default when stderr is a terminal.
@@ -134,11 +132,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         model, tried = _choose(X, given, seed, steps, minutes)
         minutes = None if minutes is None else minutes - (time.monotonic() - begun) / 60.0
     _check_model(model)
-    rows = rows_of(model, X, "X", checks.seed("seed", seed))
-    rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
-    valid = None if validation is None else rows_of(model, validation, "validation", seed)
-    if valid is None:
-        rows, valid, weights = _hold_out(rows, weights, seed)
+    rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     method = optimiser if isinstance(optimiser, str) else "given" if optimiser else default_optimiser(model)
     batch = min(len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size))
     chains = checks.positive_integer("chains", 512 if chains is None else chains)
@@ -157,13 +151,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         records=40 if steps is None else min(40, max(4, steps // 50)),
         optimiser=method,
     )
-    source = negatives or _negatives(model, plan)
+    source = _source(model, plan, negatives, gibbs_steps)
     if isinstance(source, ExactNegatives) and len(rows) <= 4096:
         plan = Plan(
             **{**asdict(plan), "batch_size": len(rows)}
         )  # an exact gradient deserves exact data means
     if not resume:
-        _start_at_data(model, rows, weights)
+        start_at_data(model, rows, weights)
     validated = weight_decay is None and natural_gradient_fits(model)
     own, optim = _method(model, optimiser, plan, validated)
     schedule = Schedule(plan)
@@ -193,6 +187,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         recorder.after.append(bar.record)
         train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
     recorder.choose()
+    history.warnings += found_wrong(history)
     return history
 
 
@@ -234,54 +229,15 @@ def _weight_decay(model: EnergyModel, n_rows: int, given: float | None) -> float
     return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
 
 
-def _weights(sample_weight: Any, n: int) -> Tensor | None:
-    if sample_weight is None:
-        return None
-    w = torch.as_tensor(sample_weight, dtype=torch.float64)
-    if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
-        raise ValueError(
-            f"sample_weight must hold {n} finite numbers of at least 0, not all 0, "
-            f"got {checks.describe(sample_weight)}."
-        )
-    return w
-
-
-def _weighed(rows: Rows, weights: Tensor | None) -> tuple[Rows, Tensor | None]:
-    """The rows that have a weight: those of weight 0 say nothing, and a batch of them would be no batch."""
-    if weights is None or bool((weights > 0).all()):
-        return rows, weights
-    kept = torch.nonzero(weights > 0).flatten().numpy()
-    return rows.part(kept), weights[kept]
-
-
-def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows | None, Tensor | None]:
-    """(training rows, a tenth held out or None when the rows are few, weights of the training rows)."""
-    n = len(rows)
-    if n < HOLD_OUT_FROM:
-        return rows, None, weights
-    u = kernels.uniform(Address(seed, Purpose.SPLIT), (n, 1), torch.float64).flatten()
-    order = torch.argsort(u).numpy()
-    held, kept = np.sort(order[: min(n // 10, 10_000)]), np.sort(order[min(n // 10, 10_000) :])
-    return rows.part(kept), rows.part(held), None if weights is None else weights[kept]
-
-
-def _negatives(model: EnergyModel, plan: Plan) -> Negatives:
+def _source(model: EnergyModel, plan: Plan, given: str | Source | None, k: int | None) -> Source:
+    if isinstance(given, str):
+        return algorithm(given, plan.chains, k, plan.seed)
+    if given is not None:
+        return given
     count = model.visible_space.n_states
     if count is not None and count <= EXACT_STATES and model.has_free_energy():
         return ExactNegatives(EXACT_STATES)
     return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
-
-
-def _start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
-    """Give the visible units the data's own means (and scales) when they have none yet."""
-    if not isinstance(model, BlockModel):
-        return
-    layer = model.layers[0]
-    if bool((layer.bias == 0).all()):
-        limit = max(MATCHED_ROWS, MATCHED_CELLS // layer.width)
-        layer.match(rows.states(limit), weights if len(rows) <= limit else None)
-        if isinstance(model, PairwiseModel):
-            couple_standardised(model)
 
 
 def _method(

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.diagnostics import MixingReport, MixingWatch
 from harmonium.learning import Average, Learner, PersistentChains, StopTraining, Update
 from harmonium.learning.loop import check_finite
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, PairwiseModel
+from harmonium.recipes.health import structure
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.plan import HALF, Plan, Schedule
 from harmonium.recipes.rescue import MOST, go_back, ran_away
@@ -29,6 +31,7 @@ PATIENCE = 0.25  # share of the run after which it ends if the best model was be
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 UNKNOWN = 1e3  # nats: a standard error that leaves all to others
+MOST_SWEEPS = 16  # between two updates; beyond, more updates help more
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 
 
@@ -60,11 +63,15 @@ class Recorder:
         self.exact = exactly_summable(learner.model)
         self.track: LogPartitionTrack | None = None
         self.best: tuple[float, dict[str, Tensor]] = (-math.inf, {})
+        self.watch = MixingWatch()
         self.after: list[Callable[[Record], None]] = []  # called after each record: checkpoints, displays
         self._next = 0.0
         self._step = 0
+        self._judged: MixingReport | None = None  # reports already acted upon
 
     def __call__(self, update: Update) -> None:
+        if isinstance(self.learner.negatives, PersistentChains):
+            self.watch(update)
         if update.step % BRIDGE_EVERY == 0 or update.step == 1:
             self._bridge()
         progress = self.schedule.progress(update.step)
@@ -91,11 +98,15 @@ class Recorder:
         """(log Z, stderr) of the averaged model, nats, where it can be had along the way."""
         if self.exact:
             return exact_value(self.average.model), 0.0
-        if self.track is None or not isinstance(self.average.model, BlockModel):
+        model = self.average.model
+        if not isinstance(model, BlockModel) or len(model.layers) != 2:
             return None
         self._bridge()
         budget = Budget(max(LEAST_WORK, MEASURED_SHARE * self._work_since()))
-        self.track.correct(annealed_log_partition(self.average.model, budget, self.plan.seed, self.train))
+        found = annealed_log_partition(model, budget, self.plan.seed, self.train)
+        if self.track is None:  # without persistent chains there is nothing to carry
+            return found.value, (found.high - found.low) / 4.0
+        self.track.correct(found)
         return self.track.value, self.track.stderr
 
     def _work_since(self) -> float:
@@ -121,8 +132,9 @@ class Recorder:
             "gradient_norm": _gradient_norm(self.learner.model),
         }
         record |= self._likelihoods()
-        record |= self._structure()
+        record |= structure(self.average.model, self.train)
         record |= self._shrinkage()
+        record |= self._mixing()
         self.history.records.append(record)
         if ran_away(self.history.records):
             self._go_back(update.step)
@@ -156,20 +168,27 @@ class Recorder:
             record["validation_log_likelihood_stderr"] = stderr
         return record
 
-    @torch.no_grad()
-    def _structure(self) -> Record:
-        model = self.average.model
-        record: Record = {}
-        negatives = self.learner.negatives
-        if isinstance(negatives, PersistentChains):
-            record["gibbs_steps"] = negatives.k
-        if isinstance(model, PairwiseModel) and model.couplings():
-            weight = model.couplings()[0].weight
-            record["weight_norm"] = float(weight.norm())
-            record["singular_values"] = [
-                round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()
-            ]
-        return record
+    def _mixing(self) -> Record:
+        """How the persistent chains mixed lately; where they stopped, more sweeps between updates."""
+        negatives, report = self.learner.negatives, self.watch.report
+        if not isinstance(negatives, PersistentChains):
+            return {}
+        record: Record = {"gibbs_steps": negatives.k}
+        if report is None:
+            return record
+        stuck = report.warning is not None and report is not self._judged
+        if stuck and negatives.k < MOST_SWEEPS:
+            negatives.k *= 2
+            self.history.warnings.append(
+                f"After {self._step} updates the persistent chains hardly mixed (R-hat {report.r_hat:.2f});"
+                f" from there on they made {negatives.k} sweeps between updates."
+            )
+        self._judged = report
+        return record | {
+            "r_hat": report.r_hat,
+            "chain_ess": report.ess,
+            "autocorrelation_time": report.autocorrelation_time,
+        }
 
     def _shrinkage(self) -> Record:
         """Let the weight decay follow the validation rows in the second half, when training comes to rest."""
@@ -248,6 +267,7 @@ class Recorder:
         state = {f"best.{name}": p for name, p in self.best[1].items()}
         if self.track is not None:
             state |= {f"track.{name}": p for name, p in self.track.state_dict().items()}
+        state |= {f"watch.{name}": t for name, t in self.watch.state_dict().items()}
         return state | {
             "score": torch.tensor(self.best[0], dtype=torch.float64),
             "next": torch.tensor(self._next, dtype=torch.float64),
@@ -261,6 +281,9 @@ class Recorder:
         self.best = (float(state["score"]), best)
         self._next = float(state["next"])
         self.schedule.turn, self.schedule.scale = float(state["turn"]), float(state["scale"])
+        watch = {name.removeprefix("watch."): t for name, t in state.items() if name.startswith("watch.")}
+        self.watch.load_state_dict(watch)
+        self._judged = self.watch.report
         track = {name.removeprefix("track."): p for name, p in state.items() if name.startswith("track.")}
         model = self.average.model
         if track and isinstance(model, BlockModel):

@@ -1,0 +1,72 @@
+"""Rows to learn from, rows to select on, and how much each counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks, kernels
+from harmonium.learning.shapes import couple_standardised
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.random import Address, Purpose
+from harmonium.recipes.rows import Rows, rows_of
+
+MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the biases start from
+HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
+
+
+def split(
+    model: EnergyModel, X: Any, validation: Any, sample_weight: Any, seed: int
+) -> tuple[Rows, Rows | None, Tensor | None]:
+    """(rows to learn from, rows to select on or None, weights of the former or None), all of it checked."""
+    rows = rows_of(model, X, "X", seed)
+    rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
+    if validation is not None:
+        return rows, rows_of(model, validation, "validation", seed), weights
+    return _hold_out(rows, weights, seed)
+
+
+def start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
+    """Give the visible units the data's own means (and scales) when they have none yet."""
+    if not isinstance(model, BlockModel):
+        return
+    layer = model.layers[0]
+    if bool((layer.bias == 0).all()):
+        limit = max(MATCHED_ROWS, MATCHED_CELLS // layer.width)
+        layer.match(rows.states(limit), weights if len(rows) <= limit else None)
+        if isinstance(model, PairwiseModel):
+            couple_standardised(model)
+
+
+def _weights(sample_weight: Any, n: int) -> Tensor | None:
+    if sample_weight is None:
+        return None
+    w = torch.as_tensor(sample_weight, dtype=torch.float64)
+    if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
+        raise ValueError(
+            f"sample_weight must hold {n} finite numbers of at least 0, not all 0, "
+            f"got {checks.describe(sample_weight)}."
+        )
+    return w
+
+
+def _weighed(rows: Rows, weights: Tensor | None) -> tuple[Rows, Tensor | None]:
+    """The rows that have a weight: those of weight 0 say nothing, and a batch of them would be no batch."""
+    if weights is None or bool((weights > 0).all()):
+        return rows, weights
+    kept = torch.nonzero(weights > 0).flatten().numpy()
+    return rows.part(kept), weights[kept]
+
+
+def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows | None, Tensor | None]:
+    """(training rows, a tenth held out or None when the rows are few, weights of the training rows)."""
+    n = len(rows)
+    if n < HOLD_OUT_FROM:
+        return rows, None, weights
+    u = kernels.uniform(Address(seed, Purpose.SPLIT), (n, 1), torch.float64).flatten()
+    order = torch.argsort(u).numpy()
+    held, kept = np.sort(order[: min(n // 10, 10_000)]), np.sort(order[min(n // 10, 10_000) :])
+    return rows.part(kept), rows.part(held), None if weights is None else weights[kept]
