@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import harmonium as hm
-from harmonium.kernels import sweeps
+from harmonium.kernels import products as paths
 from harmonium.models import path_to
 from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, Clamp, advance, gibbs, initial_chains
@@ -24,7 +24,7 @@ LAYERS = {
 @pytest.fixture(params=["bfloat16", "float32"])
 def products(request, monkeypatch):
     monkeypatch.setenv("HARMONIUM_PRODUCTS", request.param)
-    if sweeps.products() != request.param:
+    if paths.path() != request.param:
         pytest.skip(f"no {request.param} products for compiled sweeps here")
     return request.param
 
@@ -160,7 +160,7 @@ def test_products_are_chosen_by_name(monkeypatch):
     with pytest.raises(
         ValueError, match="HARMONIUM_PRODUCTS must be auto, bfloat16 or float32, got 'float16'"
     ):
-        sweeps.products()
+        paths.path()
 
 
 LONG = {

@@ -4,8 +4,9 @@ A thread takes a panel of chains and makes all of its sweeps: product with the w
 bias, draw, and the new states are the left factor of the next product. Panels share nothing, so threads never
 wait for each other, and a panel stays in the second-level cache.
 
-As in ``loops``, everything that is compiled lives in this file, in that one or in ``tiles`` (touch this one
-after a change there: Numba's cache on disk watches only the file of the function it compiles).
+As in ``loops``, everything that is compiled lives in this file, in that one, in ``product_loops`` or in
+``tiles`` (touch this one after a change there: Numba's cache on disk watches only the file of the function it
+compiles).
 """
 
 # Compiled functions take the types that Numba infers.
@@ -23,6 +24,7 @@ from numba.extending import intrinsic
 
 from harmonium.kernels import loops, tiles
 from harmonium.kernels.loops import BERNOULLI, CATEGORICAL, PAD, TILE, _claim, _padded, _pointer, _wide
+from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 
 # Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
 COUNTERS, ROWS, PANEL, SWEEPS, PRODUCT, SPACE, SPACE_SIZE, LAYOUT = range(8)  # SPACE: of each thread
@@ -34,66 +36,10 @@ PLACES_OF_SIDE = 11
 PLACES = SIDES + 2 * PLACES_OF_SIDE
 JOB = struct.Struct("=12qQ5q22q")
 NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
-PLANES = 2  # bfloat16 numbers whose sum stands for a weight
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
 _jit = numba.njit(error_model="numpy", boundscheck=False)
 _inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
-
-
-@_inline
-def _blocks(n):
-    return (n + (tiles.SIDE - 1)) // tiles.SIDE
-
-
-@_inline
-def _state_stride(width, product):
-    # bytes between the rows of a panel of states, bfloat16 or float32: whole blocks, and a cache line more,
-    # so that rows don't fall on the same places of the cache
-    return _blocks(width) * (64 if product == 0 else 128) + 64
-
-
-@_inline
-def _field_stride(width):
-    return _blocks(width) * 128 + 64
-
-
-# ---------------------------------------------------------------- products on matrix units
-
-
-@_jit
-def _block(a, stride, b, depth, c, c_stride):
-    """32 x 32 sums: rows of states at a times packed weights at b, to c."""
-    tiles.zero0(0, 0)
-    tiles.zero1(0, 0)
-    tiles.zero2(0, 0)
-    tiles.zero3(0, 0)
-    for _ in range(depth):
-        tiles.load4(a, stride)
-        tiles.load5(a + 16 * stride, stride)
-        a += 64
-        for _ in range(PLANES):
-            tiles.load6(b, 64)
-            tiles.load7(b + 1024, 64)
-            b += 2048
-            tiles.add0(0, 0)
-            tiles.add1(0, 0)
-            tiles.add2(0, 0)
-            tiles.add3(0, 0)
-    tiles.store0(c, c_stride)
-    tiles.store1(c + 64, c_stride)
-    tiles.store2(c + 16 * c_stride, c_stride)
-    tiles.store3(c + 16 * c_stride + 64, c_stride)
-
-
-@_jit
-def _multiply(a, stride, b, shape, c, c_stride):
-    """Panel of states times packed weights, to c; shape is (rows, depth, columns), in blocks."""
-    rows, depth, columns = shape
-    for n in range(columns):
-        for r in range(rows):
-            _block(a + 32 * r * stride, stride, b, depth, c + 32 * r * c_stride + 128 * n, c_stride)
-        b += depth * PLANES * 2048
 
 
 # ---------------------------------------------------------------- products by the library
@@ -265,14 +211,6 @@ def _carve(place, length):
 
 
 @_jit
-def _clear_margin(panel, rows, begin, stride):
-    """Zeros behind each row, since what meets weights of zero there must not be NaN."""
-    for r in range(rows):
-        margin = carray(_pointer(panel + r * stride + begin), (stride - begin,), np.uint8)
-        margin[:] = np.uint8(0)
-
-
-@_jit
 def _ground(side, place):
     """Bias and base of a side, filled up with zeros: (2, whole blocks)."""
     wide = _blocks(side[WIDTH]) * tiles.SIDE
@@ -318,115 +256,3 @@ def _sweep(pointer):
         first = _claim(job[COUNTERS], job[PANEL])
     if product == 0:
         tiles.release(0, 0)
-
-
-# ---------------------------------------------------------------- packed weights
-
-PACK = struct.Struct("=8q")
-P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT = range(7)
-
-
-@_inline
-def _rounded(bits):
-    # to the nearest bfloat16 (ties away from zero), still as the bits of a float32
-    return (bits + u32(0x8000)) & u32(0xFFFF0000)
-
-
-@_inline
-def _pair(a, b):
-    """Two float32 numbers as two pairs of bfloat16 numbers: the nearest ones, and what these leave."""
-    a_high, b_high = u32(_rounded(f32(a).view(u32))), u32(_rounded(f32(b).view(u32)))
-    a_low, b_low = f32(a - a_high.view(f32)), f32(b - b_high.view(f32))
-    low = (u32(_rounded(a_low.view(u32))) >> u32(16)) | u32(_rounded(b_low.view(u32)))
-    return (a_high >> u32(16)) | b_high, low
-
-
-@_jit
-def _pack_rows(source, stride, high, low):
-    """32 x 16 weights whose columns lie next to each other: pair p of column n goes to place 16 p + n."""
-    _wide()
-    for p in range(16):
-        first = carray(_pointer(source + 2 * p * stride), (16,), f32)
-        second = carray(_pointer(source + (2 * p + 1) * stride), (16,), f32)
-        for n in range(16):
-            high[16 * p + n], low[16 * p + n] = _pair(first[n], second[n])
-
-
-@intrinsic
-def _transpose(typing_context, source, target):
-    """16 x 16 32-bit words from one address to another: four rounds of exchanging blocks of half the size."""
-
-    def codegen(context, builder, signature, args):
-        row = ir.VectorType(ir.IntType(32), 16)
-        first, last = (builder.inttoptr(address, row.as_pointer()) for address in args)
-        place = ir.IntType(64)
-        rows = [builder.load(builder.gep(first, [ir.Constant(place, i)]), align=4) for i in range(16)]
-        for s in (8, 4, 2, 1):
-            upper = ir.Constant(row, [lane + 16 - s if lane & s else lane for lane in range(16)])
-            lower = ir.Constant(row, [lane + 16 if lane & s else lane + s for lane in range(16)])
-            for i in range(16):
-                if not i & s:
-                    pair = rows[i], rows[i + s]
-                    rows[i] = builder.shuffle_vector(*pair, upper)
-                    rows[i + s] = builder.shuffle_vector(*pair, lower)
-        for i in range(16):
-            builder.store(rows[i], builder.gep(last, [ir.Constant(place, i)]), align=4)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), codegen
-
-
-@_jit
-def _pack_columns(source, stride, high, low, rows):
-    """The same where the rows lie next to each other."""
-    _wide()
-    for n in range(16):
-        row = carray(_pointer(source + n * stride), (32,), f32)
-        for p in range(16):
-            rows[16 * n + p], rows[256 + 16 * n + p] = _pair(row[2 * p], row[2 * p + 1])
-    _transpose(rows.ctypes.data, high.ctypes.data)
-    _transpose(rows.ctypes.data + 1024, low.ctypes.data)
-
-
-@_jit
-def _filled_up(job, k, n, tile):
-    """The weights from depth k, column n on, as far as there are any, in a tile of zeros."""
-    for i in range(512):
-        tile[i] = f32(0)
-    for i in range(min(32, job[P_DEPTH] - k)):
-        for j in range(min(16, job[P_COLUMNS] - n)):
-            row, column = (n + j, k + i) if job[P_TRANSPOSED] else (k + i, n + j)
-            weight = carray(_pointer(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column), (1,), f32)
-            tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
-
-
-@_jit
-def _pack_tile(job, k, n, high, low, scratch):
-    tile, rows = scratch
-    whole = k + 32 <= job[P_DEPTH] and n + 16 <= job[P_COLUMNS]
-    row, column = (n, k) if job[P_TRANSPOSED] else (k, n)
-    source, stride = job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, job[P_STRIDE]
-    if not whole:
-        _filled_up(job, k, n, tile)
-        source, stride = tile.ctypes.data, 128 if job[P_TRANSPOSED] else 64
-    if job[P_TRANSPOSED]:
-        _pack_columns(source, stride, high, low, rows)
-    else:
-        _pack_rows(source, stride, high, low)
-
-
-def _pack(pointer):
-    """Weights as `_block` reads them, 32 columns per claim: depth, plane, half of a block."""
-    job = carray(pointer, (8,), np.int64)
-    scratch = np.empty(512, f32), np.empty(512, u32)
-    depth, columns = _blocks(job[P_DEPTH]), _blocks(job[P_COLUMNS])
-    column = _claim(job[P_COUNTER], 1)
-    while column < columns:
-        out = job[P_OUT] + column * depth * PLANES * 2048
-        for k in range(depth):
-            for half in range(2):
-                low = carray(_pointer(out + 1024 * half), (256,), u32)
-                high = carray(_pointer(out + 2048 + 1024 * half), (256,), u32)
-                _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
-            out += PLANES * 2048
-        column = _claim(job[P_COUNTER], 1)

@@ -69,7 +69,9 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
             raise ValueError(
                 "model: centring needs the gradients of all couplings and biases; some are missing."
             )
-        grad.sub_(torch.outer(left, offsets[j])).sub_(torch.outer(offsets[i], right))
+        # both outer products in one pass over the matrix
+        pair = torch.stack([left, offsets[i]], 1), torch.stack([offsets[j], right])
+        grad.addmm_(*pair, alpha=-1.0)
         shifted[i].sub_(grad @ offsets[j])  # type: ignore[union-attr]  # not None, as just checked
         shifted[j].sub_(grad.T @ offsets[i])  # type: ignore[union-attr]
     for layer, gradient in zip(model.layers, shifted, strict=True):

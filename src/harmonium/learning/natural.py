@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
@@ -62,7 +62,7 @@ class NaturalGradient:
         weight = model.couplings()[0].weight
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
-        step = left @ weight.grad @ right
+        step = kernels.product(kernels.product(left, weight.grad), right)
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]
@@ -123,4 +123,6 @@ def _covariances(model: PairwiseModel, particles: Particles, offsets: tuple[Tens
     hidden = model.layers[1]
     x, h = v - offsets[0], hidden.mean(field) - offsets[1]
     spread = weights @ hidden.variance(field)
-    return [(weights[:, None] * x).T @ x, (weights[:, None] * h).T @ h + torch.diag(spread)]
+    second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
+    second[1].diagonal().add_(spread)
+    return second

@@ -119,9 +119,10 @@ class RBM(PairwiseModel):
         the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
         """
         v, weights = self._visible_states(v), weights.to(self.weight)
-        field = torch.addmm(self.hidden.bias, v, self.weight)
-        weighted = -weights[:, None] * self.hidden.mean(field)
-        _add_to_grad(self.weight, v.T @ weighted)
+        field = kernels.product(v, self.weight.detach(), self.hidden.bias.detach())
+        weighted = self.hidden.mean(field).mul_(-weights[:, None])
+        if self.weight.requires_grad:
+            self.weight.grad = kernels.product(v, weighted, transposed=True, add_to=self.weight.grad)
         _add_to_grad(self.visible.bias, -(weights @ v))
         _add_to_grad(self.hidden.bias, weighted.sum(0))
         self._accumulate_shape_gradient(v, field, weights)

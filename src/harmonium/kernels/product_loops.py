@@ -1,0 +1,348 @@
+"""The compiled products on matrix units behind ``kernels.products`` and ``kernels.sweeps``.
+
+A float32 number is taken as the sum of two bfloat16 numbers, the nearest one and the nearest to what that
+leaves. Products of bfloat16 numbers are exact in float32, and the units sum them in float32. A left factor
+that bfloat16 holds exactly (states) needs two products of each pair, any other three: the product of the two
+remainders is below 2^-16 of the whole and is left out.
+
+As in ``loops``, everything that is compiled lives in this file, in that one or in ``tiles`` (touch this one
+after a change there: Numba's cache on disk watches only the file of the function it compiles).
+"""
+
+# Compiled functions take the types that Numba infers.
+# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped, var-annotated"
+
+from __future__ import annotations
+
+import struct
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from harmonium.kernels import tiles
+from harmonium.kernels.loops import _claim, _pointer, _wide
+
+PLANES = 2  # bfloat16 numbers whose sum stands for a float32 number
+u16, u32, f32 = np.uint16, np.uint32, np.float32
+_jit = numba.njit(error_model="numpy", boundscheck=False)
+_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
+
+
+@_inline
+def _blocks(n):
+    return (n + (tiles.SIDE - 1)) // tiles.SIDE
+
+
+@_inline
+def _state_stride(width, product):
+    # bytes between the rows of a panel of left factors, bfloat16 or float32: whole blocks, and a cache line
+    # more, so that rows don't fall on the same places of the cache
+    return _blocks(width) * (64 if product == 0 else 128) + 64
+
+
+@_inline
+def _field_stride(width):
+    return _blocks(width) * 128 + 64
+
+
+# ---------------------------------------------------------------- products
+
+
+@_jit
+def _block(a, stride, b, depth, c, c_stride):
+    """32 x 32 sums: left factors at a times packed right factors at b, to c."""
+    tiles.zero0(0, 0)
+    tiles.zero1(0, 0)
+    tiles.zero2(0, 0)
+    tiles.zero3(0, 0)
+    for _ in range(depth):
+        tiles.load4(a, stride)
+        tiles.load5(a + 16 * stride, stride)
+        a += 64
+        for _ in range(PLANES):
+            tiles.load6(b, 64)
+            tiles.load7(b + 1024, 64)
+            b += 2048
+            tiles.add0(0, 0)
+            tiles.add1(0, 0)
+            tiles.add2(0, 0)
+            tiles.add3(0, 0)
+    tiles.store0(c, c_stride)
+    tiles.store1(c + 64, c_stride)
+    tiles.store2(c + 16 * c_stride, c_stride)
+    tiles.store3(c + 16 * c_stride + 64, c_stride)
+
+
+@_jit
+def _multiply(a, stride, b, shape, c, c_stride):
+    """Panel of left factors times packed right factors, to c; shape is (rows, depth, columns), in blocks."""
+    rows, depth, columns = shape
+    for n in range(columns):
+        for r in range(rows):
+            _block(a + 32 * r * stride, stride, b, depth, c + 32 * r * c_stride + 128 * n, c_stride)
+        b += depth * PLANES * 2048
+
+
+@_jit
+def _block_of_sums(left, stride, b, depth, c, c_stride):
+    """The same where the left factors have a remainder: high low + high high + low high."""
+    a, rest = left
+    tiles.zero0(0, 0)
+    tiles.zero1(0, 0)
+    tiles.zero2(0, 0)
+    tiles.zero3(0, 0)
+    for _ in range(depth):
+        for step in range(3):
+            if step != 1:
+                factors = a if step == 0 else rest
+                tiles.load4(factors, stride)
+                tiles.load5(factors + 16 * stride, stride)
+            if step != 2:
+                tiles.load6(b + 2048 * step, 64)
+                tiles.load7(b + 2048 * step + 1024, 64)
+            tiles.add0(0, 0)
+            tiles.add1(0, 0)
+            tiles.add2(0, 0)
+            tiles.add3(0, 0)
+        a += 64
+        rest += 64
+        b += 4096
+    tiles.store0(c, c_stride)
+    tiles.store1(c + 64, c_stride)
+    tiles.store2(c + 16 * c_stride, c_stride)
+    tiles.store3(c + 16 * c_stride + 64, c_stride)
+
+
+# ---------------------------------------------------------------- packed right factors
+
+PACK = struct.Struct("=8q")
+P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT = range(7)
+
+
+@_inline
+def _rounded(bits):
+    # to the nearest bfloat16 (ties away from zero), still as the bits of a float32
+    return (bits + u32(0x8000)) & u32(0xFFFF0000)
+
+
+@_inline
+def _pair(a, b):
+    """Two float32 numbers as two pairs of bfloat16 numbers: the nearest ones, and what these leave."""
+    a_high, b_high = u32(_rounded(f32(a).view(u32))), u32(_rounded(f32(b).view(u32)))
+    a_low, b_low = f32(a - a_high.view(f32)), f32(b - b_high.view(f32))
+    low = (u32(_rounded(a_low.view(u32))) >> u32(16)) | u32(_rounded(b_low.view(u32)))
+    return (a_high >> u32(16)) | b_high, low
+
+
+@_jit
+def _pack_rows(source, stride, high, low):
+    """32 x 16 weights whose columns lie next to each other: pair p of column n goes to place 16 p + n."""
+    _wide()
+    for p in range(16):
+        first = carray(_pointer(source + 2 * p * stride), (16,), f32)
+        second = carray(_pointer(source + (2 * p + 1) * stride), (16,), f32)
+        for n in range(16):
+            high[16 * p + n], low[16 * p + n] = _pair(first[n], second[n])
+
+
+@intrinsic
+def _transpose(typing_context, source, target, stride):
+    """16 x 16 32-bit words to rows that are `stride` bytes apart: four rounds of exchanging blocks."""
+
+    def codegen(context, builder, signature, args):
+        row = ir.VectorType(ir.IntType(32), 16)
+        source, target, stride = args
+        first, place = builder.inttoptr(source, row.as_pointer()), ir.IntType(64)
+        rows = [builder.load(builder.gep(first, [ir.Constant(place, i)]), align=4) for i in range(16)]
+        for s in (8, 4, 2, 1):
+            upper = ir.Constant(row, [lane + 16 - s if lane & s else lane for lane in range(16)])
+            lower = ir.Constant(row, [lane + 16 if lane & s else lane + s for lane in range(16)])
+            for i in range(16):
+                if not i & s:
+                    pair = rows[i], rows[i + s]
+                    rows[i] = builder.shuffle_vector(*pair, upper)
+                    rows[i + s] = builder.shuffle_vector(*pair, lower)
+        for i in range(16):
+            step = builder.mul(stride, ir.Constant(place, i))
+            builder.store(rows[i], builder.inttoptr(builder.add(target, step), row.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64), codegen
+
+
+@_jit
+def _pack_columns(source, stride, high, low, rows):
+    """The same where the rows lie next to each other."""
+    _wide()
+    for n in range(16):
+        row = carray(_pointer(source + n * stride), (32,), f32)
+        for p in range(16):
+            rows[16 * n + p], rows[256 + 16 * n + p] = _pair(row[2 * p], row[2 * p + 1])
+    _transpose(rows.ctypes.data, high.ctypes.data, 64)
+    _transpose(rows.ctypes.data + 1024, low.ctypes.data, 64)
+
+
+@_jit
+def _filled_up(job, k, n, tile):
+    """The weights from depth k, column n on, as far as there are any, in a tile of zeros."""
+    for i in range(512):
+        tile[i] = f32(0)
+    for i in range(min(32, job[P_DEPTH] - k)):
+        for j in range(min(16, job[P_COLUMNS] - n)):
+            row, column = (n + j, k + i) if job[P_TRANSPOSED] else (k + i, n + j)
+            weight = carray(_pointer(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column), (1,), f32)
+            tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
+
+
+@_jit
+def _pack_tile(job, k, n, high, low, scratch):
+    tile, rows = scratch
+    whole = k + 32 <= job[P_DEPTH] and n + 16 <= job[P_COLUMNS]
+    row, column = (n, k) if job[P_TRANSPOSED] else (k, n)
+    source, stride = job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, job[P_STRIDE]
+    if not whole:
+        _filled_up(job, k, n, tile)
+        source, stride = tile.ctypes.data, 128 if job[P_TRANSPOSED] else 64
+    if job[P_TRANSPOSED]:
+        _pack_columns(source, stride, high, low, rows)
+    else:
+        _pack_rows(source, stride, high, low)
+
+
+def _pack(pointer):
+    """Right factors as `_block` reads them, 32 columns per claim: depth, plane, half of a block."""
+    job = carray(pointer, (8,), np.int64)
+    scratch = np.empty(512, f32), np.empty(512, u32)
+    depth, columns = _blocks(job[P_DEPTH]), _blocks(job[P_COLUMNS])
+    column = _claim(job[P_COUNTER], 1)
+    while column < columns:
+        out = job[P_OUT] + column * depth * PLANES * 2048
+        for k in range(depth):
+            for half in range(2):
+                low = carray(_pointer(out + 1024 * half), (256,), u32)
+                high = carray(_pointer(out + 2048 + 1024 * half), (256,), u32)
+                _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
+            out += PLANES * 2048
+        column = _claim(job[P_COUNTER], 1)
+
+
+# ---------------------------------------------------------------- whole products
+
+# Places in a job; strides in bytes, addresses 0 where there is no such thing
+COUNTERS, ROWS, HEIGHT, DEPTH, COLUMNS, LEFT, LEFT_STRIDE, TRANSPOSED, RIGHT, BIAS, OUT = range(11)
+OUT_STRIDE, ADD, SPACE, SPACE_SIZE, LAYOUT = range(11, 16)
+PRODUCT = struct.Struct("=16q")
+
+
+@_jit
+def _clear_margin(panel, rows, begin, stride):
+    """Zeros behind each row, since what meets factors of zero there must not be NaN."""
+    for r in range(rows):
+        margin = carray(_pointer(panel + r * stride + begin), (stride - begin,), np.uint8)
+        margin[:] = np.uint8(0)
+
+
+@_jit
+def _load_rows(job, first, rows, panel, rest):
+    """Left factors into panels, rounded and the rest; returns a number that isn't 0 if there is any rest."""
+    _wide()
+    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH], 0), u32(0)
+    for r in range(rows):
+        x = carray(_pointer(job[LEFT] + (first + r) * job[LEFT_STRIDE]), (depth,), f32)
+        high = carray(_pointer(panel + r * stride), (depth,), u16)
+        low = carray(_pointer(rest + r * stride), (depth,), u16)
+        for i in range(depth):
+            bits = u32(_rounded(f32(x[i]).view(u32)))
+            left = u32(_rounded(f32(x[i] - bits.view(f32)).view(u32))) >> u32(16)
+            high[i], low[i] = u16(bits >> u32(16)), u16(left)
+            lost |= left
+    return lost
+
+
+@_jit
+def _load_columns(job, first, rows, panel, rest, scratch):
+    """The same where the left factor is given transposed, in pieces of 32 x 16."""
+    _wide()
+    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH], 0), u32(0)
+    tile, pairs = scratch
+    for k in range(0, depth, 32):
+        for r in range(0, rows, 16):
+            source, source_stride = job[LEFT] + k * job[LEFT_STRIDE] + 4 * (first + r), job[LEFT_STRIDE]
+            deep, wide = min(32, depth - k), min(16, rows - r)
+            if deep < 32 or wide < 16:
+                tile[:] = f32(0)
+                for i in range(deep):
+                    x = carray(_pointer(source + i * source_stride), (wide,), f32)
+                    for j in range(wide):
+                        tile[16 * i + j] = x[j]
+                source, source_stride = tile.ctypes.data, 64
+            _pack_rows(source, source_stride, pairs[:256], pairs[256:])
+            for i in range(256, 512):
+                lost |= pairs[i]
+            place = r * stride + 2 * k
+            _transpose(pairs.ctypes.data, panel + place, stride)
+            _transpose(pairs.ctypes.data + 1024, rest + place, stride)
+    return lost
+
+
+@_jit
+def _write(job, row, panel):
+    """A row of sums to where it belongs, with the bias and what is there already."""
+    _wide()
+    n = job[COLUMNS]
+    sums = carray(_pointer(panel), (n,), f32)
+    out = carray(_pointer(job[OUT] + row * job[OUT_STRIDE]), (n,), f32)
+    if job[BIAS]:
+        bias = carray(_pointer(job[BIAS]), (n,), f32)
+        for i in range(n):
+            sums[i] += bias[i]
+    if job[ADD]:
+        for i in range(n):
+            out[i] += sums[i]
+    else:
+        for i in range(n):
+            out[i] = sums[i]
+
+
+@_jit
+def _product_panel(job, first, rows, panels, scratch):
+    high, low, sums = panels
+    stride, sums_stride = _state_stride(job[DEPTH], 0), _field_stride(job[COLUMNS])
+    if job[TRANSPOSED]:
+        lost = _load_columns(job, first, rows, high, low, scratch)
+    else:
+        lost = _load_rows(job, first, rows, high, low)
+    depth, columns, b = _blocks(job[DEPTH]), _blocks(job[COLUMNS]), job[RIGHT]
+    if lost:
+        for n in range(columns):
+            for r in range(_blocks(rows)):
+                to, left = (
+                    sums + 32 * r * sums_stride + 128 * n,
+                    (high + 32 * r * stride, low + 32 * r * stride),
+                )
+                _block_of_sums(left, stride, b, depth, to, sums_stride)
+            b += depth * PLANES * 2048
+    else:
+        _multiply(high, stride, b, (_blocks(rows), depth, columns), sums, sums_stride)
+    for r in range(rows):
+        _write(job, first + r, sums + r * sums_stride)
+
+
+def _product(pointer):
+    """What each thread does: claim some rows of the result, until all are taken."""
+    job = carray(pointer, (16,), np.int64)
+    stride, height, depth = _state_stride(job[DEPTH], 0), job[HEIGHT], job[DEPTH]
+    high = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8, 1)
+    panels = high, high + height * stride, high + 2 * height * stride
+    for panel in panels[:2]:
+        _clear_margin(panel, height, 2 * depth, stride)
+    scratch = np.empty(512, f32), np.empty(512, u32)
+    tiles.configure(job[LAYOUT], 0)
+    first = _claim(job[COUNTERS], height)
+    while first < job[ROWS]:
+        _product_panel(job, first, min(height, job[ROWS] - first), panels, scratch)
+        first = _claim(job[COUNTERS], height)
+    tiles.release(0, 0)
