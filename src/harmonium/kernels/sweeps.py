@@ -2,7 +2,8 @@
 
 What each thread computes is written in ``sweep_loops``. The products are those of ``products.path``: on
 matrix units, the states being exact in bfloat16, or by the library that PyTorch itself multiplies by, called
-from within the threads. Draws are those of ``draw_bernoulli`` and its kin in the fields, at the same addresses.
+from within the threads. Draws are those of ``draw_bernoulli`` and its kin in the fields, at the same
+addresses.
 """
 
 from __future__ import annotations
