@@ -8,6 +8,7 @@ A NaN in a field becomes a NaN in the state, so that it can't pass for a draw.
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -204,8 +205,12 @@ def _on_units(left: Tensor, right: Tensor, add_to: Tensor | None) -> bool:
 
 
 def sweeps_suit(weight: Tensor) -> bool:
-    """Whether `gibbs` can run on these weights: float32, on a processor, with a product it can call."""
-    if not weight.is_cpu or weight.dtype is not torch.float32 or not weight.is_contiguous():
+    """Whether `gibbs` can run on these weights: float32, on a GPU or with a product it can call."""
+    if weight.dtype is not torch.float32:
+        return False
+    if weight.is_cuda:
+        return importlib.util.find_spec("triton") is not None
+    if not weight.is_cpu or not weight.is_contiguous():
         return False
     from harmonium.kernels import products
 
@@ -235,12 +240,18 @@ def gibbs(
 
     Returns:
         Visible and hidden states after the last sweep, or None where the visible states are too fine for the
-        products in use.
+        products in use, or one of the layers is of a kind that the back end doesn't know.
     """
-    from harmonium.kernels import sweeps as loops
-
     visible = visible.detach()
     visible = visible if visible.stride(1) == 1 else visible.contiguous()
+    if weight.is_cuda:
+        from harmonium.kernels import gpu
+
+        return (
+            gpu.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta) if gpu.suits(sides) else None
+        )
+    from harmonium.kernels import sweeps as loops
+
     if beta is not None:
         beta = beta.expand(len(visible), 1)
     return loops.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
