@@ -2,7 +2,8 @@
 
 One program computes a tile of fields, adds the bias, makes the uniforms of the tile by Philox and writes
 states; fields never reach memory. The arithmetic is that of ``reference``, operation by operation and without
-fused multiply-adds, so equal fields give equal bits. Layers of two states only; ``reference`` draws categories.
+fused multiply-adds, so equal fields give equal bits. Layers of two states only; ``reference`` draws
+categories.
 
 Triton comes with PyTorch's builds for CUDA. This module imports it, so it is imported only where a tensor
 lives on a GPU (or under Triton's interpreter, TRITON_INTERPRET=1, which runs it on processors for tests).
