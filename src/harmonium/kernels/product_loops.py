@@ -197,7 +197,7 @@ def _filled_up(job, k, n, tile):
             tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
 
 
-@_jit
+@_inline
 def _pack_tile(job, k, n, high, low, scratch):
     tile, rows = scratch
     whole = k + 32 <= job[P_DEPTH] and n + 16 <= job[P_COLUMNS]
@@ -307,7 +307,7 @@ def _write(job, row, panel):
             out[i] = sums[i]
 
 
-@_jit
+@_inline
 def _product_panel(job, first, rows, panels, scratch):
     high, low, sums = panels
     stride, sums_stride = _state_stride(job[DEPTH], 0), _field_stride(job[COLUMNS])

@@ -114,7 +114,7 @@ def _add_bias(field, bias, base, beta):
         field[i] = base[i] + beta * (bias[i] + field[i])
 
 
-@_jit
+@_inline
 def _draw_piece(kind, field, drawn, scratch, states):
     """States in `drawn`, from fields that are filled up to whole blocks."""
     u, x, t = scratch
@@ -133,7 +133,7 @@ def _row_chain(job, row):
     return job[CHAIN] + row
 
 
-@_jit
+@_inline
 def _draw_row(row, addresses, side, ground, job, scratch):
     """Draws one row; addresses: of its fields, of its states in the panel, and of the result or 0."""
     field, state, out = addresses
@@ -178,7 +178,7 @@ def _load_states(side, first, rows, panel, product):
     return lost if product == 0 else u32(0)
 
 
-@_jit
+@_inline
 def _sweep_panel(job, first, rows, memory, local):
     panels, grounds, scratch = memory
     product, visible = job[PRODUCT], job[SIDES : SIDES + PLACES_OF_SIDE]
@@ -204,13 +204,13 @@ def _sweep_panel(job, first, rows, memory, local):
             _draw_row(first + r, addresses, side, grounds[k], local, scratch)
 
 
-@_jit
+@_inline
 def _carve(place, length):
     """A float32 array in the thread's memory (compiled arrays of its own would be counted at every call)."""
     return carray(_pointer(place), (length,), f32)
 
 
-@_jit
+@_inline
 def _ground(side, place):
     """Bias and base of a side, filled up with zeros: (2, whole blocks)."""
     wide = _blocks(side[WIDTH]) * tiles.SIDE
