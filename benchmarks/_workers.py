@@ -16,6 +16,7 @@ from typing import Any, Self
 PEERS = os.environ.get("HARMONIUM_PEERS", sys.executable)
 """The Python that has the peers installed; HARMONIUM_PEERS names another than the present one."""
 HERE = Path(__file__).parent
+LONGEST = 25.0
 MISSING = 3
 """Exit status of a worker whose library isn't installed."""
 
@@ -99,10 +100,11 @@ def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Tim
     """Each contestant's timings: they take turns of about `turn` seconds (one repetition at least), `rounds`
     times.
 
-    The first repetitions compile what has to be compiled and tell how many fit a turn; they don't count.
+    The first repetitions compile what has to be compiled and tell how many fit a turn; they don't count. Long
+    work gets fewer rounds, three at least, so that a comparison takes about LONGEST seconds.
     """
     timings: list[Timing | None] = []
-    counts = []
+    counts, cost = [], 0.0
     for worker, work, settings in contestants:
         made = worker.ask(make=work, settings=settings)
         if made is None:
@@ -114,6 +116,8 @@ def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Tim
             first = worker.ask(repeat=3) or {}
         timings.append(Timing(worker.library, path=made["path"]))
         counts.append(max(1, round(turn / first["seconds"])))
+        cost += counts[-1] * first["seconds"]
+    rounds = max(3, min(rounds, int(LONGEST / max(cost, 1e-6))))
     for _ in range(rounds):
         for timing, count, (worker, _, _) in zip(timings, counts, contestants, strict=True):
             if timing is None:
