@@ -28,10 +28,14 @@ def machine() -> dict[str, Any]:
     return {
         "processor": facts.get("model name", platform.processor()),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
         "vector units": [flag for flag in FLAGS if flag in flags],
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def threads() -> str:
+    """Of each library: what OMP_NUM_THREADS says, or all cores."""
+    return os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
 
 
 def versions() -> dict[str, Any]:
@@ -67,7 +71,7 @@ def preamble(results: dict[str, Any]) -> str:
         ", ".join(f"{name} {number}" for name, number in made[side].items()) for side in ("own", "peers")
     )
     return (
-        f"{here['processor']}, {here['cores']} cores ({here['threads']} threads), {here['system']}; vector"
+        f"{here['processor']}, {here['cores']} cores, {here['system']}; vector"
         f" units: {units}. Own process: {own}. Peers' process: {peers}.\n"
     )
 

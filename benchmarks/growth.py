@@ -68,8 +68,8 @@ def point(work: str, settings: dict[str, Any], size: int) -> dict[str, Any]:
         worker.ask(make=work, settings=real)
         first = worker.ask(repeat=1) or {}
         count = round(0.3 / first["seconds"])
-        timed = [worker.ask(repeat=max(1, count // 3)) or {} for _ in range(3 if count else 0)] or [first]
-        seconds = sorted(t["seconds"] for t in timed)[len(timed) // 2]
+        timed = [first, *(worker.ask(repeat=max(1, count // 5)) or {} for _ in range(5 if count else 0))]
+        seconds = min(t["seconds"] for t in timed)  # other work on the machine only adds to them
     return {"size": size, "seconds": seconds, "MB": timed[-1]["peak"] - before["resident"]}
 
 
@@ -87,7 +87,11 @@ def grow(name: str, quick: bool) -> list[dict[str, Any]]:
         points = [point(work, settings, size) for size in (sizes[:3] if quick else sizes)]
         slopes = {key: slope(points, key) for key in ("seconds", "MB")}
         lines.append({"axis": title, "label": label, "points": points, "slopes": slopes})
-        print(f"{title:13} {label:16}", *(f"{p['size']}: {_report.duration(p['seconds'])}" for p in points))
+        print(
+            f"{title:13} {label:16}",
+            *(f"{p['size']}: {_report.duration(p['seconds'])}" for p in points),
+            flush=True,
+        )
     return lines
 
 

@@ -15,6 +15,7 @@ import contextlib
 from typing import Any, NamedTuple
 
 from benchmarks import _imports, _race, _report
+from benchmarks._report import threads
 from benchmarks._workers import Contestant, Timing, Worker, compare
 from harmonium.kernels import sweeps
 
@@ -209,9 +210,11 @@ def rows_of(lines: list[Line], timings: dict[str, Timing | None]) -> list[dict[s
                 "title": line.title,
                 "kind": line.kind,
                 "ours": ours.to_dict(),
-                "peer": None if peer is None else peer.to_dict() | {"name": line.peer},
+                "against": line.peer,
+                "peer": None if peer is None else peer.to_dict(),
                 "ratio": ratio,
                 "least": line.least,
+                "threads": threads(),
                 "goal": line.goal,
             }
         )
@@ -228,18 +231,24 @@ def wanted(row: dict[str, Any], name: str) -> str:
 def markdown(row: dict[str, Any]) -> str:
     """One line of the table."""
     peer = row["peer"]
-    other = "" if peer is None else f"{peer.get('name') or peer['library']}: {_report.spread(peer)}"
+    other = f"{row['against']}: not there" if row["against"] else ""
+    if peer is not None:
+        other = f"{row['against']}: {_report.spread(peer)}"
     ratio = ""
     if row["ratio"] is not None:
         ratio = f"**{row['ratio']:.2f}**" if row["kind"] == "share" else f"**{row['ratio']:.1f}×**"
     cells = [row["title"], _report.spread(row["ours"]), other, ratio, wanted(row, "least")]
-    return "| " + " | ".join([*cells, wanted(row, "goal"), row["ours"]["path"] or ""]) + " |"
+    return (
+        "| "
+        + " | ".join([*cells, wanted(row, "goal"), row.get("threads", ""), row["ours"]["path"] or ""])
+        + " |"
+    )
 
 
 def table(results: dict[str, Any]) -> str:
     """The whole page."""
     order = [*groups(False), *OTHERS]
-    head = "| work | harmonium | peer | ratio | at least | goal | path |\n|---|---|---|---|---|---|---|\n"
+    head = "| work | harmonium | peer | ratio | at least | goal | threads | path |\n" + "|---" * 8 + "|\n"
     rows = [row for name in order for row in results["rows"].get(name, [])]
     return f"# Speed\n\n{_report.preamble(results)}\n{head}" + "\n".join(map(markdown, rows)) + "\n"
 
