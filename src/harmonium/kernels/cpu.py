@@ -17,7 +17,7 @@ from harmonium.random import Address
 SERIAL = 8192  # numbers in a block below which starting threads costs more than it saves
 # Freeing one large block teaches glibc to keep freed memory of up to twice its size. Otherwise the pages of
 # each matrix of an update go back to the system and come anew, which takes longer than computing in them.
-torch.empty(2**25 - 2**16, dtype=torch.uint8)
+torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
 
 CLAIMS = 8  # claims per thread: enough to even out threads that are held up, few enough to cost nothing
 
