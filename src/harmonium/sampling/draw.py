@@ -12,11 +12,13 @@ from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
+from harmonium.sampling.gibbs import advance
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
 from harmonium.sampling.start import default_kernel, initial_chains
 from harmonium.units import Units
 
+STAGES = 100  # temperatures on the way: a graph is laid out anew for each
 EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
 
 
@@ -147,10 +149,12 @@ def _annealed(
     if clamp is not None:
         chains = chains.with_visible(clamp.apply(chains.visible))
     path, heating = path_to(model), sweeps // 2
-    for k in range(heating):
-        chains = kernel(path.at((k + 1) / heating), chains)
-    for k in range(sweeps - heating):
-        if k == heating // 2 and isinstance(kernel, HMC):
-            kernel = kernel.fixed(chains)  # from here on the invariant distribution is exact
-        chains = kernel(model, chains)
-    return chains.visible
+    stages = min(STAGES, heating)
+    for k in range(stages):
+        steps = heating * (k + 1) // stages - heating * k // stages
+        chains = advance(kernel, path.at((k + 1) / stages), chains, steps)
+    rest = sweeps - heating
+    if isinstance(kernel, HMC):
+        chains, rest = advance(kernel, model, chains, rest // 2), rest - rest // 2
+        kernel = kernel.fixed(chains)  # from here on the invariant distribution is exact
+    return advance(kernel, model, chains, rest).visible

@@ -10,6 +10,7 @@ from harmonium import kernels
 from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.sampling.chains import Chains, Clamp, Kernel
+from harmonium.sampling.graph import GraphGibbs
 from harmonium.units import Bernoulli, Categorical, Spin, Units
 
 # by their very types, since a class derived from one of them may draw in its own way
@@ -56,8 +57,8 @@ class BlockGibbs:
 
 
 def advance(kernel: Kernel, model: EnergyModel, chains: Chains, steps: int) -> Chains:
-    """The chains after so many steps of a kernel; block Gibbs makes them in one call."""
-    if isinstance(kernel, BlockGibbs):
+    """The chains after so many steps of a kernel; Gibbs on blocks or graphs makes them in one call."""
+    if isinstance(kernel, (BlockGibbs, GraphGibbs)):
         return replace(kernel, sweeps=kernel.sweeps * steps)(model, chains)
     for _ in range(steps):
         chains = kernel(model, chains)
