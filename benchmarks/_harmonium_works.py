@@ -11,7 +11,7 @@ from _inputs import N_ROWS, grid_tables, lattice, rows
 from _serve import Work, serve
 
 import harmonium as hm
-from harmonium.kernels import sweeps
+from harmonium.kernels.products import path
 from harmonium.learning import Batches, Centring, Learner, NaturalGradient, PersistentChains
 from harmonium.likelihood.annealing import annealed_importance_sampling
 from harmonium.random import Address, Purpose
@@ -188,7 +188,7 @@ def with_path(make: Callable[..., Work]) -> Callable[..., Work]:
 
     def made(**settings: Any) -> Work:
         work = make(**settings)
-        work.path = sweeps.products() or "no compiled sweep"  # type: ignore[attr-defined]
+        work.path = path() or "no compiled sweep"  # type: ignore[attr-defined]
         return work
 
     return made

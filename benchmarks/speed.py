@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from benchmarks import _imports, _race, _report
 from benchmarks._report import threads
 from benchmarks._workers import Contestant, Timing, Worker, compare
-from harmonium.kernels import sweeps
+from harmonium.kernels.products import path
 
 LARGE, SMALL, POTTS = (784, 500), (64, 128), (100, 200)
 
 
-PRODUCTS = "split products" if sweeps.products() == "bfloat16" else "float32 products"
+PRODUCTS = "split products" if path() == "bfloat16" else "float32 products"
 """In the precision that the sweeps run in here."""
 
 

@@ -9,7 +9,7 @@ import torch
 import harmonium as hm
 from harmonium.learning import Batches
 from harmonium.learning.batches import Selected
-from harmonium.recipes import default, rows
+from harmonium.recipes import rows, split
 from harmonium.recipes.rows import rows_of
 
 STATUS = Path("/proc/self/status")
@@ -42,8 +42,8 @@ def test_parts_of_rows_refer_to_the_table_itself(tmp_path):
     rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(2))
     weights = torch.ones(1000, dtype=torch.float64)
     weights[::4] = 0.0
-    found, kept = default._weighed(rows_of(rbm, x, "X"), weights)
-    train, valid, _ = default._hold_out(found, kept, seed=3)
+    found, kept = split._weighed(rows_of(rbm, x, "X"), weights)
+    train, valid, _ = split._hold_out(found, kept, seed=3)
     assert len(train) + len(valid) == len(kept) == 750
     for part in (found, train, valid):
         assert isinstance(part.x, Selected) and np.shares_memory(part.x.x, x)
