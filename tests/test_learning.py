@@ -163,10 +163,12 @@ def test_the_natural_gradient_solves_the_kronecker_factored_system():
     phases = phases_of(rbm, v)
     mu, lam = (0.5 * (d + m) for d, m in zip(*phases.moments, strict=True))
     plain = gradients(rbm)
-    states, p = phases.negatives.v, phases.negatives.weights
-    h = rbm.hidden_given_visible(states).detach()
-    left = (p[:, None] * (states - mu)).T @ (states - mu)
-    right = (p[:, None] * (h - lam)).T @ (h - lam) + torch.diag(p @ (h * (1 - h)))
+    left, right = torch.zeros(4, 4, dtype=DOUBLE), torch.zeros(3, 3, dtype=DOUBLE)
+    for particles in (phases.data, phases.negatives):  # half of each
+        states, p = particles.v, 0.5 * particles.weights
+        h = rbm.hidden_given_visible(states).detach()
+        left += (p[:, None] * (states - mu)).T @ (states - mu)
+        right += (p[:, None] * (h - lam)).T @ (h - lam) + torch.diag(p @ (h * (1 - h)))
     left = left + 0.3 * left.diagonal().mean() * torch.eye(4, dtype=DOUBLE)
     right = right + 0.3 * right.diagonal().mean() * torch.eye(3, dtype=DOUBLE)
     centred = (

@@ -42,7 +42,7 @@ def take(x: Rows, numbers: np.ndarray) -> Tensor:
     if isinstance(x, Selected):
         return take(x.x, x.numbers[numbers])
     if isinstance(x, Tensor):
-        return x[torch.from_numpy(numbers).to(x.device)]
+        return x.index_select(0, torch.from_numpy(numbers).to(x.device))  # a third of the time of x[...]
     return torch.from_numpy(np.ascontiguousarray(x[numbers]))
 
 

@@ -75,10 +75,10 @@ class NaturalGradient:
         if self.updates % EVERY == 0:
             looks = self.updates // EVERY
             fresh = _covariances(model, phases.data if looks % 2 else phases.negatives, offsets)
-            if not self.covariances:
-                seen = _covariances(model, phases.data, offsets)
-                self.covariances = [(f + s) / 2 for f, s in zip(fresh, seen, strict=True)]
-            rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
+            if not self.covariances:  # both at once, then in turn
+                self.covariances, rate = _covariances(model, phases.data, offsets), 0.5
+            else:
+                rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):

@@ -48,6 +48,7 @@ from harmonium.recipes.shrinkage import ValidatedDecay
 from harmonium.recipes.split import HOLD_OUT_FROM, split, start_at_data
 from harmonium.units import Tail
 
+EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
 EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
 
 
@@ -139,6 +140,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     own_rate = learning_rate is None and method == "given"  # the optimiser's, then
     if learning_rate is None:
         learning_rate = default_learning_rate(model, method, batch, chains)
+        if method == "adam" and (_few_states(model) or negatives == "exact"):
+            learning_rate *= EXACT_PACE
     plan = Plan(
         seed=seed,
         steps=_steps(model, len(rows), steps, minutes),
@@ -229,13 +232,17 @@ def _weight_decay(model: EnergyModel, n_rows: int, given: float | None) -> float
     return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
 
 
+def _few_states(model: EnergyModel) -> bool:
+    count = model.visible_space.n_states
+    return count is not None and count <= EXACT_STATES and model.has_free_energy()
+
+
 def _source(model: EnergyModel, plan: Plan, given: str | Source | None, k: int | None) -> Source:
     if isinstance(given, str):
         return algorithm(given, plan.chains, k, plan.seed)
     if given is not None:
         return given
-    count = model.visible_space.n_states
-    if count is not None and count <= EXACT_STATES and model.has_free_energy():
+    if _few_states(model):
         return ExactNegatives(EXACT_STATES)
     return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
 
