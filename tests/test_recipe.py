@@ -6,9 +6,18 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.learning import (
+    Average,
+    Batches,
+    GradientDescent,
+    Learner,
+    NaturalGradient,
+    algorithm,
+    train,
+)
 from harmonium.recipes.choice import first_number, units_for
 from harmonium.recipes.plan import Plan, Schedule
-from harmonium.recipes.rescue import ran_away
+from harmonium.recipes.rescue import go_back, ran_away
 from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
 from registry import uniforms
 
@@ -117,6 +126,23 @@ def test_a_run_that_runs_away_goes_back_and_ends_well():
     last = history.records[-1]
     assert last["learning_rate"] < 6.0 * 0.02
     assert last["validation_log_likelihood"] > history.records[0]["validation_log_likelihood"] + 1.0
+
+
+def test_going_back_puts_chains_at_rows_and_tempered_replicas_anywhere():
+    x = causes(100, 12)
+    for name in ("pcd", "pt"):
+        rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
+        source = algorithm(name, chains=32)
+        optimiser = GradientDescent(rbm.parameters(), lr=0.1)
+        learner = Learner(rbm, Batches(x, 20, lambda v, n, e: v), source, optimiser, [NaturalGradient()])
+        good, average = {k: p.clone() for k, p in rbm.state_dict().items()}, Average(rbm)
+        train(learner, 5, [average])
+        before = source.chains
+        go_back(learner, average, good, x)
+        assert all(torch.equal(p, good[k]) for k, p in rbm.state_dict().items())
+        assert source.chains.address.step >= before.address.step  # no draw is used twice
+        assert not torch.equal(source.chains.visible, before.visible)
+        train(learner, 10, first_step=5)
 
 
 def test_a_deep_fall_of_the_training_likelihood_is_running_away_and_noise_is_not():

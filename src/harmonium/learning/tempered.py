@@ -82,13 +82,19 @@ class TemperedChains:
             for node, parameters in zip(self._nodes, self._stored, strict=False):
                 node.load_state_dict(parameters)
         if self.replicas is None:
-            address = Address(self.seed, Purpose.CHAIN)
-            state = model.random_state(self.n * len(self.positions), address)
-            rung = np.tile(np.arange(len(self.positions)), (self.n, 1))
-            self.replicas = Replicas(state, rung, address.at(step=1))
+            self.restart(model, Address(self.seed, Purpose.CHAIN))
         if self._exchange is None or self._exchange.ladder.nodes[-1] is not model:
             self._exchange = Exchange(Ladder((*self._nodes, model), self.positions), self.n, self.seed)
         return self._exchange
+
+    def restart(self, model: EnergyModel, address: Address | None = None) -> None:
+        """Put all replicas anywhere again, from an address on; by default from where they are in time."""
+        if address is None:
+            assert self.replicas is not None, "there is nothing to restart before the first draw"
+            address = self.replicas.address
+        state = model.random_state(self.n * len(self.positions), address)
+        rung = np.tile(np.arange(len(self.positions)), (self.n, 1))
+        self.replicas = Replicas(state, rung, address.at(step=address.step + 1))
 
     def _measure(self, work: np.ndarray) -> None:
         """Let the running distances follow the works of one exchange, (sets, rungs)."""

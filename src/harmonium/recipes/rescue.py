@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harmonium.learning import Average, Learner, NaturalGradient, PersistentChains
+from harmonium.learning import Average, Learner, NaturalGradient, PersistentChains, TemperedChains
 from harmonium.recipes.history import Record
 from harmonium.sampling import initial_chains
 
@@ -43,3 +43,5 @@ def go_back(learner: Learner, average: Average, state: Mapping[str, Tensor], row
     if isinstance(chains, PersistentChains) and chains.chains is not None:
         start = rows[[i % len(rows) for i in range(chains.n)]]
         chains.chains = initial_chains(learner.model, chains.n, chains.chains.address, start)
+    elif isinstance(chains, TemperedChains) and chains.replicas is not None:
+        chains.restart(learner.model)
