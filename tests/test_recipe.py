@@ -16,7 +16,7 @@ from harmonium.learning import (
     train,
 )
 from harmonium.recipes.choice import first_number, units_for
-from harmonium.recipes.plan import Plan, Schedule
+from harmonium.recipes.plan import Plan, Schedule, default_learning_rate
 from harmonium.recipes.rescue import go_back, ran_away
 from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
 from registry import uniforms
@@ -109,6 +109,15 @@ def test_training_turns_when_the_validation_rows_gain_nothing_more():
     assert history.records[-1]["learning_rate"] < 0.6 * history.settings["learning_rate"]
 
 
+def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_parameters():
+    large, small = (hm.RBM(hm.Bernoulli(n), hm.Bernoulli(n)) for n in (300, 20))
+    rate = default_learning_rate(large, "natural", 256, 512)
+    noise = 0.5 * rate**2 * (300 * 300 + 600) * (1 / 256 + 1 / 512)
+    assert noise == pytest.approx(2.0)
+    assert default_learning_rate(small, "natural", 256, 512) == 0.4
+    assert default_learning_rate(large, "centred", 256, 512) == 0.05
+
+
 @pytest.mark.parametrize("width", [40, 100])
 def test_a_direction_in_which_the_data_vary_much_does_not_run_away(width):
     x = crowd(1500, width)
@@ -191,6 +200,18 @@ def test_the_decay_rises_where_training_rows_fit_too_well_and_never_falls_below_
     low = ValidatedDecay(1e3)
     low.adapt(rbm, few, more)
     assert low.strength == 1e3
+
+
+def test_the_decay_follows_the_validation_rows_in_the_second_half_unless_it_is_given(monkeypatch):
+    monkeypatch.setattr("harmonium.recipes.shrinkage.interaction_gap", lambda *rows: (1.0, 1.0))
+    x = (uniforms(12, 200, 12, torch.float32) < 0.5).float()
+    table = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=400).table()
+    first = 2.0 / 180  # rows left to learn from
+    falling = table["learning_rate"] < 0.4
+    assert table["weight_decay"][~falling].tolist() == pytest.approx([first] * int((~falling).sum()))
+    assert table["weight_decay"].iloc[-1] > 2.0 * first
+    given = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=40, weight_decay=0.01)
+    assert "weight_decay" not in given.records[-1] and given.settings["weight_decay"] == 0.01
 
 
 # ------------------------------------------------------------------------------------------- how it goes

@@ -82,8 +82,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other
     pairwise models by the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states
     by the exact gradient. The parameters are averaged over the last updates; along the way log Z is carried
-    from measurement to measurement, and the model returned is the one with the best likelihood of the
-    validation rows. Training ends early when that has stopped improving for a quarter of the run.
+    from measurement to measurement. When the likelihood of the validation rows stops improving, the steps
+    begin to fall early. The model returned is the last one, unless an earlier one was better for these rows
+    beyond doubt. A run that runs away goes back to its best model and takes smaller steps.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -99,7 +100,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
         learning_rate: default 0.4 (natural; less for more than 4,000 parameters), 0.05 (centred), 0.002
-            (adam). It falls to 2 % over the second half, and is halved when training runs away.
+            (adam; 0.02 with an exact gradient). It falls to 2 % over the second half, and is halved when
+            training runs away.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
             the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
             the validation rows; fewer rows are taken for the whole distribution.

@@ -64,7 +64,7 @@ def default_learning_rate(model: EnergyModel, method: str, batch: int, chains: i
 
 
 def default_steps(model: EnergyModel, n_rows: int) -> int:
-    """Updates when neither steps nor minutes are given; early stopping usually ends training before."""
+    """Updates when neither steps nor minutes are given; a run that turns early ends before."""
     wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
     if n_rows < 5000:
         return 3_000
