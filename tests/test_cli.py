@@ -12,8 +12,9 @@ import torch
 
 import harmonium as hm
 from harmonium import store
-from harmonium.cli import completion, entry, finish, folder, main, values
+from harmonium.cli import entry, finish, folder, main, values
 from harmonium.cli.plain import plain
+from harmonium.recipes import completion
 from statistics_budget import z_threshold
 
 FILES = {"model.safetensors", "metrics.jsonl", "report.html", "checkpoint.safetensors", "settings.json"}
@@ -443,7 +444,8 @@ def test_evaluate_reads_all_rows_of_a_table_that_the_model_has_not_learned_from(
     run_folder, command, tmp_path
 ):
     np.save(tmp_path / "new.npy", hm.data.load("bars-and-stripes").test[:13])
-    assert "all 13 rows" in command("evaluate", run_folder, tmp_path / "new.npy")[1]
+    told = command("evaluate", run_folder, tmp_path / "new.npy")[1]
+    assert "all 13 rows" in " ".join(told.split())  # wherever the table breaks its lines
 
 
 def test_numbers_that_json_cannot_hold_are_null(run_folder, command, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harmonium.likelihood import Estimate
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.units import Mixed, Units
+from harmonium.units.mixed import parts_of
 
 
 def layer(units: Units) -> str:
@@ -37,11 +38,6 @@ def model_title(model: EnergyModel) -> str:
     names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in model.layers]
     kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
     return f"{type(model).__name__} {' × '.join(str(u.n) for u in model.layers)} {kinds}"
-
-
-def parts_of(units: Units) -> list[Units]:
-    """The parts of a mixed layer, and any other layer as its only part."""
-    return list(units.parts) if isinstance(units, Mixed) else [units]  # type: ignore[arg-type]
 
 
 def signed(value: float) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from harmonium.cli import screen, values
-from harmonium.cli.completion import best_guess, conditional_means
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import load_gaps
+from harmonium.recipes.completion import best_guess, conditional_means
 from harmonium.sampling import sample
 from harmonium.units import Units
 

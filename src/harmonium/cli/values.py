@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 import harmonium.units as types
-from harmonium.cli.describe import parts_of
 from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
@@ -19,6 +18,7 @@ from harmonium.models.space import Space
 from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import rows_of
 from harmonium.units import Units
+from harmonium.units.mixed import parts_of
 
 Test = Callable[[np.ndarray], np.ndarray]
 

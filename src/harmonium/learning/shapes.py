@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from harmonium.models import PairwiseModel
-from harmonium.units import Gaussian, Mixed, Units
+from harmonium.units import Gaussian, Units
+from harmonium.units.mixed import parts_of
 
 
 class Scale(NamedTuple):
@@ -41,8 +42,7 @@ class Scale(NamedTuple):
 def gaussians(layer: Units) -> Iterator[Scale]:
     """The Gaussian units of a layer, if there are any."""
     start = 0
-    parts: list[Units] = list(layer.parts) if isinstance(layer, Mixed) else [layer]  # type: ignore[arg-type]
-    for part in parts:
+    for part in parts_of(layer):
         if isinstance(part, Gaussian):
             yield Scale(part, slice(start, start + part.width))
         start += part.width

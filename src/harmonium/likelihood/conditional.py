@@ -30,6 +30,7 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
 from harmonium.units import Units
+from harmonium.units.mixed import parts_of
 
 COMPLETIONS = 2**12  # most completions of a row, and
 PAIRS = 2**26  # most pairs of a row and a state, that are summed
@@ -126,7 +127,7 @@ def _sites(space: Space | Units) -> list[tuple[Units | None, int]]:
     """(the layer it belongs to, its number of columns) for every visible site."""
     if not isinstance(space, Units):
         return [(None, 1)] * space.width
-    parts: list[Units] = list(getattr(space, "parts", [space]))
+    parts = parts_of(space)
     return [(part, part.width // part.n) for part in parts for _ in range(part.n)]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harmonium.models.blocks import Bipartite, BlockModel, State
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units import Gaussian, ReLU, Tail, Units
+from harmonium.units.mixed import parts_of
 
 
 class Coupling(NamedTuple):
@@ -140,18 +141,13 @@ def check_pairing(a: Units, b: Units) -> None:
     For one coupled pair, Σ over the count x of exp(wxy)/x! = exp(e^{wy}), which no Gaussian or Poisson tail
     of y beats once wy > 0.
     """
-    for p, q in itertools.product(_parts(a), _parts(b)):
+    for p, q in itertools.product(parts_of(a), parts_of(b)):
         if Tail.FACTORIAL in (p.tail, q.tail) and Tail.BOUNDED not in (p.tail, q.tail):
             raise ValueError(
                 f"visible, hidden: {_describe(p)} can't be coupled to {_describe(q)} because the partition"
                 " function would be infinite; join Poisson units to bounded ones (Bernoulli, Spin,"
                 " Categorical, Binomial)."
             )
-
-
-def _parts(units: Units) -> Sequence[Units]:
-    """The layers of a single type inside a layer."""
-    return list(getattr(units, "parts", [units]))
 
 
 def _describe(units: Units) -> str:
@@ -168,7 +164,7 @@ class _QuadraticTail(NamedTuple):
 
 def _quadratic_tail(units: Units) -> _QuadraticTail:
     columns, scales, positive, start = [], [], [], 0
-    for part in _parts(units):
+    for part in parts_of(units):
         if part.tail is Tail.QUADRATIC:
             columns.append(torch.arange(start, start + part.width))
             scales.append(cast(Tensor, part.precision).rsqrt().double())

@@ -166,3 +166,8 @@ class Mixed(Units):
 
     def extra_repr(self) -> str:
         return ""
+
+
+def parts_of(units: Units) -> list[Units]:
+    """The parts of a mixed layer, and any other layer as its only part."""
+    return list(units.parts) if isinstance(units, Mixed) else [units]  # type: ignore[arg-type]

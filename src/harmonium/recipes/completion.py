@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from harmonium.cli.describe import parts_of
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Clamp, default_kernel, initial_chains, sample
 from harmonium.units import Bernoulli, Binomial, Categorical, Mixed, Poisson, Spin, Units
+from harmonium.units.mixed import parts_of
 
 EXACT_STATES = 2**12
 """Completions of one row that are summed one by one; beyond, chains are run."""
