@@ -83,13 +83,19 @@ def first_good(snapshots: dict[str, np.ndarray]) -> tuple[float, float] | None:
 
 def likelihood(snapshots: dict[str, np.ndarray], index: int) -> float:
     """Mean validation log P of a snapshot, nats per row."""
+    rbm = machine(snapshots, index)
+    with np.load(DATA) as file:
+        valid = torch.from_numpy(file["valid"]).float()
+    log_z = hm.log_partition(rbm, seconds=2.0)
+    return hm.log_likelihood(rbm, valid, log_partition=log_z).value
+
+
+def machine(snapshots: dict[str, np.ndarray], index: int) -> hm.RBM:
+    """The RBM of a snapshot."""
     weight = torch.from_numpy(snapshots["weight"][index])
     rbm = hm.RBM(visible=hm.Bernoulli(weight.shape[0]), hidden=hm.Bernoulli(weight.shape[1]))
     with torch.no_grad():
         rbm.weight.copy_(weight)
         rbm.visible.bias.copy_(torch.from_numpy(snapshots["visible"][index]))
         rbm.hidden.bias.copy_(torch.from_numpy(snapshots["hidden"][index]))
-    with np.load(DATA) as file:
-        valid = torch.from_numpy(file["valid"]).float()
-    log_z = hm.log_partition(rbm, seconds=2.0)
-    return hm.log_likelihood(rbm, valid, log_partition=log_z).value
+    return rbm

@@ -8,6 +8,7 @@ import json
 import sys
 
 import numpy as np
+from _snapshots import Snapshots
 
 try:
     import torch
@@ -25,13 +26,13 @@ def main(file: str, out: str, seconds: float, settings: dict) -> None:
         x = data["train"]
     n = len(x)
     rows = RBMDataset(x, -np.ones(n), np.ones(n), np.arange(n), file, True, "cpu")
-    torch.manual_seed(0)
+    torch.manual_seed(settings.get("seed", 0))
     params = BBRBM.init_parameters(settings["hidden"], rows, torch.device("cpu"), torch.float32)
     params.init_grad()
     chains = params.init_chains(settings["chains"])
     optimiser = torch.optim.SGD(params.parameters(), lr=settings["learning_rate"], maximize=True)
-    times, snapshots, step = [], [], 0
-    while not times or times[-1] < seconds:
+    snapshots, spent, step = Snapshots(START, settings), 0.0, 0
+    while spent < seconds:
         chosen = torch.randperm(n)[: settings["batch"]]
         optimiser.zero_grad(set_to_none=False)
         chains, _ = fit_batch_pcd(
@@ -40,10 +41,8 @@ def main(file: str, out: str, seconds: float, settings: dict) -> None:
         optimiser.step()
         step += 1
         if step % settings["every"] == 0:
-            snapshots.append([p.numpy().copy() for p in params.parameters()])
-            times.append(time.perf_counter() - START)
-    weight, visible, hidden = (np.stack(parts) for parts in zip(*snapshots, strict=True))
-    np.savez(out, times=times, weight=weight, visible=visible, hidden=hidden)
+            spent = snapshots.add(p.numpy() for p in params.parameters())
+    snapshots.save(out, step)
 
 
 main(sys.argv[1], sys.argv[2], float(sys.argv[3]), json.loads(sys.argv[4]))

@@ -8,6 +8,7 @@ import json
 import sys
 
 import numpy as np
+from _snapshots import Snapshots
 
 try:
     from sklearn.neural_network import BernoulliRBM
@@ -19,7 +20,7 @@ def main(file: str, out: str, seconds: float, settings: dict) -> None:
     """What its `fit` does in float32, epoch by epoch: batches of shuffled rows in an order that stays."""
     with np.load(file) as data:
         x = data["train"]
-    random = np.random.RandomState(0)
+    random = np.random.RandomState(settings.get("seed", 0))
     rows = random.permutation(x).astype(np.float32)
     batch = settings["batch"]
     rbm = BernoulliRBM(
@@ -29,18 +30,15 @@ def main(file: str, out: str, seconds: float, settings: dict) -> None:
         n_iter=1,
         random_state=random,
     )
+    snapshots, spent, epoch = Snapshots(START, settings), 0.0, 1
     rbm.fit(rows)
-    times, snapshots, epoch = [], [], 1
-    while not times or times[-1] < seconds:
+    while spent < seconds:
         for start in range(0, len(rows) - batch + 1, batch):
             rbm._fit(rows[start : start + batch], random)
         epoch += 1
         if epoch % settings["every"] == 0:
-            parameters = rbm.components_.T, rbm.intercept_visible_, rbm.intercept_hidden_
-            snapshots.append([p.copy() for p in parameters])
-            times.append(time.perf_counter() - START)
-    weight, visible, hidden = (np.stack(parts) for parts in zip(*snapshots, strict=True))
-    np.savez(out, times=times, weight=weight, visible=visible, hidden=hidden)
+            spent = snapshots.add((rbm.components_.T, rbm.intercept_visible_, rbm.intercept_hidden_))
+    snapshots.save(out, epoch * (len(rows) // batch))
 
 
 main(sys.argv[1], sys.argv[2], float(sys.argv[3]), json.loads(sys.argv[4]))

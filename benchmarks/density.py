@@ -1,107 +1,299 @@
-"""Test log-likelihoods that the default call reaches on density benchmarks.
+"""Test log-likelihoods that the default call reaches on density benchmarks, beside other libraries'.
 
-    python -m benchmarks.density [--data FOLDER] [--sets nltcs,plants] [--hidden 100] [--seeds 1] [--save]
+    python -m benchmarks.density                       the tables of what was measured so far
+    python -m benchmarks.density --run --sets nltcs,plants --seeds 0,1,2,3,4
+    python -m benchmarks.density --run --libraries harmonium,rbms,sklearn [--again]
 
-FOLDER holds .npz files with 0/1 arrays `train`, `valid` and `test`, such as those of the DEBD collection.
-Each model is trained by `hm.fit(rbm, train, validation=valid, seed=seed)` and nothing else: selection is on
-the validation rows, the test rows are read once. Without such a folder the bundled digits are measured.
+--data is a folder of .npz files with 0/1 arrays `train`, `valid` and `test`, such as those of the DEBD
+collection; without one the bundled digits are measured. Each model of harmonium is trained by
+`hm.fit(rbm, train, validation=valid, seed=seed)` and nothing else: selection is on the validation rows, the
+test rows are read once. The peers then get as many seconds of processor time, on one thread like harmonium,
+at their own defaults and at the settings in PEERS, and their last models are measured in the same way. What
+was measured is kept in benchmarks/results/density.json row by row and not measured again, unless --again
+says so. HARMONIUM_PEERS names a Python that has the peers.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import torch
 
 import harmonium as hm
+from benchmarks import _report
+from benchmarks._race import machine
+from benchmarks._workers import MISSING, command
 from harmonium import data
 
-PUBLISHED = {"nltcs": -5.99, "plants": -12.54, "baudio": -39.77, "accidents": -26.74}
-"""Best figures of tractable models, as remembered from the literature (HCLT; ID-SPN for plants)."""
-RESULTS = Path(__file__).parent / "results"
+PUBLISHED = {
+    "nltcs": (-5.99, "HCLT"),
+    "plants": (-12.54, "ID-SPN"),
+    "baudio": (-39.77, "HCLT"),
+    "accidents": (-26.74, "HCLT"),
+}
+"""Best figures of tractable models, as remembered from the literature."""
+PEERS: dict[str, dict[str, dict[str, float]]] = {
+    "rbms": {
+        "defaults": {"learning_rate": 0.01, "batch": 2000, "chains": 2000, "k": 100, "every": 1},
+        "rate 0.05, 256 rows and chains, PCD-5": {
+            "learning_rate": 0.05,
+            "batch": 256,
+            "chains": 256,
+            "k": 5,
+            "every": 20,
+        },
+        "rate 0.1, 512 rows and chains, PCD-2": {
+            "learning_rate": 0.1,
+            "batch": 512,
+            "chains": 512,
+            "k": 2,
+            "every": 20,
+        },
+        "rate 0.2, 512 rows and chains, PCD-1": {
+            "learning_rate": 0.2,
+            "batch": 512,
+            "chains": 512,
+            "k": 1,
+            "every": 20,
+        },
+    },
+    "sklearn": {
+        "defaults": {"learning_rate": 0.1, "batch": 10, "every": 1},
+        "rate 0.02, 64 rows": {"learning_rate": 0.02, "batch": 64, "every": 1},
+        "rate 0.05, 128 rows": {"learning_rate": 0.05, "batch": 128, "every": 1},
+        "rate 0.1, 512 rows": {"learning_rate": 0.1, "batch": 512, "every": 1},
+    },
+}
+"""Settings tried; scikit-learn's own number of epochs, 10, is left aside for the sake of equal times."""
+TITLES = {"harmonium": "harmonium", "rbms": "rbms", "sklearn": "scikit-learn"}
+PARTS = ("train", "valid", "test")
+Row = dict[str, Any]
+Rows = dict[str, Row]
 
 
-def measure(source: str, name: str, hidden: int, seed: int) -> dict[str, Any]:
-    """Train on one data set and measure it."""
-    rows = data.load(source)
-    train, valid, test = (torch.from_numpy(x).float() for x in (rows.train, rows.valid, rows.test))
+# ---------------------------------------------------------------- training
+def train_default(rows: Any, hidden: int, seed: int) -> tuple[hm.RBM, Row]:
+    """The default call, and what it took."""
     rbm = hm.RBM(visible=hm.Bernoulli(rows.width), hidden=hm.Bernoulli(hidden))
     wall, cpu = time.perf_counter(), time.process_time()
-    history = hm.fit(rbm, rows.train, validation=rows.valid, seed=seed, progress=sys.stderr.isatty())
+    history = hm.fit(rbm, rows.train, validation=rows.valid, seed=seed, progress=False)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    log_z = hm.log_partition(rbm, seconds=30.0, seed=seed)
-    parts = {
-        part: hm.log_likelihood(rbm, x, log_partition=log_z)
-        for part, x in (("train", train), ("valid", valid), ("test", test))
-    }
-    independent = hm.RBM(visible=hm.Bernoulli(rows.width), hidden=hm.Bernoulli(1))
-    independent.visible.match(train)
+    updates = history.records[-1]["step"]
+    found = {"updates": updates, "seconds": wall, "cpu_seconds": cpu, "warnings": history.warnings}
+    return rbm, found
+
+
+def train_peer(rows: Any, library: str, settings: Row, seconds: float) -> tuple[hm.RBM, Row] | None:
+    """The last model of a peer after so many processor seconds, or None where the peer is missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = Path(folder) / "rows.npz", Path(folder) / "model.npz"
+        np.savez(file, train=rows.train)
+        text = json.dumps(settings | {"cpu": True})
+        script = [*command(library, f"_{library}_race.py"), str(file), str(out), str(seconds), text]
+        wall = time.perf_counter()
+        status = subprocess.run(script, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
+        wall = time.perf_counter() - wall
+        if status == MISSING:
+            return None
+        if status:
+            raise RuntimeError(f"training by {library} ended with status {status}")
+        with np.load(out) as kept:
+            arrays = {name: kept[name] for name in kept}
+    found = {"updates": int(arrays["updates"]), "seconds": wall, "cpu_seconds": float(arrays["times"][-1])}
+    return machine(arrays, -1), found
+
+
+# ---------------------------------------------------------------- measuring
+def judge(rbm: hm.RBM, rows: Any, seconds: float) -> Row:
+    """Mean log P of train, valid and test rows with the interval of log Z."""
+    if not all(bool(torch.isfinite(p).all()) for p in rbm.parameters()):
+        return {"diverged": True}
+    log_z = hm.log_partition(rbm, seconds=seconds, seed=0)
+    found: Row = {"method": log_z.method, "doubts": list(log_z.warnings)}
+    for part in PARTS:
+        x = torch.from_numpy(getattr(rows, part)).float()
+        e = hm.log_likelihood(rbm, x, log_partition=log_z)
+        found[part] = {"value": e.value, "low": e.low, "high": e.high}
+    return found
+
+
+def independent(rows: Any) -> float:
+    """Mean test log P of independent units at the means of the training rows."""
+    rbm = hm.RBM(visible=hm.Bernoulli(rows.width), hidden=hm.Bernoulli(1))
+    rbm.visible.match(torch.from_numpy(rows.train).float())
     with torch.no_grad():
-        independent.weight.zero_()
-    return {
-        "data": name,
-        "hidden": hidden,
-        "seed": seed,
-        "seconds": wall,
-        "cpu_seconds": cpu,
-        "updates": history.records[-1]["step"],
-        **{part: e.to_dict() for part, e in parts.items()},
-        "independent": hm.log_likelihood(independent, test).value,
-        "published": PUBLISHED.get(name),
-    }
+        rbm.weight.zero_()
+    return hm.log_likelihood(rbm, torch.from_numpy(rows.test).float()).value
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the Markdown table."""
-    test = row["test"]
-    published = "" if row["published"] is None else f"{row['published']:.2f}"
-    return (
-        f"| {row['data']} | {row['hidden']} | {row['seed']} | {row['updates']} | {row['seconds']:.0f} |"
-        f" {row['cpu_seconds']:.0f} | {row['train']['value']:.3f} | {row['valid']['value']:.3f} |"
-        f" **{test['value']:.3f}** [{test['low']:.3f}, {test['high']:.3f}] | {row['independent']:.3f} |"
-        f" {published} |"
-    )
+def key(row: Row) -> str:
+    """What tells one measurement from another."""
+    return " / ".join(str(row[name]) for name in ("data", "library", "settings", "hidden", "seed"))
 
 
+def keep(row: Row) -> None:
+    """Add a row to the file as it is now, which another process may have written to."""
+    results = _report.load("density")
+    if not isinstance(results["rows"], dict):  # an older format
+        results["rows"] = {}
+    results |= {"machine": _report.machine(), "versions": _report.versions()}
+    results["rows"][key(row)] = row
+    _report.save("density", results, page(results))
+
+
+def measure(name: str, rows: Any, library: str, seed: int, asked: argparse.Namespace) -> None:
+    """All rows of one library, data set and seed that aren't there yet."""
+    kept = _report.load("density")["rows"]
+    for settings in ["defaults"] if library == "harmonium" else PEERS[library]:
+        head = {"data": name, "library": library, "settings": settings, "hidden": asked.hidden, "seed": seed}
+        if key(head) in kept and not asked.again:
+            continue
+        if library == "harmonium":
+            rbm, found = train_default(rows, asked.hidden, seed)
+            found["independent"] = independent(rows)
+        else:
+            own = kept.get(key(head | {"library": "harmonium", "settings": "defaults"}))
+            if own is None:
+                raise ValueError(f"{name}: measure harmonium first, so that {library} gets the same time.")
+            given = PEERS[library][settings] | {"hidden": asked.hidden, "seed": seed}
+            trained = train_peer(rows, library, given, own["cpu_seconds"])
+            if trained is None:
+                print(f"{library} isn't installed", file=sys.stderr)
+                return
+            rbm, found = trained
+        row = head | found | judge(rbm, rows, asked.measure)
+        keep(row)
+        print(line(row), flush=True)
+
+
+# ---------------------------------------------------------------- tables
 HEAD = (
-    "| data | hidden | seed | updates | s | CPU s | train | valid | test, 95 % of log Z | independent"
-    " | published |\n|---|---|---|---|---|---|---|---|---|---|---|"
+    "| data | library | settings | hidden | seed | updates | CPU s | train | valid | test, 95 % of log Z |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
+)
+SHORT = (
+    "| data | hidden | CPU s | seeds | harmonium, test | rbms, same time | scikit-learn, same time |"
+    " independent units | published (recalled) |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
-def main() -> None:
-    """Measure what the command line asks for."""
+def interval(found: Row) -> str:
+    """A value with its interval, or alone where it is exact."""
+    if found["high"] - found["low"] < 1e-9:
+        return f"{found['value']:.3f} (exact)"
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def line(row: Row) -> str:
+    """One measurement."""
+    cells = [row["data"], TITLES[row["library"]], row["settings"], row["hidden"], row["seed"]]
+    cells += [f"{row['updates']:,}", f"{row['cpu_seconds']:.0f}"]
+    if row.get("diverged"):
+        cells += ["", "", "not finite"]
+    else:
+        doubt = " (doubtful)" if row["doubts"] else ""
+        cells += [f"{row[part]['value']:.3f}" for part in PARTS[:2]] + [interval(row["test"]) + doubt]
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over seeds, or the one value."""
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{mean(values):.3f} ± {stdev(values):.3f}"
+
+
+def chosen(rows: list[Row]) -> str:
+    """A peer's test value at its defaults, and at the settings that are best on the validation rows."""
+    fine = [row for row in rows if not row.get("diverged")]
+    plain = [row for row in fine if row["settings"] == "defaults"]
+    if not fine:
+        return "diverged" if rows else ""
+    best = max(fine, key=lambda row: row["valid"]["value"])
+    first = f"{plain[0]['test']['value']:.3f}" if plain else "diverged"
+    return f"{first}; {best['test']['value']:.3f} ({best['settings']})"
+
+
+def summary(rows: list[Row]) -> str:
+    """All that was measured on one data set with one number of hidden units, in a line."""
+    own = [row for row in rows if row["library"] == "harmonium"]
+    first = min(own, key=lambda row: row["seed"])
+    cells = [first["data"], first["hidden"], f"{mean(row['cpu_seconds'] for row in own):.0f}", len(own)]
+    cells.append(f"**{spread([row['test']['value'] for row in own])}**")
+    for library in PEERS:
+        cells.append(chosen([r for r in rows if r["library"] == library and r["seed"] == first["seed"]]))
+    value, model = PUBLISHED.get(first["data"], (None, ""))
+    cells += [f"{first['independent']:.3f}", "" if value is None else f"{value:.2f} ({model})"]
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def in_order(rows: Rows) -> list[Row]:
+    """Rows by data set, hidden units, library and seed."""
+    names = list(dict.fromkeys([*PUBLISHED, *(row["data"] for row in rows.values())]))
+    libraries = list(TITLES)
+    return sorted(
+        rows.values(),
+        key=lambda r: (names.index(r["data"]), r["hidden"], libraries.index(r["library"]), r["seed"]),
+    )
+
+
+def tables(rows: Rows) -> str:
+    """The summary and every single measurement, in Markdown."""
+    ordered = in_order(rows)
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in ordered:
+        groups.setdefault((row["data"], row["hidden"]), []).append(row)
+    whole = [group for group in groups.values() if any(row["library"] == "harmonium" for row in group)]
+    short = "\n".join([SHORT, *map(summary, whole)])
+    return f"{short}\n\n" + "\n".join([HEAD, *map(line, ordered)]) + "\n"
+
+
+NOTE = """\
+Mean log P of test rows, nats per row. harmonium: the default call, mean ± standard deviation over seeds. Peers: as
+many processor seconds as harmonium took, one thread each, the first seed; at their defaults; and at the best of the
+settings below by the validation rows. Published: the best figures of tractable models, as remembered.
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    """What goes into density.md."""
+    return f"# Densities\n\n{NOTE}\n{_report.preamble(results)}\n{tables(results['rows'])}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is missing, or print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--run", action="store_true", help="measure what isn't in density.json")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", default=",".join(PUBLISHED))
+    parser.add_argument("--libraries", default="harmonium")
     parser.add_argument("--hidden", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/density.json")
-    asked = parser.parse_args()
-    sources = {name: asked.data / f"{name}.npz" for name in asked.sets.split(",")}
-    found = {name: str(path) for name, path in sources.items() if path.exists()} or {"digits": "digits"}
-    rows = []
+    parser.add_argument("--seeds", default="0", help="such as 0,1,2")
+    parser.add_argument("--measure", type=float, default=20.0, help="seconds for each log Z")
+    parser.add_argument("--again", action="store_true", help="also what is there already")
+    asked = parser.parse_args(arguments)
+    if not asked.run:
+        print(tables(_report.load("density")["rows"]))
+        return
+    torch.set_num_threads(1)
+    paths = {name: asked.data / f"{name}.npz" for name in asked.sets.split(",")}
+    sources = {name: str(path) for name, path in paths.items() if path.exists()} or {"digits": "digits"}
     print(HEAD, flush=True)
-    for name, source in found.items():
-        for seed in range(asked.seeds):
-            rows.append(measure(source, name, asked.hidden, seed))
-            print(line(rows[-1]), flush=True)
-    if asked.save:
-        RESULTS.mkdir(exist_ok=True)
-        machine = {"processor": platform.processor(), "threads": torch.get_num_threads()}
-        versions = {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "harmonium": hm.__version__,
-        }
-        text = json.dumps({"machine": machine | versions, "rows": rows}, indent=1)
-        (RESULTS / "density.json").write_text(text + "\n", encoding="utf-8")
+    for name, source in sources.items():
+        rows = data.load(source)
+        for seed in map(int, asked.seeds.split(",")):
+            for library in asked.libraries.split(","):
+                measure(name, rows, library, seed, asked)
 
 
 if __name__ == "__main__":
