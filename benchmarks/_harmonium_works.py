@@ -12,7 +12,7 @@ from _serve import Work, serve
 
 import harmonium as hm
 from harmonium.kernels.products import path
-from harmonium.learning import Batches, Centring, Learner, NaturalGradient, PersistentChains
+from harmonium.learning import Batches, Centring, GradientDescent, Learner, NaturalGradient, PersistentChains
 from harmonium.likelihood.annealing import annealed_importance_sampling
 from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import rows_of
@@ -48,7 +48,7 @@ def update(
         rbm,
         Batches(data.x, batch, data.prepare),
         PersistentChains(batch, k),
-        torch.optim.SGD(rbm.parameters(), lr=0.01),
+        GradientDescent(rbm.parameters(), lr=0.01),
         [transform() for transform in TRANSFORMS[gradient]],
     )
     step = 0
@@ -66,7 +66,7 @@ def epoch(n_rows: int, visible: int, hidden: int, batch: int = 256) -> Work:
     rbm = machine(visible, hidden, scale=0.01)
     data = rows_of(rbm, rows(n_rows, visible), "rows")
     batches = Batches(data.x, batch, data.prepare)
-    optimiser = torch.optim.SGD(rbm.parameters(), lr=0.01)
+    optimiser = GradientDescent(rbm.parameters(), lr=0.01)
     learner = Learner(rbm, batches, PersistentChains(batch), optimiser, [Centring()])
     count = 0
 

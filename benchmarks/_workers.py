@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -17,6 +18,9 @@ PEERS = os.environ.get("HARMONIUM_PEERS", sys.executable)
 """The Python that has the peers installed; HARMONIUM_PEERS names another than the present one."""
 HERE = Path(__file__).parent
 LONGEST = 25.0
+REST = 0.2
+"""Seconds before a turn: threads of the library that had the last one spin for a while after their work, and
+whoever came next was up to ten times as slow for the first tenth of a second."""
 MISSING = 3
 """Exit status of a worker whose library isn't installed."""
 
@@ -100,8 +104,9 @@ def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Tim
     """Each contestant's timings: they take turns of about `turn` seconds (one repetition at least), `rounds`
     times.
 
-    The first repetitions compile what has to be compiled and tell how many fit a turn; they don't count. Long
-    work gets fewer rounds, three at least, so that a comparison takes about LONGEST seconds.
+    The first repetitions compile what has to be compiled and tell how many fit a turn; they don't count, nor
+    does the first one of a turn. Long work gets fewer rounds, three at least, so that a comparison takes
+    about LONGEST seconds.
     """
     timings: list[Timing | None] = []
     counts, cost = [], 0.0
@@ -122,6 +127,9 @@ def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Tim
         for timing, count, (worker, _, _) in zip(timings, counts, contestants, strict=True):
             if timing is None:
                 continue
+            time.sleep(REST)
+            if count > 1:
+                worker.ask(repeat=1)  # wakes its own threads
             answer = worker.ask(repeat=count) or {}
             timing.seconds.append(answer["seconds"])
             timing.cpu.append(answer["cpu"])

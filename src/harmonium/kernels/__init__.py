@@ -8,7 +8,9 @@ A NaN in a field becomes a NaN in the state, so that it can't pass for a draw.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -20,12 +22,15 @@ from harmonium.random import Address
 
 __all__ = [
     "Side",
+    "centre",
     "draw_bernoulli",
     "draw_categorical",
     "draw_spin",
     "gibbs",
     "product",
     "sweeps_suit",
+    "two_phases",
+    "unchanged",
     "uniform",
 ]
 
@@ -202,6 +207,90 @@ def _on_units(left: Tensor, right: Tensor, add_to: Tensor | None) -> bool:
     from harmonium.kernels import products
 
     return products.path() == "bfloat16"
+
+
+def two_phases(
+    weight: Tensor,
+    hidden: Side,
+    data: tuple[Tensor, Tensor],
+    negatives: tuple[Tensor, Tensor],
+    add_to: Tensor | None = None,
+) -> tuple[Tensor, Tensor] | None:
+    """Σₙ wₙ vₙ ⟨h | vₙ⟩ᵀ over the negatives minus the same over the data, where there is a fast way.
+
+    The rounding is that of `product`; which number is added when depends on the particles alone.
+
+    Args:
+        weight: (visible width, hidden width).
+        hidden: the hidden layer.
+        data: visible states (n, visible width) and their weights (n,).
+        negatives: the same for the negative phase.
+        add_to: as `weight`, to add the result to in place.
+
+    Returns:
+        (visible width, hidden width), or `add_to`; and Σ wₙ vₙ, then Σ wₙ ⟨h | vₙ⟩, in three rows: of the
+        difference, of the data, of the negatives. None where this kernel won't do: other units, precision or
+        processor, small products, or states too fine for bfloat16.
+    """
+    if hidden.kind not in ("bernoulli", "spin"):
+        return None
+    weight = weight.detach()
+    for states, weights in (data, negatives):
+        if not _on_units(states, weight, add_to) or not _plain(weights, hidden.bias):
+            return None
+    from harmonium.kernels import phases
+
+    return phases.two_phases(weight, hidden, data, negatives, add_to)
+
+
+def _plain(*vectors: Tensor) -> bool:
+    return all(x.is_cpu and x.dtype is torch.float32 and x.is_contiguous() for x in vectors)
+
+
+@contextlib.contextmanager
+def unchanged() -> Iterator[None]:
+    """Tells the kernels that weights stay as they are within this block, so that they are laid out only once.
+
+    Changes that PyTorch is told of, by operations in place, are noticed all the same.
+    """
+    if _loaded:
+        from harmonium.kernels import products
+
+        with products.unchanged():
+            yield
+    else:
+        yield
+
+
+def centre(
+    gradient: Tensor,
+    biases: tuple[Tensor, Tensor],
+    offsets: tuple[Tensor, Tensor],
+    shifted: tuple[Tensor, Tensor],
+) -> None:
+    """In place: G ← G - a λᵀ - μ bᵀ, then a' ← a' - G λ and b' ← b' - Gᵀ μ.
+
+    Args:
+        gradient: G, (rows, columns).
+        biases: a (rows,) and b (columns,).
+        offsets: μ (rows,) and λ (columns,).
+        shifted: a' (rows,) and b' (columns,), other tensors than a and b.
+
+    Example:
+        >>> gradient, shifted = torch.ones(1, 2), (torch.zeros(1), torch.zeros(2))
+        >>> centre(gradient, (torch.ones(1), torch.zeros(2)), (torch.ones(1), torch.ones(2)), shifted)
+        >>> gradient
+        tensor([[0., 0.]])
+    """
+    if _plain(*biases, *offsets, *shifted) and gradient.dtype is torch.float32 and gradient.stride(1) == 1:
+        from harmonium.kernels import phases
+
+        phases.centre(gradient, biases, offsets, shifted)
+        return
+    (a, b), (mu, lam) = biases, offsets
+    gradient.addmm_(torch.stack([a, mu], 1), torch.stack([lam, b]), alpha=-1.0)
+    shifted[0].sub_(gradient @ lam)
+    shifted[1].sub_(gradient.T @ mu)
 
 
 def sweeps_suit(weight: Tensor) -> bool:

@@ -119,7 +119,7 @@ def _block_of_sums(left, stride, b, depth, c, c_stride):
 # ---------------------------------------------------------------- packed right factors
 
 PACK = struct.Struct("=8q")
-P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT = range(7)
+P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT, P_MORE = range(8)
 
 
 @_inline
@@ -212,10 +212,9 @@ def _pack_tile(job, k, n, high, low, scratch):
         _pack_rows(source, stride, high, low)
 
 
-def _pack(pointer):
+@_inline
+def _pack_matrix(job, scratch):
     """Right factors as `_block` reads them, 32 columns per claim: depth, plane, half of a block."""
-    job = carray(pointer, (8,), np.int64)
-    scratch = np.empty(512, f32), np.empty(512, u32)
     depth, columns = _blocks(job[P_DEPTH]), _blocks(job[P_COLUMNS])
     column = _claim(job[P_COUNTER], 1)
     while column < columns:
@@ -227,6 +226,14 @@ def _pack(pointer):
                 _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
             out += PLANES * 2048
         column = _claim(job[P_COUNTER], 1)
+
+
+def _pack(pointer):
+    """What each thread does: help with one matrix after the other; P_MORE says how many come after."""
+    scratch = np.empty(512, f32), np.empty(512, u32)
+    jobs = 1 + carray(pointer, (8,), np.int64)[P_MORE]
+    for i in range(jobs):
+        _pack_matrix(carray(pointer, (jobs, 8), np.int64)[i], scratch)
 
 
 # ---------------------------------------------------------------- whole products

@@ -10,11 +10,14 @@ it), ``bfloat16`` or ``float32``.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import itertools
 import math
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from torch import Tensor
 
 from harmonium.kernels import cpu, product_loops, tiles
 
-SERIAL = 8192  # numbers below which starting threads costs more than it saves
+SERIAL = 2**16  # numbers below which starting threads costs more than it saves
 SMALL = 2**19  # multiplications below which PyTorch's product is as fast
 HEIGHT = 64  # rows of a panel
 
@@ -69,12 +72,12 @@ def space(sizes: list[int]) -> list[int]:
 
     It's kept from call to call, because new pages would cost more than the draws of a small layer.
     """
-    sizes = [-(-size // 64) * 64 for size in sizes]
-    held = getattr(_local, "space", None)
-    if held is None or len(held) < sum(sizes) + 64:
-        held = _local.space = np.empty(sum(sizes) + 64, np.uint8)
-    begin = -(-held.ctypes.data // 64) * 64
-    return [begin + sum(sizes[:i]) for i in range(len(sizes))]
+    *places, end = itertools.accumulate((-(-size // 64) * 64 for size in sizes), initial=64)
+    begin, held = getattr(_local, "space", (0, 0))
+    if held < end:
+        _local.memory = np.empty(end, np.uint8)
+        begin, held = _local.space = _local.memory.ctypes.data // 64 * 64, end
+    return [begin + place for place in places]
 
 
 def product(
@@ -92,7 +95,7 @@ def product(
     threads = cpu.threads(rows * columns * depth >= SMALL)
     size = thread_bytes(height, depth, columns)
     packed, panels = space([packed_bytes(right), threads * size])
-    pack(right, False, packed)
+    pack(right, (False, packed))
     out = right.new_empty(rows, columns) if add_to is None else add_to
     counters = (ctypes.c_int64 * 2)()
     job = product_loops.PRODUCT.pack(
@@ -115,12 +118,48 @@ def packed_bytes(matrix: Tensor) -> int:
     return math.prod(-(-n // tiles.SIDE) for n in matrix.shape) * 2 * product_loops.PLANES * tiles.BYTES
 
 
-def pack(matrix: Tensor, transposed: bool, out: int) -> None:
-    """A matrix, or its transpose, as the matrix units read right factors; `out` is an address."""
-    depth, columns = reversed(matrix.shape) if transposed else matrix.shape
-    counter = ctypes.c_int64(0)
-    job = product_loops.PACK.pack(
-        *(ctypes.addressof(counter), matrix.data_ptr(), matrix.stride(0) * 4),
-        *(depth, columns, transposed, out, 0),
+@contextlib.contextmanager
+def unchanged() -> Iterator[None]:
+    """A matrix packed within this block is found again there, unless PyTorch knows of a change to it."""
+    _local.known = {}
+    try:
+        yield
+    finally:
+        _local.known = None
+
+
+def packed(matrix: Tensor, *ways: bool) -> list[int]:
+    """Addresses of a matrix packed in each of these ways (True: transposed), good until the next call."""
+    known = getattr(_local, "known", None)
+    mark = matrix.data_ptr(), matrix._version, matrix.stride(0), matrix.shape
+    missing, places = [], []
+    for transposed in ways:
+        places.append(_room(transposed, packed_bytes(matrix)))
+        if known is None or known.get(transposed) != mark:
+            missing.append((transposed, places[-1]))
+        if known is not None:
+            known[transposed] = mark
+    if missing:
+        pack(matrix, *missing)
+    return places
+
+
+def _room(transposed: bool, size: int) -> int:
+    """The address of this thread's memory for matrices packed in this way."""
+    rooms = _local.__dict__.setdefault("rooms", {})
+    if transposed not in rooms or len(rooms[transposed]) < size + 64:
+        rooms[transposed] = np.empty(size + 64, np.uint8)
+    return int(-(-rooms[transposed].ctypes.data // 64) * 64)
+
+
+def pack(matrix: Tensor, *ways: tuple[bool, int]) -> None:
+    """A matrix as the matrix units read right factors, for each way (transposed, address to write to)."""
+    counters = (ctypes.c_int64 * len(ways))()
+    jobs = b"".join(
+        product_loops.PACK.pack(
+            *(ctypes.addressof(counters) + 8 * i, matrix.data_ptr(), matrix.stride(0) * 4),
+            *(*(matrix.shape[::-1] if transposed else matrix.shape), transposed, out, len(ways) - 1 - i),
+        )
+        for i, (transposed, out) in enumerate(ways)
     )
-    cpu.run(compiled("_pack"), job, cpu.threads(matrix.numel() >= SERIAL))
+    cpu.run(compiled("_pack"), jobs, cpu.threads(matrix.numel() >= SERIAL))

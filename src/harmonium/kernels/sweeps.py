@@ -19,7 +19,8 @@ from harmonium.kernels import Side, cpu, loops, products, sweep_loops, tiles
 from harmonium.random import Address
 
 HEIGHT = 128  # chains in a panel at most: its fields then stay in the second-level cache
-SERIAL = 8192  # draws below which starting threads costs more than it saves
+SHARE = 2  # panels for each thread at least, since a neighbour on the same core may hold up its matrix units
+SERIAL = 2**16  # draws below which starting threads costs more than it saves
 KINDS = {"bernoulli": loops.BERNOULLI, "spin": loops.SPIN, "categorical": loops.CATEGORICAL}
 
 
@@ -44,18 +45,14 @@ def gibbs(
     for side, address in zip(sides, addresses, strict=True):
         address.check(rows, len(side.bias) // side.states)
     threads = cpu.threads(rows * sum(widths) * sweeps >= SERIAL)
-    panels = threads * -(-rows // (threads * HEIGHT))
-    height = -(-rows // panels)
     on_units = products.path() == "bfloat16"
+    share = threads * (SHARE if on_units else 1)
+    height = min(HEIGHT, tiles.SIDE * -(-rows // (tiles.SIDE * share)))
+    panels = -(-rows // height)
     size = _thread_bytes(height, widths, max(side.states for side in sides))
-    weights = products.packed_bytes(weight) if on_units else 0
-    *packed, space = products.space([weights, weights, threads * size])
+    space = products.space([threads * size])[0]
     counters = (ctypes.c_int64 * 3)()
-    if on_units:
-        products.pack(weight, True, packed[0])
-        products.pack(weight, False, packed[1])
-    else:
-        packed = [weight.data_ptr()] * 2
+    packed = products.packed(weight, True, False) if on_units else [weight.data_ptr()] * 2
     job = [
         *(ctypes.addressof(counters), rows, height, sweeps, 0 if on_units else products.sgemm()),
         *(space, size, tiles.LAYOUT.ctypes.data),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
 
@@ -42,11 +42,8 @@ class Centring:
         """The offsets after one more update, (width,) each."""
         if not phases.moments.data:
             raise ValueError("model: centring needs the gradients of all biases, but some are frozen.")
-        means = tuple(0.5 * (p + n) for p, n in zip(*phases.moments, strict=True))
-        if self.offsets is None:
-            self.offsets = means
-        else:
-            self.offsets = tuple(o.lerp(m, self.rate) for o, m in zip(self.offsets, means, strict=True))
+        means = torch._foreach_lerp(phases.moments.data, phases.moments.model, 0.5)
+        self.offsets = means if self.offsets is None else torch._foreach_lerp(self.offsets, means, self.rate)
         return self.offsets
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -69,10 +66,7 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
             raise ValueError(
                 "model: centring needs the gradients of all couplings and biases; some are missing."
             )
-        # both outer products in one pass over the matrix
-        pair = torch.stack([left, offsets[i]], 1), torch.stack([offsets[j], right])
-        grad.addmm_(*pair, alpha=-1.0)
-        shifted[i].sub_(grad @ offsets[j])  # type: ignore[union-attr]  # not None, as just checked
-        shifted[j].sub_(grad.T @ offsets[i])  # type: ignore[union-attr]
+        pair = shifted[i], shifted[j]
+        kernels.centre(grad, (left, right), (offsets[i], offsets[j]), pair)  # type: ignore[arg-type]  # not None
     for layer, gradient in zip(model.layers, shifted, strict=True):
         layer.bias.grad = gradient

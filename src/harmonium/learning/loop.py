@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from harmonium import kernels
 from harmonium.learning.batches import Batches
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.objective import Source, accumulate_from
@@ -63,7 +64,8 @@ class Learner:
         """Make update number `step`, counted from 0."""
         data = self._complete(self.batches.batch(step), step)
         self.optimiser.zero_grad(set_to_none=True)
-        phases = accumulate_from(self.negatives, self.model, data, step)
+        with kernels.unchanged():
+            phases = accumulate_from(self.negatives, self.model, data, step)
         for transform in self.transforms:
             transform(self.model, phases)
         if self.learning_rate is not None:

@@ -57,6 +57,11 @@ def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles)
     For models with blocks the means of every block in both phases come for free: they are the gradients of
         the biases.
     """
+    means = None
+    if model.has_free_energy():
+        means = model.accumulate_phases((data.v, data.weights), (negatives.v, negatives.weights))
+    if means is not None:
+        return Phases(data, negatives, Moments(*means))
     return two_phases(
         model, data, negatives, lambda: model.accumulate_phase(negatives.state, -negatives.weights)
     )

@@ -207,6 +207,20 @@ class EnergyModel(nn.Module, ABC):
         else:
             self.accumulate_joint_gradient(state, weights)
 
+    def accumulate_phases(
+        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        """A model's own way to both phases in one pass; None here, and nothing is added then.
+
+        Args:
+            data: visible states (n, n_visible) and their weights (n,), for the positive phase.
+            negatives: the same for the negative phase, whose gradient is subtracted.
+
+        Returns:
+            The weighted means of every block in both phases, (width,) each.
+        """
+        return None
+
     def complete(self, v: Tensor, address: Address) -> tuple[Tensor, ...] | None:
         """A model's own way from rows of data to joint states (v, h) for `accumulate_joint_gradient`; None
         here.

@@ -12,6 +12,7 @@ from harmonium import kernels
 from harmonium.models.pairwise import Coupling, PairwiseModel, check_pairing
 from harmonium.random import Address, Purpose
 from harmonium.units import Units
+from harmonium.units.compiled import compiled_side
 
 
 class RBM(PairwiseModel):
@@ -69,7 +70,8 @@ class RBM(PairwiseModel):
     @property
     def layers(self) -> Sequence[Units]:
         """The visible units, block 0, and the hidden units, block 1."""
-        return (self.visible, self.hidden)
+        layers = self._modules  # a module's own look-up of attributes takes longer than a small product
+        return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
     def couplings(self) -> Sequence[Coupling]:
         """W, between the visible block 0 and the hidden block 1."""
@@ -126,6 +128,27 @@ class RBM(PairwiseModel):
         _add_to_grad(self.visible.bias, -(weights @ v))
         _add_to_grad(self.hidden.bias, weighted.sum(0))
         self._accumulate_shape_gradient(v, field, weights)
+
+    @torch.no_grad()
+    def accumulate_phases(
+        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        """Both phases as one product over all particles, where the processor has units for it."""
+        weight, (visible, hidden) = self.weight, self.layers
+        biases, side = (visible.bias, hidden.bias), compiled_side(hidden, hidden.bias)
+        if side is None or visible.shape_parameters() or not weight.requires_grad:
+            return None
+        if not all(bias.requires_grad for bias in biases):
+            return None
+        done = kernels.two_phases(weight, side, data, negatives, weight.grad)
+        if done is None:
+            return None
+        weight.grad, sums = done
+        (a, *visible_means), (b, *hidden_means) = (x.unbind() for x in sums.split_with_sizes(weight.shape, 1))
+        _add_to_grad(visible.bias, a)
+        _add_to_grad(hidden.bias, b)
+        positive, negative = zip(visible_means, hidden_means, strict=True)
+        return positive, negative
 
     def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
         """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""

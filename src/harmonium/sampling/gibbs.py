@@ -7,14 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from harmonium import kernels
-from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.graph import GraphGibbs
-from harmonium.units import Bernoulli, Categorical, Spin, Units
-
-# by their very types, since a class derived from one of them may draw in its own way
-COMPILED: dict[type[Units], str] = {Bernoulli: "bernoulli", Spin: "spin", Categorical: "categorical"}
+from harmonium.units.compiled import compiled_side
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class BlockGibbs:
 
 def advance(kernel: Kernel, model: EnergyModel, chains: Chains, steps: int) -> Chains:
     """The chains after so many steps of a kernel; Gibbs on blocks or graphs makes them in one call."""
-    if isinstance(kernel, (BlockGibbs, GraphGibbs)):
+    if steps > 1 and isinstance(kernel, (BlockGibbs, GraphGibbs)):
         return replace(kernel, sweeps=kernel.sweeps * steps)(model, chains)
     for _ in range(steps):
         chains = kernel(model, chains)
@@ -70,12 +66,10 @@ def _in_one_call(model: BlockModel, chains: Chains, sweeps: int) -> Chains | Non
     pair = model.bipartite()
     if pair is None or sweeps < 1 or not kernels.sweeps_suit(pair.weight):
         return None
-    sides, base = [], pair.base or (None, None)
-    for layer, bias, ground in zip(model.layers, pair.bias, base, strict=True):
-        if type(layer) not in COMPILED:
-            return None
-        states = layer.cardinality if isinstance(layer, Categorical) else 1
-        sides.append(Side(COMPILED[type(layer)], states, bias, ground))
+    base = pair.base or (None, None)
+    sides = [compiled_side(*side) for side in zip(model.layers, pair.bias, base, strict=True)]
+    if sides[0] is None or sides[1] is None:
+        return None
     addresses = model.block_address(0, chains.address), model.block_address(1, chains.address)
     state = kernels.gibbs(pair.weight, (sides[0], sides[1]), chains.visible, addresses, sweeps, pair.beta)
     if state is None:

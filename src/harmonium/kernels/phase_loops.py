@@ -1,0 +1,285 @@
+"""The compiled loops behind ``harmonium.kernels.phases``: Σₙ wₙ vₙ ⟨h | vₙ⟩ᵀ, second phase minus first.
+
+Two calls on all threads. In the first a thread takes a panel of particles: product with the weights, means
+of the hidden units, sums over the panel, and both factors of the second product as the matrix units read
+them. In the second it takes some visible units and multiplies, with all particles of both phases as depth.
+What is summed in which order depends on the particles alone, not on the threads.
+
+As in ``loops``, everything that is compiled lives in this file, in that one, in ``product_loops`` or in
+``tiles`` (touch this one after a change there: Numba's cache on disk watches only the file of the function it
+compiles).
+"""
+
+# Compiled functions take the types that Numba infers.
+# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped, var-annotated"
+
+from __future__ import annotations
+
+import struct
+
+import numba
+import numpy as np
+from numba import carray
+
+from harmonium.kernels import loops, tiles
+from harmonium.kernels.loops import SPIN, _claim, _pointer, _wide
+from harmonium.kernels.product_loops import (
+    PLANES,
+    _blocks,
+    _field_stride,
+    _multiply,
+    _pack_rows,
+    _state_stride,
+    _transpose,
+)
+
+# Places in a job; addresses, and 0 where there is no such thing.
+# DEPTH: blocks of particles of both phases
+COUNTERS, LAYOUT, SPACE, SPACE_SIZE, VISIBLE, HIDDEN, KIND, PANEL, DEPTH = range(9)
+WEIGHT, BIAS, FACTORS, STATES, SUMS, TOTALS, OUT, OUT_STRIDE, ADD = range(9, 18)  # FACTORS: packed means
+PHASES = 18  # then, for each phase:
+STATE, STATE_STRIDE, WEIGHTS, ROWS = range(4)
+PLACES_OF_PHASE = 4
+PLACES = PHASES + 2 * PLACES_OF_PHASE
+JOB = struct.Struct("=26q")
+NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
+
+u16, u32, f32 = np.uint16, np.uint32, np.float32
+SIDE = tiles.SIDE
+HEIGHT = 128  # particles in a panel at most: the packed weights are read once for each panel
+BAND = 64  # visible units taken at a time in the second call
+_jit = numba.njit(error_model="numpy", boundscheck=False)
+_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
+
+
+@_jit
+def _load_state(x, weight, panel, sums):
+    """A particle's visible states into the panel of left factors, and weighted to the sums of the panel.
+
+    Returns a number that isn't 0 if bfloat16 can't hold a state.
+    """
+    _wide()
+    bits, short, lost = x.view(u32), carray(_pointer(panel), (x.size,), u16), u32(0)
+    for i in range(x.size):
+        lost |= bits[i] & u32(0xFFFF)
+        short[i] = u16(bits[i] >> u32(16))
+        sums[i] += weight * x[i]
+    return lost
+
+
+@_jit
+def _exponentials(field, bias, scale, x):
+    _wide()
+    for i in range(field.size):
+        x[i] = scale * (field[i] + bias[i])
+    loops._exp32(x, field.size)
+
+
+@_jit
+def _weigh(mean, x, kind, weight, sums):
+    """w⟨h⟩ from exp(-field), or exp(-2 field) of spins, into the row of means and to the sums."""
+    _wide()
+    one, two = f32(1), f32(2)
+    if kind == SPIN:
+        for i in range(sums.size):
+            mean[i] = weight * (two / (one + x[i]) - one)
+            sums[i] += mean[i]
+    else:
+        for i in range(sums.size):
+            mean[i] = weight / (one + x[i])
+            sums[i] += mean[i]
+
+
+@_jit
+def _lay_states(panel, stride, width, out, out_stride, words):
+    """The panel's states as left factors of the second product: a row for each visible unit."""
+    _wide()
+    pairs = carray(_pointer(words), (256,), u32)
+    for first in range(0, width, 16):
+        for p in range(16):
+            even = carray(_pointer(panel + 2 * p * stride + 2 * first), (16,), u16)
+            odd = carray(_pointer(panel + (2 * p + 1) * stride + 2 * first), (16,), u16)
+            for c in range(16):
+                pairs[16 * p + c] = u32(even[c]) | (u32(odd[c]) << u32(16))
+        _transpose(words, out + first * out_stride, out_stride)
+
+
+@_jit
+def _lay_means(fields, stride, columns, out, depth):
+    """The panel's weighted means as right factors of the second product, whose depth is in panels."""
+    for n in range(2 * columns):
+        place = out + n // 2 * depth * PLANES * 2048 + 1024 * (n % 2)
+        low = carray(_pointer(place), (256,), u32)
+        high = carray(_pointer(place + 2048), (256,), u32)
+        _pack_rows(fields + 64 * n, stride, high, low)
+
+
+@_inline
+def _means_of_rows(job, phase, first, rows, memory, sums):
+    """Weighted means of the hidden units where their fields were; True if the states are too fine."""
+    states, fields, bias, x, sign = memory
+    stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
+    weights = carray(_pointer(phase[WEIGHTS] + 4 * first), (rows,), f32)
+    lost = u32(0)
+    for r in range(rows):
+        source = phase[STATE] + (first + r) * phase[STATE_STRIDE]
+        v = carray(_pointer(source), (job[VISIBLE],), f32)
+        lost |= _load_state(v, sign * weights[r], states + r * stride, sums[: job[VISIBLE]])
+    if lost:
+        return True
+    shape = _blocks(rows), _blocks(job[VISIBLE]), _blocks(job[HIDDEN])
+    _multiply(states, stride, job[WEIGHT], shape, fields, field_stride)
+    scale = f32(-2) if job[KIND] == SPIN else f32(-1)
+    for r in range(rows):
+        mean = carray(_pointer(fields + r * field_stride), (bias.size,), f32)
+        _exponentials(mean, bias, scale, x)
+        _weigh(mean, x, job[KIND], sign * weights[r], sums[job[VISIBLE] :])
+        mean[job[HIDDEN] :] = f32(0)
+    return False
+
+
+@_inline
+def _lay_panel(job, block, rows, memory, words):
+    """Lays out states and means of a panel, whose first particle is the first of this block of all."""
+    states, fields = memory[0], memory[1]
+    stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
+    depth = job[DEPTH]
+    for r in range(rows, SIDE * _blocks(rows)):
+        carray(_pointer(states + r * stride), (stride,), np.uint8)[:] = np.uint8(0)
+        carray(_pointer(fields + r * field_stride), (field_stride,), np.uint8)[:] = np.uint8(0)
+    for i in range(_blocks(rows)):
+        place = job[FACTORS] + (block + i) * PLANES * 2048
+        _lay_means(fields + SIDE * i * field_stride, field_stride, _blocks(job[HIDDEN]), place, depth)
+        place, width = job[STATES] + 64 * (block + i), SIDE * _blocks(job[VISIBLE])
+        _lay_states(states + SIDE * i * stride, stride, width, place, _state_stride(SIDE * depth, 0), words)
+
+
+def _means(pointer):
+    """What each thread does in the first call: claim a panel of particles, until all are taken."""
+    job = carray(pointer, (PLACES,), np.int64)
+    stride, wide, height = _state_stride(job[VISIBLE], 0), _blocks(job[HIDDEN]) * SIDE, job[PANEL]
+    states = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
+    fields = states + height * stride
+    place = fields + height * _field_stride(job[HIDDEN])
+    bias, x = carray(_pointer(place), (wide,), f32), carray(_pointer(place + 4 * wide), (wide,), f32)
+    bias[:] = f32(0)
+    bias[: job[HIDDEN]] = carray(_pointer(job[BIAS]), (job[HIDDEN],), f32)
+    words = place + 8 * wide
+    carray(_pointer(states), (height * stride,), np.uint8)[:] = np.uint8(0)  # the margins stay so
+    data, model = job[PHASES : PHASES + PLACES_OF_PHASE], job[PHASES + PLACES_OF_PHASE :]
+    panels = (data[ROWS] + height - 1) // height, (model[ROWS] + height - 1) // height
+    sums = carray(_pointer(job[SUMS]), (panels[0] + panels[1], job[VISIBLE] + job[HIDDEN]), f32)
+    tiles.configure(job[LAYOUT], 0)
+    panel = _claim(job[COUNTERS] + 8 * NEXT_PANEL, 1)
+    while panel < panels[0] + panels[1]:
+        late = panel >= panels[0]
+        phase, first = (model, height * (panel - panels[0])) if late else (data, height * panel)
+        rows, block = min(height, phase[ROWS] - first), first // SIDE + (_blocks(data[ROWS]) if late else 0)
+        sums[panel] = f32(0)
+        memory = states, fields, bias, x, f32(1) if late else f32(-1)
+        if _means_of_rows(job, phase, first, rows, memory, sums[panel]):
+            carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
+        else:
+            _lay_panel(job, block, rows, memory, words)
+        panel = _claim(job[COUNTERS] + 8 * NEXT_PANEL, 1)
+    tiles.release(0, 0)
+
+
+@_jit
+def _write(sums, out, add):
+    _wide()
+    if add:
+        for i in range(out.size):
+            out[i] += sums[i]
+    else:
+        for i in range(out.size):
+            out[i] = sums[i]
+
+
+@_jit
+def _add_up(job):
+    """The sums of the panels, in their order: second phase minus first, first, second."""
+    width = job[VISIBLE] + job[HIDDEN]
+    before = (job[PHASES + ROWS] + job[PANEL] - 1) // job[PANEL]
+    after = (job[PHASES + PLACES_OF_PHASE + ROWS] + job[PANEL] - 1) // job[PANEL]
+    parts = carray(_pointer(job[SUMS]), (before + after, width), f32)
+    totals = carray(_pointer(job[TOTALS]), (3, width), f32)
+    totals[:] = f32(0)
+    for panel in range(before + after):
+        for i in range(width):
+            if panel < before:
+                totals[1, i] -= parts[panel, i]
+            else:
+                totals[2, i] += parts[panel, i]
+    for i in range(width):
+        totals[0, i] = totals[2, i] - totals[1, i]
+
+
+def _gradient(pointer):
+    """What each thread does in the second call: claim a band of visible units, until all are taken."""
+    job = carray(pointer, (PLACES,), np.int64)
+    depth, stride = job[DEPTH], _state_stride(SIDE * job[DEPTH], 0)
+    sums_stride, columns = _field_stride(job[HIDDEN]), _blocks(job[HIDDEN])
+    sums = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
+    tiles.configure(job[LAYOUT], 0)
+    first = _claim(job[COUNTERS] + 8 * NEXT_PANEL, BAND)
+    while first < job[VISIBLE]:
+        rows = min(BAND, job[VISIBLE] - first)
+        shape = _blocks(rows), depth, columns
+        _multiply(job[STATES] + first * stride, stride, job[FACTORS], shape, sums, sums_stride)
+        for r in range(rows):
+            out = carray(_pointer(job[OUT] + (first + r) * job[OUT_STRIDE]), (job[HIDDEN],), f32)
+            _write(carray(_pointer(sums + r * sums_stride), (job[HIDDEN],), f32), out, job[ADD])
+        if first == 0:
+            _add_up(job)
+        first = _claim(job[COUNTERS] + 8 * NEXT_PANEL, BAND)
+    tiles.release(0, 0)
+
+
+# ---------------------------------------------------------------- centring
+
+# Places in a job of `_centre`; SHIFTED: where Gλ and Gᵀμ are subtracted
+C_COUNTERS, C_VISIBLE, C_HIDDEN, C_GRADIENT, C_STRIDE, C_LEFT, C_RIGHT, C_MU, C_LAMBDA = range(9)
+C_SHIFTED_LEFT, C_SHIFTED_RIGHT, C_PARTS = 9, 10, 11
+CENTRE = struct.Struct("=12q")
+
+
+@numba.njit(error_model="numpy", boundscheck=False, fastmath={"reassoc", "contract"})
+def _centre_row(g, offsets, right, pair, across):
+    """g <- g - aλ - μb with the pair (a, μ); returns gλ, and adds μg to `across`."""
+    _wide()
+    (a, mu), along = pair, f32(0)
+    for j in range(g.size):
+        value = g[j] - (a * offsets[j] + mu * right[j])
+        g[j] = value
+        along += value * offsets[j]
+        across[j] += mu * value
+    return along
+
+
+@_inline
+def _vector(address, size):
+    return carray(_pointer(address), (size,), f32)
+
+
+def _centre(pointer):
+    """What each thread does: claim a band of rows, until all are taken; the last to finish adds up."""
+    job = carray(pointer, (12,), np.int64)
+    visible, hidden = job[C_VISIBLE], job[C_HIDDEN]
+    left, mu = _vector(job[C_LEFT], visible), _vector(job[C_MU], visible)
+    right, offsets = _vector(job[C_RIGHT], hidden), _vector(job[C_LAMBDA], hidden)
+    shifted, bands = _vector(job[C_SHIFTED_LEFT], visible), (visible + BAND - 1) // BAND
+    band = _claim(job[C_COUNTERS], 1)
+    while band < bands:
+        across = _vector(job[C_PARTS] + 4 * hidden * band, hidden)
+        across[:] = f32(0)
+        for i in range(band * BAND, min((band + 1) * BAND, visible)):
+            g = _vector(job[C_GRADIENT] + i * job[C_STRIDE], hidden)
+            shifted[i] -= _centre_row(g, offsets, right, (left[i], mu[i]), across)
+        if _claim(job[C_COUNTERS] + 8, 1) == bands - 1:
+            total = _vector(job[C_SHIFTED_RIGHT], hidden)
+            for b in range(bands):
+                across = _vector(job[C_PARTS] + 4 * hidden * b, hidden)
+                for j in range(hidden):
+                    total[j] -= across[j]
+        band = _claim(job[C_COUNTERS], 1)
