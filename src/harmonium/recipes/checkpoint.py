@@ -11,9 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from harmonium import store
-from harmonium.learning import Average, Learner, Stateful
+from harmonium.learning import Stateful
 from harmonium.learning.loop import Optimiser
-from harmonium.recipes.plan import Plan
 from harmonium.recipes.record import Recorder
 
 
@@ -27,8 +26,9 @@ def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def write(path: Path, step: int, learner: Learner, average: Average, recorder: Recorder) -> None:
+def write(path: Path, step: int, recorder: Recorder) -> None:
     """Write the run as it is after `step` updates, replacing an older checkpoint in one step."""
+    learner, average = recorder.learner, recorder.average
     tensors = _prefixed("model", learner.model.state_dict()) | _prefixed("average", average.state_dict())
     if isinstance(learner.negatives, Stateful):
         tensors |= _prefixed("chains", learner.negatives.state_dict())
@@ -58,13 +58,14 @@ def facts_of(path: Path) -> dict[str, Any]:
     return dict(store.load_tensors(path)[1])
 
 
-def read(path: Path, plan: Plan, learner: Learner, average: Average, recorder: Recorder) -> tuple[int, float]:
+def read(path: Path, recorder: Recorder) -> tuple[int, float]:
     """Put a run back to where `write` saw it; returns (updates made, seconds spent).
 
     Raises:
         ValueError: the checkpoint is of a run with other settings, naming them.
     """
     tensors, facts = store.load_tensors(path)
+    plan, learner, average = recorder.plan, recorder.learner, recorder.average
     saved = facts["plan"]
     different = [k for k, v in asdict(plan).items() if saved.get(k) != v]
     if different:

@@ -12,44 +12,21 @@ from typing import Any
 import torch
 
 from harmonium import __version__, checks
-from harmonium.learning import (
-    Average,
-    Batches,
-    Centring,
-    ExactNegatives,
-    GradientDescent,
-    Learner,
-    NaturalGradient,
-    PersistentChains,
-    Source,
-    WeightDecay,
-    algorithm,
-    train,
-)
-from harmonium.learning.loop import Callback, Optimiser, Transform
-from harmonium.models import RBM, BlockModel, EnergyModel
+from harmonium.learning import Average, Batches, Learner, Source, train
+from harmonium.learning.loop import Callback, Transform
+from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes.choice import choose, units_for
+from harmonium.recipes.doubts import doubts
 from harmonium.recipes.health import found_wrong
 from harmonium.recipes.history import History
-from harmonium.recipes.plan import (
-    LEARNING_RATES,
-    Plan,
-    Schedule,
-    default_learning_rate,
-    default_optimiser,
-    default_steps,
-    natural_gradient_fits,
-)
+from harmonium.recipes.parts import optimiser_of, source_of, transforms_of
+from harmonium.recipes.plan import Asked, Method, Plan, Schedule, settled
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows, as_table
-from harmonium.recipes.shrinkage import ValidatedDecay
-from harmonium.recipes.split import HOLD_OUT_FROM, split, start_at_data
-from harmonium.units import Tail
-
-EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
-EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
+from harmonium.recipes.split import split
+from harmonium.recipes.start import start
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -79,12 +56,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (0/1, ±1 or real), and as many hidden units as short trials find to pay on held-out rows.
 
-    Two coupled blocks (RBMs of any units) learn by the natural gradient with persistent chains, other
-    pairwise models by the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states
-    by the exact gradient. The parameters are averaged over the last updates; along the way log Z is carried
-    from measurement to measurement. When the likelihood of the validation rows stops improving, the steps
-    begin to fall early. The model returned is the last one, unless an earlier one was better for these rows
-    beyond doubt. A run that runs away goes back to its best model and takes smaller steps.
+    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, and
+    learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
+    the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states by the exact
+    gradient. The parameters are averaged over the last updates; along the way log Z is carried from
+    measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
+    fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
+    doubt. A run that runs away goes back to its best model and takes smaller steps.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -128,77 +106,42 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     >>> history.records[-1]["step"]
     20
     """
+    asked = Asked(steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     tried: dict[int, float] = {}
     if X is None:
-        X, given = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        begun = time.monotonic()
-        model, tried = _choose(X, given, seed, steps, minutes)
-        minutes = None if minutes is None else minutes - (time.monotonic() - begun) / 60.0
+        begun, X = time.monotonic(), model
+        given = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, tried = _choose(X, seed, asked, given)
+        asked = asked.after(time.monotonic() - begun)
     _check_model(model)
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
-    method = optimiser if isinstance(optimiser, str) else "given" if optimiser else default_optimiser(model)
-    batch = min(len(rows), checks.positive_integer("batch_size", 256 if batch_size is None else batch_size))
-    chains = checks.positive_integer("chains", 512 if chains is None else chains)
-    own_rate = learning_rate is None and method == "given"  # the optimiser's, then
-    if learning_rate is None:
-        learning_rate = default_learning_rate(model, method, batch, chains)
-        if method == "adam" and (_few_states(model) or negatives == "exact"):
-            learning_rate *= EXACT_PACE
-    plan = Plan(
-        seed=seed,
-        steps=_steps(model, len(rows), steps, minutes),
-        minutes=None if minutes is None else checks.positive("minutes", minutes),
-        batch_size=batch,
-        chains=chains,
-        gibbs_steps=checks.positive_integer("gibbs_steps", 2 if gibbs_steps is None else gibbs_steps),
-        learning_rate=checks.positive("learning_rate", learning_rate),
-        weight_decay=_weight_decay(model, len(rows), weight_decay),
-        records=40 if steps is None else min(40, max(4, steps // 50)),
-        optimiser=method,
-    )
-    source = _source(model, plan, negatives, gibbs_steps)
-    if isinstance(source, ExactNegatives) and len(rows) <= 4096:
-        plan = Plan(
-            **{**asdict(plan), "batch_size": len(rows)}
-        )  # an exact gradient deserves exact data means
+    plan = settled(model, len(rows), asked, Method(optimiser, negatives), seed)
+    source = source_of(model, plan, negatives, gibbs_steps)
     if not resume:
-        start_at_data(model, rows, weights)
-    validated = weight_decay is None and natural_gradient_fits(model)
-    own, optim = _method(model, optimiser, plan, validated)
+        start(model, rows, weights, source)
     schedule = Schedule(plan)
     learner = Learner(
         model,
         Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
         source,
-        optim,
-        [*own, *transforms],
-        None if own_rate else schedule.learning_rate,
+        optimiser_of(model, plan, optimiser),
+        [*transforms_of(model, plan, asked), *transforms],
+        None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
     )
-    history = History(model, settings=_settings(plan, model, rows, valid))
+    history = History(model, settings=_settings(plan, model, rows, valid), warnings=doubts(model, rows))
     if tried:
         history.settings["hidden_tried"] = tried
-    average = Average(model)
-    recorder = Recorder(learner, average, (rows.states(SUBSET), valid), plan, schedule, history)
-    first = 0
-    path = None if checkpoint is None else Path(checkpoint)
-    if resume:
-        first, elapsed = checkpoints.read(_existing(path), plan, learner, average, recorder)
-        schedule.start -= elapsed
-    if path is not None:
-        recorder.after.append(
-            lambda record: checkpoints.write(path, record["step"], learner, average, recorder)
-        )
+    recorder = Recorder(learner, Average(model), (rows.states(SUBSET), valid), plan, schedule, history)
+    first = _attached(recorder, checkpoint, resume)
     with ProgressBar(schedule, progress) as bar:
         recorder.after.append(bar.record)
-        train(learner, plan.steps, [average, *callbacks, bar, recorder], first)
+        train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
     recorder.choose()
     history.warnings += found_wrong(history)
     return history
 
 
-def _choose(
-    X: Any, given: dict[str, Any], seed: int, steps: int | None, minutes: float | None
-) -> tuple[RBM, dict[int, float]]:
+def _choose(X: Any, seed: int, asked: Asked, given: dict[str, Any]) -> tuple[RBM, dict[int, float]]:
     """A machine for a table that came without one; a trial takes an eighth of the run."""
     if isinstance(X, EnergyModel):
         raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
@@ -206,8 +149,8 @@ def _choose(
     n_rows = len(as_table(X, "X"))
 
     def trial(rbm: RBM) -> History:
-        most = minutes and minutes / 16.0
-        updates = None if minutes else max(1, _steps(rbm, n_rows, steps, None) // 8)
+        most = None if asked.minutes is None else asked.minutes / 16.0
+        updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
         return fit(rbm, X, seed=seed, steps=updates, minutes=most, **given)
 
     return choose(lambda: copy.deepcopy(units), n_rows, trial, seed)
@@ -221,50 +164,6 @@ def _check_model(model: Any) -> None:
         raise ValueError(f"model: {reason}")
 
 
-def _steps(model: EnergyModel, n_rows: int, steps: int | None, minutes: float | None) -> int:
-    if steps is not None:
-        return checks.positive_integer("steps", steps)
-    return default_steps(model, n_rows) if minutes is None else 2**40
-
-
-def _weight_decay(model: EnergyModel, n_rows: int, given: float | None) -> float:
-    if given is not None:
-        return checks.number("weight_decay", given, 0.0)
-    bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
-    return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
-
-
-def _few_states(model: EnergyModel) -> bool:
-    count = model.visible_space.n_states
-    return count is not None and count <= EXACT_STATES and model.has_free_energy()
-
-
-def _source(model: EnergyModel, plan: Plan, given: str | Source | None, k: int | None) -> Source:
-    if isinstance(given, str):
-        return algorithm(given, plan.chains, k, plan.seed)
-    if given is not None:
-        return given
-    if _few_states(model):
-        return ExactNegatives(EXACT_STATES)
-    return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
-
-
-def _method(
-    model: EnergyModel, given: str | torch.optim.Optimizer | None, plan: Plan, validated: bool
-) -> tuple[list[Transform], Optimiser]:
-    # the penalty comes before the natural gradient, which measures both in the same way
-    own: list[Transform] = []
-    if plan.weight_decay:
-        own.append((ValidatedDecay if validated else WeightDecay)(plan.weight_decay))
-    if given is not None and not isinstance(given, str):
-        return own, given
-    method = checks.one_of("optimiser", plan.optimiser, LEARNING_RATES)
-    if method == "adam":
-        return own, torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
-    own.append(NaturalGradient() if method == "natural" else Centring())
-    return own, GradientDescent(model.parameters(), plan.learning_rate)
-
-
 def _settings(plan: Plan, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:
     return asdict(plan) | {
         "rows": len(rows),
@@ -275,6 +174,18 @@ def _settings(plan: Plan, model: EnergyModel, rows: Rows, valid: Rows | None) ->
         "harmonium": __version__,
         "torch": torch.__version__,
     }
+
+
+def _attached(recorder: Recorder, checkpoint: str | Path | None, resume: bool) -> int:
+    """Let the run be written to its checkpoint, or go on from there; returns the updates made already."""
+    path = None if checkpoint is None else Path(checkpoint)
+    first = 0
+    if resume:
+        first, elapsed = checkpoints.read(_existing(path), recorder)
+        recorder.schedule.start -= elapsed
+    if path is not None:
+        recorder.after.append(lambda record: checkpoints.write(path, record["step"], recorder))
+    return first
 
 
 def _existing(path: Path | None) -> Path:

@@ -3,11 +3,63 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from harmonium import checks
+from harmonium.learning import ExactNegatives
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.recipes.split import HOLD_OUT_FROM
+from harmonium.units import Tail
 
+EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
+EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
+EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The numbers that the user of `hm.fit` gave, None where the choice is left to the recipe."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
+    chains: int | None = None
+    gibbs_steps: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+
+    def updates(self, model: EnergyModel, n_rows: int) -> int:
+        """How many updates to make at most; without end where minutes say when to stop."""
+        if self.steps is not None:
+            return checks.positive_integer("steps", self.steps)
+        return default_steps(model, n_rows) if self.minutes is None else 2**40
+
+    def after(self, seconds: float) -> Asked:
+        """What is left to ask for when some of the time is spent."""
+        return self if self.minutes is None else replace(self, minutes=self.minutes - seconds / 60.0)
+
+
+class Method(NamedTuple):
+    """The `optimiser` and the `negatives` that the user gave: names, objects or None."""
+
+    optimiser: Any
+    negatives: Any
+
+    def name(self, model: EnergyModel) -> str:
+        """The optimiser by its name; "given" for an object."""
+        if self.optimiser is None:
+            return default_optimiser(model)
+        if not isinstance(self.optimiser, str):
+            return "given"
+        return checks.one_of("optimiser", self.optimiser, LEARNING_RATES)
+
+    def exact(self, model: EnergyModel) -> bool:
+        """Whether the gradient will be exact."""
+        if self.negatives is None:
+            return few_states(model)
+        return isinstance(self.negatives, ExactNegatives) or self.negatives == "exact"
 
 
 @dataclass(frozen=True)
@@ -69,6 +121,50 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
     if n_rows < 5000:
         return 3_000
     return 10_000 if wide else 20_000
+
+
+def default_weight_decay(model: EnergyModel, n_rows: int) -> float:
+    """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units."""
+    bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
+    return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
+
+
+def few_states(model: EnergyModel) -> bool:
+    """Whether the sum over all visible states is cheaper than chains."""
+    count = model.visible_space.n_states
+    return count is not None and count <= EXACT_STATES and model.has_free_energy()
+
+
+def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed: int) -> Plan:
+    """All settings: what was asked for, once it is checked, and a default for the rest."""
+    name = method.name(model)
+    batch = min(n_rows, _number("batch_size", asked.batch_size, 256))
+    chains = _number("chains", asked.chains, 512)
+    rate = asked.learning_rate
+    if rate is None:
+        rate = default_learning_rate(model, name, batch, chains)
+        if name == "adam" and (few_states(model) or method.negatives == "exact"):
+            rate *= EXACT_PACE
+    decay = asked.weight_decay
+    decay = (
+        default_weight_decay(model, n_rows) if decay is None else checks.number("weight_decay", decay, 0.0)
+    )
+    return Plan(
+        seed=seed,
+        steps=asked.updates(model, n_rows),
+        minutes=None if asked.minutes is None else checks.positive("minutes", asked.minutes),
+        batch_size=n_rows if method.exact(model) and n_rows <= EXACT_ROWS else batch,
+        chains=chains,
+        gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, 2),
+        learning_rate=checks.positive("learning_rate", rate),
+        weight_decay=checks.number("weight_decay", decay, 0.0),
+        records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
+        optimiser=name,
+    )
+
+
+def _number(name: str, given: int | None, default: int) -> int:
+    return default if given is None else checks.positive_integer(name, given)
 
 
 class Schedule:

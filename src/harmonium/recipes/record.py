@@ -91,6 +91,7 @@ class Recorder:
             return
         if self.track is None:
             self.track = LogPartitionTrack(model, negatives.chains)
+            self.track.lag = UNKNOWN  # the first measurement stands for itself
         else:
             self.track.bridge(model, negatives.chains)
 

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.learning.shapes import couple_standardised
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import Rows, rows_of
 
-MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the biases start from
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 
@@ -27,18 +25,6 @@ def split(
     if validation is not None:
         return rows, rows_of(model, validation, "validation", seed), weights
     return _hold_out(rows, weights, seed)
-
-
-def start_at_data(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
-    """Give the visible units the data's own means (and scales) when they have none yet."""
-    if not isinstance(model, BlockModel):
-        return
-    layer = model.layers[0]
-    if bool((layer.bias == 0).all()):
-        limit = max(MATCHED_ROWS, MATCHED_CELLS // layer.width)
-        layer.match(rows.states(limit), weights if len(rows) <= limit else None)
-        if isinstance(model, PairwiseModel):
-            couple_standardised(model)
 
 
 def _weights(sample_weight: Any, n: int) -> Tensor | None:

@@ -1,0 +1,124 @@
+"""Where training starts: units that match the data, and couplings along its principal directions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harmonium.learning import PersistentChains, Source, TemperedChains
+from harmonium.learning.shapes import couple_standardised
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.recipes.plan import natural_gradient_fits
+from harmonium.recipes.rows import Rows
+from harmonium.units import Units
+from harmonium.units.mixed import parts_of
+
+MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
+STARTS = 4096  # rows that chains choose from
+MOST = 10  # directions; the next ones are learned as fast
+STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
+ROUNDING = 1e-20  # variance of a constant column, relative to its mean squared
+WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
+
+
+def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
+    """Give a fresh model the data's own means, scales and leading directions, and its chains rows of data.
+
+    Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
+    """
+    if not isinstance(model, BlockModel) or bool((model.layers[0].bias != 0).any()):
+        return
+    limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
+    states, weights = rows.states(limit), weights if len(rows) <= limit else None
+    try:
+        model.layers[0].match(states, weights)
+    except ValueError as error:
+        raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
+    if not isinstance(model, PairwiseModel):
+        return
+    fresh = all(
+        float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < WEAK for c in model.couplings()
+    )
+    couple_standardised(model)
+    if fresh and natural_gradient_fits(model) and not isinstance(source, TemperedChains):
+        couple_along_principal_directions(model, states, weights)
+        if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
+            source.start = rows.states(STARTS)
+
+
+@torch.no_grad()
+def couple_along_principal_directions(
+    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, most: int = MOST
+) -> Tensor:
+    """Let a fresh two-block model vary as the data do along their leading directions.
+
+    In units of the standard deviations of its columns let u be a principal direction of the data and λ the
+    variance along it. Couplings a u rᵀ, with r of unit length, give the model the variance 1 / (1 - s a²)
+    there, with s the variance of a hidden unit, to linear order: exactly for Gaussian units, and less by 1/n
+    for n binary ones, which don't feel themselves. Hence a² = (1 - 1/λ) / s. That is the low-rank machine of
+    Béreux, Decelle, Furtlehner, Rosset & Seoane (2025) without their search for its density. The r are random
+    and orthonormal, so that all hidden units share the work. Where the fields would change the variance of a
+    column by more than itself (a rare 1 is soon a frequent one) its couplings are cut back. The biases keep
+    the means, to second order in the fields.
+
+    Args:
+        model: its visible units match the data already; changed in place.
+        x: visible states, (rows, n_visible).
+        weights: of the rows, (rows,).
+        most: directions at most; those that noise alone would show are left out.
+
+    Returns:
+        λ of the directions that were taken up, in falling order.
+    """
+    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    counts = torch.ones(len(x)) if weights is None else weights
+    counts = counts.to(x.device, torch.float64)
+    centre, scale, found, directions = _principal_directions(visible, x.double(), counts)
+    n = min(most, hidden.width, len(found))
+    if n == 0:
+        return found[:0]
+    directions, bias = directions[:, :n], hidden.bias.double()[None]
+    mean, variance = hidden.mean(bias)[0].double(), hidden.variance(bias)[0].double()
+    standardised = torch.where(scale[:, None] > 0, weight / scale[:, None], 0.0)
+    noise = directions.T @ standardised
+    strength = (1.0 - 1.0 / found[:n]).clamp(max=STRONGEST).sqrt()
+    along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
+    coupled = weight + scale[:, None] * (directions @ (along - noise))
+    field = (coupled.square() @ variance).sqrt()  # standard deviation of the fields on the visible units
+    skewness = _skewness(visible)
+    shrunk = 1.0 / (skewness.abs() * field).clamp(min=1.0)
+    coupled, field = coupled * shrunk[:, None], field * shrunk
+    weight.copy_(coupled)
+    visible.bias.sub_((coupled @ mean + 0.5 * skewness * field.square()).to(weight))
+    hidden.bias.sub_((centre @ coupled).to(weight))
+    return found[:n]
+
+
+def _skewness(layer: Units) -> Tensor:
+    """d log Γ″ / dI at the bias, (width,): by what share a field changes the variance of a column."""
+    bias = layer.bias.double()[None]
+    low, middle, high = (layer.variance(bias + field)[0].double() for field in (-1e-3, 0.0, 1e-3))
+    return torch.where(middle > 0, (high - low) / (2e-3 * middle), 0.0)
+
+
+def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(means, scales, falling λ, directions as columns) of rows that count so often, as far as λ is above the
+    noise.
+
+    A column counts in units of 1 / scale, its standard deviation; constant columns don't.
+    """
+    shares = counts / counts.sum()
+    centre = shares @ x
+    x = x - centre
+    variance = torch.where(_one_hot(layer).to(x.device), centre, shares @ x.square())
+    scale = torch.where(variance > ROUNDING * centre.square(), variance.rsqrt(), 0.0)
+    y = x * scale
+    found, directions = torch.linalg.eigh((shares[:, None] * y).T @ y)
+    rows = 1.0 / float(shares.square().sum())  # that would tell as much if they counted equally
+    kept = found > (1.0 + (layer.width / rows) ** 0.5) ** 2  # the edge of noise: Marchenko & Pastur (1967)
+    return centre, scale, found[kept].flip(0), directions[:, kept].flip(1)
+
+
+def _one_hot(layer: Units) -> Tensor:
+    """Which columns belong to one-hot sites, (width,): there 1/p inverts the covariance diag(p) - ppᵀ."""
+    return torch.cat([torch.full((part.width,), part.width > part.n) for part in parts_of(layer)])

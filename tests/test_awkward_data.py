@@ -1,0 +1,151 @@
+"""Tables that nobody hopes for: trained on where that makes sense, or refused in one clear sentence."""
+
+import numpy as np
+import pytest
+import torch
+
+import harmonium as hm
+from harmonium.cli import main
+from registry import uniforms
+
+BITS = (uniforms(1, 40, 6, torch.float32) < 0.4).float()
+REAL = torch.special.ndtri(uniforms(2, 200, 4))
+CONSTANT = torch.cat([BITS, torch.ones(40, 1), torch.zeros(40, 1)], 1)
+
+
+def independent(x):
+    """Log-likelihood of rows under independent 0/1 units that match them, nats per row."""
+    units = hm.RBM(hm.Bernoulli(x.shape[1]), hm.Bernoulli(1))
+    units.visible.match(x)
+    torch.nn.init.zeros_(units.weight)
+    return hm.log_likelihood(units, x).value
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        CONSTANT,
+        BITS[:1],
+        BITS[:2],
+        BITS[:9],
+        BITS[:1].repeat(50, 1),
+        BITS.repeat(10, 1),
+        torch.ones(30, 6),
+        torch.zeros(120, 6),
+        BITS[:, :1],
+        torch.ones(1, 1),
+    ],
+    ids=[
+        "constant columns",
+        "one row",
+        "two",
+        "nine",
+        "equal",
+        "repeated",
+        "ones",
+        "zeros",
+        "narrow",
+        "one cell",
+    ],
+)
+def test_few_repeated_and_constant_rows_train(x):
+    given = hm.RBM(hm.Bernoulli(x.shape[1]), hm.Bernoulli(5))
+    hm.fit(given, x, steps=60)
+    for model in (given, hm.fit(x, steps=60).model):
+        assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+        assert hm.log_likelihood(model, x).value > independent(x) - 0.1
+
+
+@pytest.mark.parametrize(
+    ("units", "value"),
+    [
+        (hm.Spin(3), -1.0),
+        (hm.Poisson(3), 0.0),
+        (hm.Binomial(3, trials=4), 4.0),
+        (hm.Categorical(3, states=3), 1.0),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_constant_columns_train_whatever_the_unit(units, value):
+    rbm = hm.RBM(units, hm.Bernoulli(3))
+    history = hm.fit(rbm, torch.full((30, 3), value), steps=60)
+    assert history.records[-1]["train_log_likelihood"] > -0.5
+
+
+def test_real_columns_that_are_constant_are_refused():
+    message = "X: column 2 is constant, and Gaussian units without width have no density; drop it."
+    x = REAL.clone()
+    x[:, 2] = 7.0
+    for call in (lambda: hm.fit(x), lambda: hm.fit(hm.RBM(hm.Gaussian(4), hm.Bernoulli(2)), x)):
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == message
+    with pytest.raises(ValueError, match="column 0 is constant"):
+        hm.fit(hm.RBM(hm.Gaussian(4), hm.Bernoulli(2)), REAL[:1])
+
+
+def test_more_parameters_than_cells_are_named():
+    x = BITS.repeat(3, 1)
+    wide = hm.fit(hm.RBM(hm.Bernoulli(6), hm.Bernoulli(300)), x, steps=2)
+    assert wide.warnings[0].startswith("The model has 2,106 parameters, more than the 648 cells of X")
+    for rbm, rows in (
+        (hm.RBM(hm.Bernoulli(6), hm.Bernoulli(8)), x),
+        (hm.RBM(hm.Bernoulli(6), hm.Bernoulli(30)), BITS),
+    ):
+        assert not any("parameters" in w for w in hm.fit(rbm, rows, steps=2).warnings)
+
+
+def test_equal_rows_are_named():
+    equal = hm.fit(hm.RBM(hm.Bernoulli(6), hm.Bernoulli(2)), BITS[:1].repeat(20, 1), steps=2)
+    assert equal.warnings[0] == "All rows of X are equal: there is nothing to learn but that."
+    assert not any(
+        "equal" in w for w in hm.fit(hm.RBM(hm.Bernoulli(6), hm.Bernoulli(2)), BITS, steps=2).warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        (BITS[:, :5], "validation must have 6 columns, as the visible units of the model, got 5."),
+        (BITS[:0], "validation must have at least one row"),
+        (BITS * torch.nan, "validation must be finite, got nan in row 0, column 0"),
+        (BITS * 3, "validation: values must be 0 or 1"),
+    ],
+)
+def test_validation_rows_are_checked_as_the_others_are(validation, message):
+    for first in (BITS, hm.RBM(hm.Bernoulli(6), hm.Bernoulli(2))):
+        rest = () if first is BITS else (BITS,)
+        with pytest.raises(ValueError, match=message) as caught:
+            hm.fit(first, *rest, validation=validation, steps=2)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"train": REAL.numpy() * [1, 1, 0, 1]}, "column 2 is constant"),  # as Gaussian units
+        ({"train": np.full((20, 3), np.nan)}, "NaN"),
+        ({"train": BITS.numpy(), "valid": BITS.numpy()[:, :5], "test": BITS.numpy()}, "equally many columns"),
+        ({"train": np.zeros((0, 4))}, "row"),
+        ({"train": REAL.numpy()}, "say what the columns are"),
+    ],
+)
+def test_the_command_line_refuses_in_one_sentence(tmp_path, capsys, parts, message):
+    file = tmp_path / "x.npz"
+    options = ["--visible", "gaussian"] if "constant" in message else []
+    np.savez(file, **{"valid": parts["train"], "test": parts["train"], **parts})
+    assert main(["fit", str(file), "--out", str(tmp_path / "run"), "--steps", "5", *options]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_command_line_trains_on_few_and_constant_rows(tmp_path, capsys):
+    for name, x in (("constant", CONSTANT), ("few", BITS[:10]), ("equal", BITS[:1].repeat(30, 1))):
+        np.save(tmp_path / f"{name}.npy", x.numpy())
+        out = tmp_path / name
+        assert (
+            main(["fit", str(tmp_path / f"{name}.npy"), "--out", str(out), "--steps", "20", "--quiet"]) == 0
+        ), name
+        assert (out / "report.html").exists()
+    capsys.readouterr()
