@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 
 import harmonium as hm
-from harmonium.learning import Batches, Learner, NaturalGradient, accumulate_phases, equally_weighted
+from harmonium.learning import (
+    Batches,
+    Learner,
+    LocatedAverage,
+    NaturalGradient,
+    Update,
+    accumulate_phases,
+    equally_weighted,
+)
 from harmonium.learning.shapes import couple_standardised, damping, gaussians, scale_steps
 from harmonium.random import Address, Purpose
 from registry import DOUBLE, build, scatter, uniforms
@@ -15,6 +24,10 @@ def table(rows=60, columns=3, seed=4):
     """Correlated columns on the scale of 1."""
     u = torch.special.ndtri(uniforms(seed, rows, columns + 1))
     return u[:, :columns] + 1.5 * u[:, columns:].sign()
+
+
+def normals(seed, rows, columns):
+    return torch.special.ndtri(uniforms(seed, rows, columns))
 
 
 def trained(x, hidden, steps=60):
@@ -118,3 +131,37 @@ def test_damping_is_common_to_all_but_gaussian_columns():
     covariance = torch.diag(torch.tensor([0.1, 0.3, 50.0, 7.0]))
     assert damping(layer, covariance, 0.5).tolist() == pytest.approx([0.1, 0.1, 25.0, 3.5])
     assert np.isclose(damping(hm.Gaussian(4), covariance, 1.0)[0], 0.1)
+
+
+def test_units_far_from_zero_keep_their_place_in_the_average_while_their_scale_changes():
+    model = hm.RBM(hm.Mixed(hm.Bernoulli(1), hm.Gaussian(2)), hm.Bernoulli(1))
+    gaussian, place = model.visible.parts[1], torch.tensor([40.0, -3.0])
+    average = LocatedAverage(model, horizon=1000)
+    logs = torch.linspace(0.0, 1.0, 21)
+    with torch.no_grad():
+        for step, log_precision in enumerate(logs):
+            gaussian.log_precision.fill_(float(log_precision))
+            model.visible.bias[1:] = place * gaussian.precision
+            model.visible.bias[0] = float(step)
+            average(Update(step + 1, model, None, None))
+    found = average.model.visible
+    assert found.parts[1].log_precision.tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert (found.bias[1:] / found.parts[1].precision).tolist() == pytest.approx(place.tolist(), rel=1e-5)
+    assert float(found.bias[0]) == pytest.approx(10.0)  # other biases as ever
+
+
+def test_columns_far_from_zero_and_of_any_scale_train_as_others_do():
+    z = 4.0 * (uniforms(12, 900, 2) < 0.5).double()
+    x = z @ torch.tensor([[1.0, 1, 1, 0], [0, 1, 1, 1]]).double() + normals(13, 900, 4)
+    x = (x - x.mean(0)) / x.std(0)
+    scales = torch.tensor([1e-3, 1.0, 1e3, 1.0]).double()
+    reached = []
+    for far in (False, True):
+        rows = (x + 11.0) * scales if far else x
+        rbm = hm.RBM(hm.Gaussian(4), hm.Bernoulli(6))
+        history = hm.fit(rbm, rows[200:], steps=300)
+        values = [r["train_log_likelihood"] for r in history.records]
+        assert min(b - a for a, b in zip(values, values[1:], strict=False)) > -0.05 and not history.warnings
+        reached.append(hm.log_likelihood(rbm, rows[:200]).value)  # the scales multiply to 1
+    normal = multivariate_normal(x[200:].mean(0), np.cov(x[200:].T)).logpdf(x[:200]).mean()
+    assert reached[0] > normal and abs(reached[1] - reached[0]) < 0.15

@@ -29,6 +29,12 @@ class Scale(NamedTuple):
 
     units: Gaussian
     columns: slice
+    bias: Tensor  # of these columns, (n,), sharing memory with the layer's
+
+    @property
+    def location(self) -> Tensor:
+        """b/γ, the mean without a field, (n,)."""
+        return self.bias / self.units.precision
 
     @torch.no_grad()
     def centred(self, offset: Tensor, bias_gradient: Tensor) -> Tensor | None:
@@ -44,7 +50,8 @@ def gaussians(layer: Units) -> Iterator[Scale]:
     start = 0
     for part in parts_of(layer):
         if isinstance(part, Gaussian):
-            yield Scale(part, slice(start, start + part.width))
+            columns = slice(start, start + part.width)
+            yield Scale(part, columns, layer.bias.detach()[columns])
         start += part.width
 
 
