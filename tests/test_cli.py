@@ -173,18 +173,24 @@ def test_resuming_goes_on_with_the_options_of_the_run(tmp_path, command, refused
     arguments = ("fit", "bars-and-stripes", "--out", out)
     real = hm.recipes.fit
 
+    live = []
+
     def interrupted(model, x, **options):
         def stop(update):
             if update.step == 30:
+                live.extend(json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
                 raise KeyboardInterrupt
 
-        return real(model, x, callbacks=[stop], **options)
+        options["callbacks"].append(stop)
+        return real(model, x, **options)
 
     monkeypatch.setattr("harmonium.cli.fit.fit", interrupted)
     status, said, err = command(*arguments, "--steps", 60, "--hidden", 5, "-q")
     assert (status, said) == (130, "") and "checkpoint.safetensors is saved" in err and "--resume" in err
     monkeypatch.setattr("harmonium.cli.fit.fit", real)
-    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["step"] <= 30
+    # each record is written as it is measured
+    assert len(live) > 1 and 1 < live[-1]["step"] <= 30 and "train_log_likelihood" in live[-1]
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1]) == live[-1]
 
     assert "--hidden 6 is not what" in refused(*arguments, "--resume", "--hidden", 6)
     assert "isn't what the run" in refused("fit", "digits", "--out", out, "--resume")

@@ -101,6 +101,35 @@ def test_a_run_that_turns_early_falls_as_long_as_it_was_level():
     assert schedule.learning_rate(40) == pytest.approx(0.02)
 
 
+def test_minutes_are_spent_to_the_end_at_steps_that_fall_with_time(monkeypatch):
+    """A clock that each look moves on: updates of uneven length, as on a busy machine."""
+    now = [1000.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            now[0] += 0.02 if now[0] < 1030.0 else 0.06
+            return now[0]
+
+    monkeypatch.setattr("harmonium.recipes.plan.time", Clock)
+    rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
+    history = hm.fit(rbm, causes(90, 12), minutes=1.0)  # too few rows to hold some out and to turn early
+    table = history.table()
+    assert 59.0 < table["seconds"].iloc[-1] < 61.0
+    assert len(table) >= 38  # measured all along
+    half, rate = table["seconds"] < 29.0, history.settings["learning_rate"]
+    assert table["learning_rate"][half].tolist() == pytest.approx([rate] * int(half.sum()))
+    late = table[table["seconds"] > 31.0]
+    expected = [rate * max(0.02, 2.0 * (1.0 - s / 60.0)) for s in late["seconds"]]
+    assert late["learning_rate"].tolist() == pytest.approx(expected, abs=0.02 * rate)
+
+
+def test_trials_leave_most_of_the_minutes_to_the_run(monkeypatch):
+    history = hm.fit(causes(200, 8), minutes=0.05)
+    assert history.settings["hidden_tried"] and 0.02 < history.settings["minutes"] < 0.05
+    assert history.records[-1]["train_log_likelihood"] > history.records[0]["train_log_likelihood"]
+
+
 def test_training_turns_when_the_validation_rows_gain_nothing_more():
     x = (uniforms(7, 800, 10, torch.float32) < 0.5).float()  # nothing to learn
     rbm = hm.RBM(hm.Bernoulli(10), hm.Bernoulli(4))

@@ -14,6 +14,7 @@ from harmonium.cli.options import FitOptions
 from harmonium.cli.plain import plain
 from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
+from harmonium.learning import Update
 from harmonium.models import RBM
 from harmonium.recipes import History
 
@@ -64,6 +65,30 @@ def data_facts(source: str, dataset: Dataset) -> dict[str, Any]:
 
 def write_metrics(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """A line of JSON for each record; null where a number isn't finite."""
-    lines = (json.dumps(plain(dict(record)), allow_nan=False) for record in records)
     with store.replacing(path) as new:
-        new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        new.write_text("".join(map(_line, records)), encoding="utf-8")
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(plain(dict(record)), allow_nan=False) + "\n"
+
+
+class LiveMetrics:
+    """A callback of `fit` that adds each record to a file as soon as it is measured.
+
+    Args:
+        path: of the file.
+        before: records of the run that goes on.
+    """
+
+    def __init__(self, path: Path, before: Sequence[Mapping[str, Any]]) -> None:
+        self.path = path
+        write_metrics(path, before)
+
+    def __call__(self, update: Update) -> None:
+        """Nothing: only records are written."""
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(record))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import torch
 
 from harmonium import checks, data, store
 from harmonium.cli import folder, values
 from harmonium.cli.entry import Interrupted
-from harmonium.cli.finish import data_facts, finish, write_metrics
+from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
@@ -40,14 +40,14 @@ def run(options: FitOptions) -> None:
         history = train(options, model, dataset)
         finish(options, model, dataset, history, time.perf_counter() - start)
     except KeyboardInterrupt:
-        save_records(options.out)
         raise Interrupted(folder.what_is_saved(options.out)) from None
 
 
-def save_records(out: Path) -> None:
-    """The records that a checkpoint holds as metrics, where training was interrupted."""
-    if (out / folder.CHECKPOINT).exists() and not (out / folder.MODEL).exists():
-        write_metrics(out / folder.METRICS, store.read_facts(out / folder.CHECKPOINT)["records"])
+def recorded(options: FitOptions) -> list[dict[str, Any]]:
+    """What the run that goes on has measured so far."""
+    if not options.resume:
+        return []
+    return list(store.read_facts(options.out / folder.CHECKPOINT)["records"])
 
 
 def check_options(options: FitOptions) -> None:
@@ -109,6 +109,7 @@ def train(options: FitOptions, model: RBM, dataset: Dataset) -> History:
         minutes=options.minutes,
         batch_size=options.batch_size,
         negatives=options.algorithm,
+        callbacks=[LiveMetrics(options.out / folder.METRICS, recorded(options))],
         progress=False if options.quiet else None,
         checkpoint=options.out / folder.CHECKPOINT,
         resume=options.resume,

@@ -83,15 +83,17 @@ def _leave_out_the_fall(ax: Axes, baseline: float | None) -> None:
 
 
 PANELS = {
-    "reconstruction_error": "reconstruction error",
     "free_energy_gap": "free-energy gap, nats",
+    "r_hat": "R̂ of the chains",
+    "chain_ess": "effective sample size of the chains",
+    "gibbs_steps": "Gibbs sweeps per update",
     "gradient_norm": "norm of the gradient",
+    "learning_rate": "step size",
     "weight_norm": "norm of the weights",
-    "learning_rate": "learning rate",
-    "chain_r_hat": "R̂ of the chains",
-    "chain_ess": "effective chains",
-    "gibbs_steps": "Gibbs steps per update",
+    "updates_per_second": "updates per second",
+    "reconstruction_error": "reconstruction error",
 }
+"""What else a record can hold, and what to call it."""
 
 
 def panels(records: Records) -> Figure | None:

@@ -89,7 +89,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             "trajectory", "restart", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
             By default persistent chains, or the exact gradient for at most 2¹⁰ visible states.
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
-        callbacks: called after each update.
+        callbacks: called after each update, and what they have as `record` with each new record.
         progress: show a progress bar; by default when stderr is a terminal.
         checkpoint: file to write the run to at each measurement.
         resume: go on from `checkpoint`; the run then equals one that was never stopped.
@@ -134,7 +134,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     recorder = Recorder(learner, LocatedAverage(model), (rows.states(SUBSET), valid), plan, schedule, history)
     first = _attached(recorder, checkpoint, resume)
     with ProgressBar(schedule, progress) as bar:
-        recorder.after.append(bar.record)
+        recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
         train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
     recorder.choose()
     history.warnings += found_wrong(history)

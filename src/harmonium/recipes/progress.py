@@ -58,11 +58,26 @@ class ProgressBar:
         """Show the figures of a new record."""
         if self._bar is None:
             return
-        figures = []
-        for key, label in (("validation_log_likelihood", "valid"), ("train_log_likelihood", "train")):
-            if key in record:
-                figures.append(f"{label} {record[key]:.3f}")
-        if "free_energy_gap" in record:
-            figures.append(f"gap {record['free_energy_gap']:+.2f}")
-        text = " · ".join(figures) + (" nats/row" if "train_log_likelihood" in record else "")
-        self._bar.update(self._task, rate=f"{record['updates_per_second']:.0f} updates/s", figures=text)
+        self._bar.update(
+            self._task, rate=f"{record['updates_per_second']:.0f} updates/s", figures=in_words(record)
+        )
+
+
+def in_words(record: Record) -> str:
+    """The figures that matter, in one line.
+
+    >>> in_words({"train_log_likelihood": -9.8765, "free_energy_gap": 0.25, "r_hat": 1.02})
+    'train -9.877 nats/row · gap +0.25 · R̂ 1.02'
+    """
+    figures = []
+    for key, label in (("validation_log_likelihood", "valid"), ("train_log_likelihood", "train")):
+        if key in record:
+            error = 1.96 * record.get(f"{key}_stderr", 0.0)  # of the 95 % interval
+            figures.append(f"{label} {record[key]:.3f}" + (f" ± {error:.3f}" if error else ""))
+    if figures:
+        figures[-1] += " nats/row"
+    if "free_energy_gap" in record:
+        figures.append(f"gap {record['free_energy_gap']:+.2f}")
+    if "r_hat" in record:
+        figures.append(f"R̂ {record['r_hat']:.2f}")
+    return " · ".join(figures)

@@ -164,6 +164,7 @@ class Recorder:
         log_z, stderr = found
         record["log_partition"], record["log_partition_stderr"] = log_z, stderr
         record["train_log_likelihood"] = float(train.mean()) - log_z
+        record["train_log_likelihood_stderr"] = stderr
         if valid is not None:
             record["validation_log_likelihood"] = float(valid.mean()) - log_z
             record["validation_log_likelihood_stderr"] = stderr
