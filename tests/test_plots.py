@@ -4,8 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
+import harmonium as hm
 from harmonium import plots
+from harmonium.plots import charts
 from harmonium.plots.charts import series
 from harmonium.plots.style import colour_map
 from harmonium.plots.tiles import Scale, along_first_component, scale_of
@@ -134,6 +137,18 @@ def test_numbers_that_are_missing_or_not_finite_are_left_out():
     assert figure is not None and "norm of the gradient" in texts(figure)
     assert "gap" not in texts(figure)
     assert plots.panels([{"step": 1}]) is None
+
+
+def test_what_the_recipe_records_is_shown_by_its_name_on_axes_that_do_not_exaggerate():
+    x = torch.tensor(table(90, 12) > 0).float()  # so few rows that the run doesn't end early
+    records = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=1100, chains=32).records
+    last = dict(records[-1])
+    assert set(charts.PANELS) - {"reconstruction_error", "free_energy_gap"} <= set(last)
+    figure = plots.panels([last | {"step": 1, "r_hat": 1.001}, last | {"learning_rate": 0.2}])
+    axes = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
+    assert set(axes) == {"R̂ of the chains", "step size"}  # what changed
+    assert axes["R̂ of the chains"].get_ylim()[0] == 1.0 and axes["R̂ of the chains"].get_ylim()[1] >= 1.25
+    assert axes["step size"].get_ylim()[0] == 0.0
 
 
 def test_singular_values_are_those_of_the_weights_and_of_the_records():

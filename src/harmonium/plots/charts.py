@@ -85,8 +85,8 @@ def _leave_out_the_fall(ax: Axes, baseline: float | None) -> None:
 PANELS = {
     "free_energy_gap": "free-energy gap, nats",
     "r_hat": "R̂ of the chains",
-    "chain_ess": "effective sample size of the chains",
-    "gibbs_steps": "Gibbs sweeps per update",
+    "chain_ess": "effective samples",
+    "gibbs_steps": "sweeps per update",
     "gradient_norm": "norm of the gradient",
     "learning_rate": "step size",
     "weight_norm": "norm of the weights",
@@ -101,7 +101,7 @@ def panels(records: Records) -> Figure | None:
     there = [(key, title) for key, title in PANELS.items() if len(np.unique(series(records, key)[1])) > 1]
     if not there:
         return None
-    down = -(-len(there) // 4)
+    down, last = -(-len(there) // 4), max(r["step"] for r in records)
     fig = style.figure(9.6, 1.9 * down)
     grid = fig.subplots(down, 4, squeeze=False)
     for ax in grid.flat[len(there) :]:
@@ -112,6 +112,11 @@ def panels(records: Records) -> Figure | None:
         ax.title.set_fontsize(9.5)
         ax.plot(steps, values, color=style.DATA, lw=1.4)
         ax.locator_params(nbins=4)
+        ax.set_xlim(0, last)
+        if key == "r_hat":  # 1 is perfect; a narrower axis would make a drama of the third decimal
+            ax.set_ylim(1.0, max(1.25, 1.05 * values.max()))
+        elif values.min() >= 0:
+            ax.set_ylim(0, 1.08 * values.max())
         ax.tick_params(labelsize=8)
     return fig
 
