@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -188,7 +188,7 @@ def product(
         tensor([[2., 3.],
                 [4., 5.]])
     """
-    if _on_units(left, right, add_to):
+    if _on_units((left,), right, add_to):
         from harmonium.kernels import products
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
@@ -198,12 +198,13 @@ def product(
     return torch.mm(left, right) if bias is None else torch.addmm(bias, left, right)
 
 
-def _on_units(left: Tensor, right: Tensor, add_to: Tensor | None) -> bool:
-    if left.requires_grad or right.requires_grad or left.numel() * right.shape[1] < 2**19:
-        return False
-    for matrix in (left, right) if add_to is None else (left, right, add_to):
+def _on_units(lefts: tuple[Tensor, ...], right: Tensor, add_to: Tensor | None) -> bool:
+    matrices = (*lefts, right) if add_to is None else (*lefts, right, add_to)
+    for matrix in matrices:
         if not matrix.is_cpu or matrix.dtype is not torch.float32 or matrix.stride(1) != 1:
             return False
+    if right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts):
+        return False
     from harmonium.kernels import products
 
     return products.path() == "bfloat16"
@@ -235,9 +236,10 @@ def two_phases(
     if hidden.kind not in ("bernoulli", "spin"):
         return None
     weight = weight.detach()
-    for states, weights in (data, negatives):
-        if not _on_units(states, weight, add_to) or not _plain(weights, hidden.bias):
-            return None
+    if not _on_units((data[0], negatives[0]), weight, add_to) or not _plain(
+        data[1], negatives[1], hidden.bias
+    ):
+        return None
     from harmonium.kernels import phases
 
     return phases.two_phases(weight, hidden, data, negatives, add_to)
@@ -247,19 +249,16 @@ def _plain(*vectors: Tensor) -> bool:
     return all(x.is_cpu and x.dtype is torch.float32 and x.is_contiguous() for x in vectors)
 
 
-@contextlib.contextmanager
-def unchanged() -> Iterator[None]:
+def unchanged() -> AbstractContextManager[None]:
     """Tells the kernels that weights stay as they are within this block, so that they are laid out only once.
 
     Changes that PyTorch is told of, by operations in place, are noticed all the same.
     """
-    if _loaded:
-        from harmonium.kernels import products
+    if not _loaded:
+        return contextlib.nullcontext()
+    from harmonium.kernels import products
 
-        with products.unchanged():
-            yield
-    else:
-        yield
+    return products.Unchanged()
 
 
 def centre(

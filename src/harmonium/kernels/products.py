@@ -10,14 +10,12 @@ it), ``bfloat16`` or ``float32``.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import itertools
 import math
 import os
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -118,13 +116,13 @@ def packed_bytes(matrix: Tensor) -> int:
     return math.prod(-(-n // tiles.SIDE) for n in matrix.shape) * 2 * product_loops.PLANES * tiles.BYTES
 
 
-@contextlib.contextmanager
-def unchanged() -> Iterator[None]:
-    """A matrix packed within this block is found again there, unless PyTorch knows of a change to it."""
-    _local.known = {}
-    try:
-        yield
-    finally:
+class Unchanged:
+    """Within such a block a matrix packed once is found again, unless PyTorch knows of a change to it."""
+
+    def __enter__(self) -> None:
+        _local.known = {}
+
+    def __exit__(self, *error: object) -> None:
         _local.known = None
 
 
@@ -147,9 +145,12 @@ def packed(matrix: Tensor, *ways: bool) -> list[int]:
 def _room(transposed: bool, size: int) -> int:
     """The address of this thread's memory for matrices packed in this way."""
     rooms = _local.__dict__.setdefault("rooms", {})
-    if transposed not in rooms or len(rooms[transposed]) < size + 64:
-        rooms[transposed] = np.empty(size + 64, np.uint8)
-    return int(-(-rooms[transposed].ctypes.data // 64) * 64)
+    _, begin, held = rooms.get(transposed, (None, 0, 0))
+    if held < size:
+        memory = np.empty(size + 64, np.uint8)
+        begin = -(-memory.ctypes.data // 64) * 64
+        rooms[transposed] = memory, begin, size
+    return int(begin)
 
 
 def pack(matrix: Tensor, *ways: tuple[bool, int]) -> None:

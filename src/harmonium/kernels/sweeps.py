@@ -19,7 +19,7 @@ from harmonium.kernels import Side, cpu, loops, products, sweep_loops, tiles
 from harmonium.random import Address
 
 HEIGHT = 128  # chains in a panel at most: its fields then stay in the second-level cache
-SHARE = 2  # panels for each thread at least, since a neighbour on the same core may hold up its matrix units
+SHARE = 1  # panels for each thread at least, since a neighbour on the same core may hold up its matrix units
 SERIAL = 2**16  # draws below which starting threads costs more than it saves
 KINDS = {"bernoulli": loops.BERNOULLI, "spin": loops.SPIN, "categorical": loops.CATEGORICAL}
 

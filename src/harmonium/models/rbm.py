@@ -135,10 +135,9 @@ class RBM(PairwiseModel):
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
         """Both phases as one product over all particles, where the processor has units for it."""
         weight, (visible, hidden) = self.weight, self.layers
-        biases, side = (visible.bias, hidden.bias), compiled_side(hidden, hidden.bias)
-        if side is None or visible.shape_parameters() or not weight.requires_grad:
-            return None
-        if not all(bias.requires_grad for bias in biases):
+        learned = weight.requires_grad and visible.bias.requires_grad and hidden.bias.requires_grad
+        side = compiled_side(hidden, hidden.bias) if learned else None
+        if side is None or len(visible._parameters) > 1:  # more than the bias: parameters inside U
             return None
         done = kernels.two_phases(weight, side, data, negatives, weight.grad)
         if done is None:
