@@ -27,6 +27,7 @@ __all__ = [
     "draw_categorical",
     "draw_spin",
     "gibbs",
+    "lead",
     "product",
     "sweeps_suit",
     "two_phases",
@@ -343,6 +344,39 @@ def gibbs(
     if beta is not None:
         beta = beta.expand(len(visible), 1)
     return loops.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
+
+
+def lead(
+    weight: Tensor,
+    sides: tuple[Side, Side],
+    summed: int,
+    given: Tensor,
+    addresses: tuple[Address, Address],
+    betas: Tensor,
+) -> tuple[tuple[Tensor, Tensor], Tensor] | None:
+    """Leads chains along a path of models, a sweep at each point but the first, and sums up their work.
+
+    At each step the work is the change of the free energy of the given layer's states with beta, the other
+    layer being summed out; then that one is drawn at the new beta, and the given one after it.
+
+    Args:
+        weight, sides: as for `gibbs`.
+        summed: the layer to sum out, 0 for the visible one or 1 for the hidden one.
+        given: states of the other layer to start from, (chains, width), float32.
+        addresses: of the draws of both sides in the first sweep; the step grows by one with each sweep.
+        betas: (steps + 1, chains), float32: inverse temperatures.
+
+    Returns:
+        Visible and hidden states after the last sweep, and the work of each chain, (chains,), float64, nats;
+        None where there is no compiled loop for this.
+    """
+    if not weight.is_cpu:
+        return None
+    from harmonium.kernels import paths
+
+    given = given.detach()
+    given = given if given.stride(1) == 1 else given.contiguous()
+    return paths.lead(weight.detach(), sides, summed, given, addresses, betas)
 
 
 def _check_dtype(name: str, dtype: torch.dtype) -> None:

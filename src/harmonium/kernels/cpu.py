@@ -38,6 +38,11 @@ def _compiled(dtype: torch.dtype) -> Any:
     return compiled(loops._work32 if dtype == torch.float32 else loops._work64)
 
 
+def drawing(dtype: torch.dtype) -> int:
+    """The address of the compiled function that makes draws of this type, for other compiled code to call."""
+    return int(_compiled(dtype).code.address)
+
+
 @functools.cache
 def library() -> Any:
     """PyTorch's own library, through which the copies of what it runs on are found; None where it isn't."""

@@ -109,18 +109,11 @@ def anneal(
         reverse: states drawn from `model`; may have no rows.
         address: where the draws live.
     """
-    piece = segment(start, model)
     state = tuple(torch.cat(pair) for pair in zip(forward, reverse, strict=True))
     n, rows = len(forward[0]), len(state[0])
-    work = torch.zeros(rows, dtype=torch.float64, device=state[0].device)
-    up = torch.from_numpy(positions).to(state[0])
-    for k in range(len(positions) - 1):
-        # forward chains go from k to k+1, reverse ones from the other end
-        here = torch.cat([up[k].expand(n), up[-1 - k].expand(rows - n)])[:, None]
-        there = torch.cat([up[k + 1].expand(n), up[-2 - k].expand(rows - n)])[:, None]
-        view = piece.look(state)
-        work += view.work(here, there)
-        state = view.sweep(there, address.at(step=address.step + k))
+    up = torch.from_numpy(positions).to(state[0])[:, None]
+    betas = torch.cat([up.expand(-1, n), up.flip(0).expand(-1, rows - n)], 1)  # reverse ones go down
+    _, work = segment(start, model).lead(state, betas, address)
     works = work.cpu().numpy()
     return works[:n], works[n:]
 

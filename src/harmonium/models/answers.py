@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +18,9 @@ from harmonium.models.elimination import Order, best_order
 from harmonium.models.factors import Factors
 from harmonium.models.graph import GraphModel
 from harmonium.random import Address
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Name = Hashable
 Given = Mapping[Any, int] | None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -131,7 +131,7 @@ def log_of_potentials(what: str, potentials: Any) -> Tensor:
 
 def edges_of(graph: Any) -> tuple[tuple[Name, ...], np.ndarray]:
     """(names of the nodes, edges as pairs of their numbers) of a networkx graph or an (edges, 2) array."""
-    if isinstance(graph, nx.Graph):
+    if is_graph(graph):
         check_graph(graph)
         names = tuple(graph.nodes)
         numbers = {name: k for k, name in enumerate(names)}
@@ -150,13 +150,19 @@ def edges_of(graph: Any) -> tuple[tuple[Name, ...], np.ndarray]:
     return tuple(range(int(edges.max()) + 1 if edges.size else 0)), edges.astype(np.int64)
 
 
+def is_graph(graph: Any) -> bool:
+    """Whether this is a networkx graph; none can be where that library, slow to load, isn't loaded yet."""
+    networkx = sys.modules.get("networkx")
+    return networkx is not None and isinstance(graph, networkx.Graph)
+
+
 def check_graph(graph: Any) -> None:
     """Refuse what is no simple undirected graph."""
-    if not isinstance(graph, nx.Graph) or graph.is_directed() or graph.is_multigraph():
+    if not is_graph(graph) or graph.is_directed() or graph.is_multigraph():
         raise TypeError(f"graph: expected an undirected networkx.Graph, got {type(graph).__name__}.")
-    loop = next(nx.selfloop_edges(graph), None)
+    loop = next((node for node in graph if graph.has_edge(node, node)), None)
     if loop is not None:
-        raise ValueError(f"graph: expected edges between different nodes, got a loop at {loop[0]!r}.")
+        raise ValueError(f"graph: expected edges between different nodes, got a loop at {loop!r}.")
 
 
 def per_item(what: str, values: Any, items: Sequence[Any], default: float | None = None) -> np.ndarray:

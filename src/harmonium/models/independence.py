@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Statement(NamedTuple):
@@ -22,12 +23,14 @@ class Statement(NamedTuple):
 
 def separated(graph: nx.Graph, a: Collection, b: Collection, given: Collection) -> bool:
     """Whether every path from `a` to `b` passes through `given`."""
+    from networkx import node_connected_component
+
     removed = set(given)
     left = graph.subgraph(v for v in graph if v not in removed)
     reached: set = set()
     for v in a:
         if v not in reached:
-            reached |= nx.node_connected_component(left, v)
+            reached |= node_connected_component(left, v)
     return not reached & set(b)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,9 @@ from harmonium.models.elimination import Order
 from harmonium.models.factors import Factors, ScaledFactors, TableFactors
 from harmonium.models.flat import FlatGraph
 from harmonium.random import Address
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 MEMORY = 2**30  # bytes that the tables of an exact answer may take, if nothing else is said
 SPINS = torch.tensor([-1.0, 1.0], dtype=torch.float64)
@@ -122,6 +124,8 @@ class MarkovRandomField(Answers):
         Raises:
             ValueError: a clique so large that its table has more than 2²⁴ entries, or one without potentials.
         """
+        from networkx import find_cliques
+
         cliques.check_graph(graph)
         place = {name: k for k, name in enumerate(graph)}
         if isinstance(cardinalities, Mapping):
@@ -130,7 +134,7 @@ class MarkovRandomField(Answers):
             states = dict.fromkeys(graph, cardinalities)
         variables = cliques.Names(states)
         factors = []
-        for found in nx.find_cliques(graph):
+        for found in find_cliques(graph):
             clique = tuple(sorted(found, key=place.__getitem__))
             shape = [states[name] for name in clique]
             if np.prod(shape, dtype=float) > cliques.LARGEST:
@@ -164,7 +168,7 @@ class MarkovRandomField(Answers):
         '115.9884919422'
         """
         names, edges = cliques.edges_of(graph)
-        if not isinstance(graph, nx.Graph) and np.ndim(fields) == 1 and len(fields) > len(names):
+        if not cliques.is_graph(graph) and np.ndim(fields) == 1 and len(fields) > len(names):
             names = tuple(range(len(fields)))  # nodes without edges
         pairs: Sequence[Any] = range(len(edges))
         if isinstance(couplings, Mapping):  # then edges go by name
@@ -241,7 +245,9 @@ class MarkovRandomField(Answers):
     @property
     def graph(self) -> nx.Graph:
         """The graph of the field: an edge wherever two variables share a factor."""
-        graph = nx.Graph()
+        from networkx import Graph
+
+        graph = Graph()
         graph.add_nodes_from(self.variables)
         for scope in self._scopes():
             named = [self.variables[k] for k in scope]
@@ -262,7 +268,9 @@ class MarkovRandomField(Answers):
         elif not any(scope for scope in self._scopes()):
             notes.append("There are no factors: all states are equally probable.")
         else:
-            parts = nx.number_connected_components(self.graph)
+            from networkx import number_connected_components
+
+            parts = number_connected_components(self.graph)
             if parts > 1:
                 notes.append(
                     f"The graph has {parts} parts that are independent of each other: Z is a product."

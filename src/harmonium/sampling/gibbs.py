@@ -8,6 +8,7 @@ import torch
 
 from harmonium import kernels
 from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.blocks import Bipartite
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.units.compiled import compiled_side
@@ -66,12 +67,18 @@ def _in_one_call(model: BlockModel, chains: Chains, sweeps: int) -> Chains | Non
     pair = model.bipartite()
     if pair is None or sweeps < 1 or not kernels.sweeps_suit(pair.weight):
         return None
-    base = pair.base or (None, None)
-    sides = [compiled_side(*side) for side in zip(model.layers, pair.bias, base, strict=True)]
-    if sides[0] is None or sides[1] is None:
+    sides = sides_of(model, pair)
+    if sides is None:
         return None
     addresses = model.block_address(0, chains.address), model.block_address(1, chains.address)
-    state = kernels.gibbs(pair.weight, (sides[0], sides[1]), chains.visible, addresses, sweeps, pair.beta)
+    state = kernels.gibbs(pair.weight, sides, chains.visible, addresses, sweeps, pair.beta)
     if state is None:
         return None
     return Chains(state, chains.address.at(step=chains.address.step + sweeps))
+
+
+def sides_of(model: BlockModel, pair: Bipartite) -> tuple[Side, Side] | None:
+    """Both layers as the compiled loops take them, None where there is none for one of them."""
+    base = pair.base or (None, None)
+    first, second = (compiled_side(*side) for side in zip(model.layers, pair.bias, base, strict=True))
+    return None if first is None or second is None else (first, second)

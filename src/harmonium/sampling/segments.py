@@ -14,11 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.models import BlockModel, EnergyModel, Path
+from harmonium.models.path import Interpolation
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, State
+from harmonium.sampling.gibbs import sides_of
 from harmonium.sampling.start import default_kernel
 from harmonium.units import Units
+
+STEPS = 100  # of a path in one compiled call, which can't be interrupted
 
 
 class View(ABC):
@@ -41,6 +46,18 @@ class Segment(ABC):
     @abstractmethod
     def look(self, state: State) -> View:
         """What both ends say about these states."""
+
+    def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
+        """States led through the points `betas`, (steps + 1, rows), one sweep at each but the first; and their
+        work on the way, (rows,), float64, nats.
+        """
+        work = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
+        for k in range(len(betas) - 1):
+            here, there = betas[k, :, None], betas[k + 1, :, None]
+            view = self.look(state)
+            work += view.work(here, there)
+            state = view.sweep(there, address.at(step=address.step + k))
+        return state, work
 
 
 def segment(start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> Segment:
@@ -73,6 +90,28 @@ class BlockSegment(Segment):
         fields = self.fields(b, state)
         energies = [model.energy_without(b, state).double() for model in (self.start, self.end)]
         return BlockView(self, state, fields, energies)
+
+    def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
+        """As any segment does, by a compiled loop where there is one for these models."""
+        done = self._lead_in_one_call(state, betas, address)
+        return super().lead(state, betas, address) if done is None else done
+
+    def _lead_in_one_call(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor] | None:
+        point = Interpolation(self.start, self.end, 1.0)
+        pair = None if self.clamp is not None else point.bipartite()
+        sides = None if pair is None else sides_of(point, pair)
+        if pair is None or sides is None or not kernels.sweeps_suit(pair.weight):
+            return None
+        work = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
+        for k in range(0, len(betas) - 1, STEPS):
+            here = address.at(step=address.step + k)
+            addresses = point.block_address(0, here), point.block_address(1, here)
+            given, some = state[1 - self.summed], betas[k : k + STEPS + 1]
+            done = kernels.lead(pair.weight, sides, self.summed, given, addresses, some)
+            if done is None:
+                return None
+            state, work = done[0], work + done[1]
+        return state, work
 
     def fields(self, block: int, state: State) -> tuple[Tensor, Tensor]:
         """The fields on `block` at both ends."""
