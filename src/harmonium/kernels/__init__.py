@@ -360,7 +360,8 @@ def lead(
     layer being summed out; then that one is drawn at the new beta, and the given one after it.
 
     Args:
-        weight, sides: as for `gibbs`.
+        weight: (visible width, hidden width), such that `sweeps_suit`.
+        sides: the visible and the hidden layer.
         summed: the layer to sum out, 0 for the visible one or 1 for the hidden one.
         given: states of the other layer to start from, (chains, width), float32.
         addresses: of the draws of both sides in the first sweep; the step grows by one with each sweep.

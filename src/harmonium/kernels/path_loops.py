@@ -13,6 +13,7 @@ Draws are made by the compiled function of ``loops``, called by its address: it 
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numba
 import numpy as np
@@ -38,7 +39,12 @@ NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
 PIECE = 512  # numbers whose factors 1 + exp(-|x|) <= 2 have a product that float64 holds
 
 u32, f32 = np.uint32, np.float32
-OPTIONS = {"error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+OPTIONS: Any = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 _jit = numba.njit(**OPTIONS)
 _inline = numba.njit(inline="always", **OPTIONS)
 
@@ -118,9 +124,11 @@ def _two_state_change(field, ground, kind, betas, parts):
 
 
 @_jit
-def _category_sums(field, bias, base, states, beta, planes, t):
+def _category_sums(field, ground, states, beta, room):
     """log of the sum over the states of exp(x) at β, of some sites: t.size of them."""
     _wide()
+    bias, base = ground
+    planes, t = room
     n = t.size
     for s in range(n):
         t[s] = f32(-np.inf)
@@ -144,15 +152,16 @@ def _category_sums(field, bias, base, states, beta, planes, t):
 
 
 @_jit
-def _category_change(field, ground, states, betas, planes, t):
+def _category_change(field, ground, states, betas, room):
     sites, total = field.size // states, 0.0
+    planes, t = room
     width = max(16, TILE // states)
     for start in range(0, sites, width):
         n, begin = min(width, sites - start), start * states
         end = begin + n * states
-        here, bias, base = field[begin:end], ground[0, begin:end], ground[1, begin:end]
-        total += _category_sums(here, bias, base, states, betas[1], planes, t[:n])
-        total -= _category_sums(here, bias, base, states, betas[0], planes, t[:n])
+        here, grounds = field[begin:end], (ground[0, begin:end], ground[1, begin:end])
+        total += _category_sums(here, grounds, states, betas[1], (planes, t[:n]))
+        total -= _category_sums(here, grounds, states, betas[0], (planes, t[:n]))
     return total
 
 
@@ -169,9 +178,10 @@ def _dot(x, y):
 
 
 @_jit
-def _draw(job, local, side, first, rows, fields):
+def _draw(job, local, side, span, fields):
     """New states where their fields are, (rows, width), by `loops`."""
     states = side[STATES]
+    first, rows = span
     local[loops.KIND], local[loops.STATES], local[loops.ITEM] = side[KIND], states, 4
     local[loops.COUNTER], local[loops.GRAIN], local[loops.ROWS] = 0, 2**62, rows
     local[loops.UNITS], local[loops.UNIT] = side[WIDTH] // states, side[FIRST_UNIT]
@@ -198,8 +208,10 @@ def _product(job, rows, sides, transposed, panels):
 
 
 @_jit
-def _keep(job, side, first, rows, fields, panel, last):
+def _keep(job, side, span, panels, last):
     """Drawn states into the panel of left factors, and after the last step to where the result belongs."""
+    first, rows = span
+    fields, panel = panels
     width, product = side[WIDTH], job[PRODUCT]
     for r in range(rows):
         x = carray(_pointer(fields + r * _field_stride(width)), (width,), f32)
@@ -211,15 +223,16 @@ def _keep(job, side, first, rows, fields, panel, last):
 
 
 @_jit
-def _work_panel(job, side, first, rows, betas, fields, ground, dots, scratch):
+def _work_panel(job, side, span, betas, fields, memory):
     """Adds the work of a step to its chains, and makes fields at the new β of products."""
     works = carray(_pointer(job[WORKS]), (job[ROWS],), np.float64)
-    parts, planes, t = scratch
+    first, rows = span
+    ground, dots, parts, room = memory
     for r in range(rows):
         here, there = betas[0, first + r], betas[1, first + r]
         x = carray(_pointer(fields + r * _field_stride(side[WIDTH])), (side[WIDTH],), f32)
         if side[KIND] == CATEGORICAL:
-            change = _category_change(x, ground, side[STATES], (here, there), planes, t)
+            change = _category_change(x, ground, side[STATES], (here, there), room)
         else:
             change = _two_state_change(x, ground, side[KIND], (here, there), parts)
         works[first + r] -= change + (np.float64(there) - np.float64(here)) * dots[r]
@@ -227,7 +240,8 @@ def _work_panel(job, side, first, rows, betas, fields, ground, dots, scratch):
 
 
 @_jit
-def _bias_panel(side, first, rows, betas, fields, ground):
+def _bias_panel(side, span, betas, fields, ground):
+    first, rows = span
     for r in range(rows):
         x = carray(_pointer(fields + r * _field_stride(side[WIDTH])), (side[WIDTH],), f32)
         _add_bias(x, ground[0], ground[1], betas[1, first + r])
@@ -245,6 +259,7 @@ def _dots(side, rows, fields, ground, dots):
 @_inline
 def _lead_panel(job, first, rows, memory, local):
     panels, grounds, dots, scratch = memory
+    span, work = (first, rows), (grounds[1], dots, scratch[0], scratch[1])
     given, summed = job[SIDES : SIDES + PLACES_OF_SIDE], job[SIDES + PLACES_OF_SIDE :]
     if _load_states(given, first, rows, panels[0], job[PRODUCT]):
         carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
@@ -256,13 +271,13 @@ def _lead_panel(job, first, rows, memory, local):
         local[STEP], last = job[STEP] + step, step == job[STEPS] - 1
         betas = carray(_pointer(job[BETAS] + 4 * step * job[ROWS]), (2, job[ROWS]), f32)
         _product(job, rows, (summed, given), job[FLIPPED], (panels[0], panels[2]))
-        _work_panel(job, summed, first, rows, betas, panels[2], grounds[1], dots, scratch)
-        _draw(job, local, summed, first, rows, panels[2])
-        _keep(job, summed, first, rows, panels[2], panels[1], last)
+        _work_panel(job, summed, span, betas, panels[2], work)
+        _draw(job, local, summed, span, panels[2])
+        _keep(job, summed, span, (panels[2], panels[1]), last)
         _product(job, rows, (given, summed), 1 - job[FLIPPED], (panels[1], panels[2]))
-        _bias_panel(given, first, rows, betas, panels[2], grounds[0])
-        _draw(job, local, given, first, rows, panels[2])
-        _keep(job, given, first, rows, panels[2], panels[0], last)
+        _bias_panel(given, span, betas, panels[2], grounds[0])
+        _draw(job, local, given, span, panels[2])
+        _keep(job, given, span, (panels[2], panels[0]), last)
         _dots(given, rows, panels[2], grounds[0], dots)
 
 
@@ -293,7 +308,7 @@ def _lead(pointer):
     _fill(given, grounds[0])
     _fill(summed, grounds[1])
     parts = np.empty(PIECE, f32), np.empty(PIECE, f32), np.empty(PIECE, f32)
-    scratch = parts, np.empty(TILE + 16 * summed[STATES], f32), np.empty(TILE, f32)
+    scratch = parts, (np.empty(TILE + 16 * summed[STATES], f32), np.empty(TILE, f32))
     item = 2 if product == 0 else 4
     for side, panel in ((given, panels[0]), (summed, panels[1])):
         _clear_margin(panel, height, side[WIDTH] * item, _state_stride(side[WIDTH], product))

@@ -48,8 +48,8 @@ class Segment(ABC):
         """What both ends say about these states."""
 
     def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
-        """States led through the points `betas`, (steps + 1, rows), one sweep at each but the first; and their
-        work on the way, (rows,), float64, nats.
+        """(States led through the points `betas`, (steps + 1, rows), with a sweep at each but the first; the
+        work on the way, (rows,), float64, nats).
         """
         work = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
         for k in range(len(betas) - 1):
