@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import os
 from typing import Any
 
@@ -24,18 +25,25 @@ CLAIMS = 8  # claims per thread: enough to even out threads that are held up, fe
 
 def compiled(work: Any) -> Any:
     """A function of one pointer as a compiled C function, from the cache on disk where there is one."""
+    collecting = gc.isenabled()
+    gc.disable()  # a tenth of the time would go into looking for garbage
     try:
         code: Any = numba.cfunc(loops.SIGNATURE, cache=True)(work)
     except RuntimeError:  # no place where a cache could be kept
         code = numba.cfunc(loops.SIGNATURE)(work)
+    finally:
+        if collecting:
+            gc.enable()
     entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
     entry.code = code  # the machine code lives as long as this object
     return entry
 
 
 @functools.cache
-def _compiled(dtype: torch.dtype) -> Any:
-    return compiled(loops._work32 if dtype == torch.float32 else loops._work64)
+def _compiled(dtype: torch.dtype, uniforms: bool = False) -> Any:
+    if uniforms:
+        return compiled(loops._uniforms32 if dtype == torch.float32 else loops._uniforms64)
+    return compiled(loops._draws32 if dtype == torch.float32 else loops._draws64)
 
 
 def drawing(dtype: torch.dtype) -> int:
@@ -112,7 +120,7 @@ def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int =
         *(field.data_ptr(), stride * item, out.data_ptr(), out.stride(0) * item, item),
         *(address.seed, address.purpose, address.step, address.unit, chain, chains),
     )
-    run(_compiled(field.dtype), job, team)
+    run(_compiled(field.dtype, kind == loops.UNIFORM), job, team)
     return out
 
 

@@ -15,6 +15,7 @@ function it compiles (so touch this one after a change to the constants in ``ref
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numba
 import numpy as np
@@ -22,6 +23,7 @@ from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
 
 from harmonium.kernels import reference
 
@@ -36,8 +38,15 @@ PLACES = 18
 JOB = struct.Struct("=12qQ5q")
 UNIFORM, BERNOULLI, SPIN, CATEGORICAL = range(4)
 
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
+# Nobody calls these functions from Python, so the wrappers for that needn't be compiled.
+OPTIONS: Any = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+_jit = numba.njit(**OPTIONS)
+_inline = numba.njit(inline="always", **OPTIONS)
 
 
 @intrinsic
@@ -59,6 +68,40 @@ def _pointer(typing_context, address):
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return types.voidptr(types.int64), codegen
+
+
+# The next two stand for `carray` and `view`, which Numba compiles as functions of their own, each time anew.
+
+
+@intrinsic
+def _array(typing_context, address, length, number):
+    """The numbers of this type at a memory address, as an array."""
+    array = types.Array(number.dtype, 1, "C")
+
+    def codegen(context, builder, signature, args):
+        made, word = context.make_array(array)(context, builder), context.get_value_type(types.intp)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number.dtype)))
+        populate_array(
+            made,
+            data=builder.inttoptr(args[0], made.data.type),
+            shape=cgutils.pack_array(builder, [args[1]], word),
+            strides=cgutils.pack_array(builder, [size], word),
+            itemsize=size,
+            meminfo=None,
+        )
+        return made._getvalue()
+
+    return array(types.int64, types.int64, number), codegen
+
+
+@intrinsic
+def _bits(typing_context, x, number):
+    """The bits of a number as those of another type of the same size."""
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(number.dtype))
+
+    return number.dtype(x, number), codegen
 
 
 @intrinsic
@@ -106,12 +149,12 @@ ONE64, BELOW_ONE64 = u64(0x3FF0000000000000), 1 - 2.0**-53
 
 @_inline
 def _unit32(word):
-    return u32(u32(word >> u64(9)) | ONE32).view(np.float32) - BELOW_ONE32
+    return _bits(u32(u32(word >> u64(9)) | ONE32), np.float32) - BELOW_ONE32
 
 
 @_inline
 def _unit64(high, low):
-    return u64((high << u64(20)) | (low >> u64(12)) | ONE64).view(np.float64) - BELOW_ONE64
+    return _bits(u64((high << u64(20)) | (low >> u64(12)) | ONE64), np.float64) - BELOW_ONE64
 
 
 @_jit
@@ -160,7 +203,7 @@ def _exp32(x, n):
         for c in TAYLOR32[1:]:
             p = p * f + c
         p = (p * f * f + f) + np.float32(1)
-        x[i] = p * np.int32(shifted.view(np.int32) << np.int32(23)).view(np.float32)
+        x[i] = p * _bits(np.int32(_bits(shifted, np.int32) << np.int32(23)), np.float32)
 
 
 @_jit
@@ -176,7 +219,7 @@ def _exp64(x, n):
         for c in TAYLOR64[1:]:
             p = p * f + c
         p = (p * f * f + f) + 1.0
-        x[i] = p * np.int64(shifted.view(np.int64) << np.int64(52)).view(np.float64)
+        x[i] = p * _bits(np.int64(_bits(shifted, np.int64) << np.int64(52)), np.float64)
 
 
 # ---------------------------------------------------------------- tiles
@@ -186,7 +229,7 @@ def _uniform(u, blocks, first, chain, job):
     raise NotImplementedError  # compiled code chooses by the type of u
 
 
-@overload(_uniform)
+@overload(_uniform, inline="always")
 def _uniform_of(u, blocks, first, chain, job):
     fill = _uniform32 if u.dtype == types.float32 else _uniform64
     return lambda u, blocks, first, chain, job: fill(u, blocks, first, chain, job)
@@ -196,7 +239,7 @@ def _exp(x, n):
     raise NotImplementedError
 
 
-@overload(_exp)
+@overload(_exp, inline="always")
 def _exp_of(x, n):
     fill = _exp32 if x.dtype == types.float32 else _exp64
     return lambda x, n: fill(x, n)
@@ -245,7 +288,7 @@ def _coarse(field, out, u, low):
         shifted = np.float32(y * LOG2E32 + ROUND32)
         f = y - (shifted - ROUND32) * LN2
         p = (((COARSE[4] * f + COARSE[3]) * f + COARSE[2]) * f + COARSE[1]) * f + COARSE[0]
-        e = p * np.int32(shifted.view(np.int32) << np.int32(23)).view(np.float32)
+        e = p * _bits(np.int32(_bits(shifted, np.int32) << np.int32(23)), np.float32)
         edge = u[i] * e + (u[i] - one)
         out[i] = one if edge < np.float32(0) else low
         doubts += np.int32(0) if abs(edge) > DOUBT else np.int32(1)  # NaN is in doubt
@@ -273,7 +316,7 @@ def _two(field, out, u, x, low):
     raise NotImplementedError
 
 
-@overload(_two)
+@overload(_two, inline="always")
 def _two_of(field, out, u, x, low):
     draw = _draw_two if field.dtype == types.float32 else _two_states
     return lambda field, out, u, x, low: draw(field, out, u, x, low)
@@ -320,24 +363,27 @@ def _categories(field, out, u, x, t, states):
 
 
 @_jit
-def _tile(kind, field, out, scratch, states):
+def _only_uniforms(kind, field, out, scratch, states):
+    for i in range(out.size):
+        out[i] = scratch[0][i]
+
+
+@_jit
+def _draws(kind, field, out, scratch, states):
     u, x, t = scratch
-    if kind == UNIFORM:
-        for i in range(out.size):
-            out[i] = u[i]
-    elif kind == CATEGORICAL:
+    if kind == CATEGORICAL:
         _categories(field, out, u, x, t[: field.size // states], states)
     else:
         _two(field, out, u, x, x.dtype.type(0 if kind == BERNOULLI else -1))
 
 
-@_jit
-def _work(pointer, number):
-    """What each thread does: claim some tiles, work on them, until all are taken."""
+@_inline
+def _work(pointer, number, finish):
+    """What each thread does: claim some tiles, make uniforms and `finish` them, until all are taken."""
     job = carray(pointer, (PLACES,))
     width, states, pieces = job[WIDTH], job[STATES], -(-job[UNITS] // job[WIDTH])
     tiles = pieces * job[ROWS]
-    chains = carray(_pointer(job[CHAINS]), (job[ROWS],), np.uint32)
+    chains = _array(job[CHAINS], job[ROWS], np.uint32)
     u, x, t = (
         np.empty(_padded(width), number),
         np.empty(_padded(width * states) + _padded(width), number),
@@ -351,18 +397,27 @@ def _work(pointer, number):
             chain = np.int64(chains[row]) if job[CHAINS] else job[CHAIN] + row
             _uniform(u, _padded(n) // 4, (job[UNIT] + start) // 4, chain, job)
             place = start * states * job[ITEM]
-            field = carray(_pointer(job[FIELD] + row * job[FIELD_STRIDE] + place), (n * states,), number)
-            out = carray(_pointer(job[OUT] + row * job[OUT_STRIDE] + place), (n * states,), number)
-            _tile(job[KIND], field, out, (u, x, t), states)
+            field = _array(job[FIELD] + row * job[FIELD_STRIDE] + place, n * states, number)
+            out = _array(job[OUT] + row * job[OUT_STRIDE] + place, n * states, number)
+            finish(job[KIND], field, out, (u, x, t), states)
         first = _claim(job[COUNTER], job[GRAIN]) if job[COUNTER] else tiles
 
 
-def _work32(pointer):
-    _work(pointer, np.float32)
+# Compiled one by one, as they are needed: few programs need all four.
+def _uniforms32(pointer):
+    _work(pointer, np.float32, _only_uniforms)
 
 
-def _work64(pointer):
-    _work(pointer, np.float64)
+def _uniforms64(pointer):
+    _work(pointer, np.float64, _only_uniforms)
+
+
+def _draws32(pointer):
+    _work(pointer, np.float32, _draws)
+
+
+def _draws64(pointer):
+    _work(pointer, np.float64, _draws)
 
 
 SIGNATURE = types.void(types.CPointer(types.int64))
