@@ -10,7 +10,7 @@ function it compiles (so touch this one after a change to the constants in ``ref
 """
 
 # Compiled functions take the types that Numba infers.
-# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped"
+# mypy: disable-error-code="no-untyped-def, call-arg, attr-defined, import-untyped, var-annotated"
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ Draws are made by the compiled function of ``loops``, called by its address: it 
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import numba
 import numpy as np
@@ -22,7 +21,18 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import CATEGORICAL, SPIN, TILE, _claim, _pointer, _wide
+from harmonium.kernels.loops import (
+    CATEGORICAL,
+    OPTIONS,
+    SPIN,
+    TILE,
+    _array,
+    _bits,
+    _claim,
+    _inline,
+    _jit,
+    _wide,
+)
 from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 from harmonium.kernels.sweep_loops import _add_bias, _library_product, _load_states, _store_state
 
@@ -39,14 +49,6 @@ NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
 PIECE = 512  # numbers whose factors 1 + exp(-|x|) <= 2 have a product that float64 holds
 
 u32, f32 = np.uint32, np.float32
-OPTIONS: Any = {
-    "error_model": "numpy",
-    "boundscheck": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-_jit = numba.njit(**OPTIONS)
-_inline = numba.njit(inline="always", **OPTIONS)
 
 
 @intrinsic
@@ -76,7 +78,7 @@ def _exp(y):
     for c in loops.TAYLOR32[1:]:
         p = p * f + c
     p = (p * f * f + f) + f32(1)
-    return p * np.int32(shifted.view(np.int32) << np.int32(23)).view(f32)
+    return p * _bits(np.int32(_bits(shifted, np.int32) << np.int32(23)), f32)
 
 
 @numba.njit(fastmath={"contract"}, **OPTIONS)
@@ -107,7 +109,7 @@ def _two_state_change(field, ground, kind, betas, parts):
     scale, total = f32(2) if kind == SPIN else f32(1), 0.0
     for start in range(0, field.size, PIECE):
         stop = min(start + PIECE, field.size)
-        bias, base = ground[0, start:stop], ground[1, start:stop]
+        bias, base = ground[start:stop], ground[field.size + start : field.size + stop]
         _two_state_piece(field[start:stop], bias, base, scale, betas, parts)
         here, there, linear = 1.0, 1.0, 0.0
         for i in range(16):
@@ -118,7 +120,7 @@ def _two_state_change(field, ground, kind, betas, parts):
     if kind == SPIN:  # log 2 cosh(x) = log(1 + exp(2x)) - x
         shift = 0.0
         for i in range(field.size):
-            shift += ground[0, i] + field[i]
+            shift += ground[i] + field[i]
         total -= (betas[1] - betas[0]) * shift
     return total
 
@@ -159,7 +161,7 @@ def _category_change(field, ground, states, betas, room):
     for start in range(0, sites, width):
         n, begin = min(width, sites - start), start * states
         end = begin + n * states
-        here, grounds = field[begin:end], (ground[0, begin:end], ground[1, begin:end])
+        here, grounds = field[begin:end], (ground[begin:end], ground[field.size + begin : field.size + end])
         total += _category_sums(here, grounds, states, betas[1], (planes, t[:n]))
         total -= _category_sums(here, grounds, states, betas[0], (planes, t[:n]))
     return total
@@ -214,10 +216,10 @@ def _keep(job, side, span, panels, last):
     fields, panel = panels
     width, product = side[WIDTH], job[PRODUCT]
     for r in range(rows):
-        x = carray(_pointer(fields + r * _field_stride(width)), (width,), f32)
+        x = _array(fields + r * _field_stride(width), width, f32)
         _store_state(x, width, panel + r * _state_stride(width, product), product)
         if last:
-            out = carray(_pointer(side[OUT] + (first + r) * side[OUT_STRIDE]), (width,), f32)
+            out = _array(side[OUT] + (first + r) * side[OUT_STRIDE], width, f32)
             for i in range(width):
                 out[i] = x[i]
 
@@ -225,35 +227,34 @@ def _keep(job, side, span, panels, last):
 @_jit
 def _work_panel(job, side, span, betas, fields, memory):
     """Adds the work of a step to its chains, and makes fields at the new β of products."""
-    works = carray(_pointer(job[WORKS]), (job[ROWS],), np.float64)
+    works = _array(job[WORKS], job[ROWS], np.float64)
     first, rows = span
     ground, dots, parts, room = memory
     for r in range(rows):
-        here, there = betas[0, first + r], betas[1, first + r]
-        x = carray(_pointer(fields + r * _field_stride(side[WIDTH])), (side[WIDTH],), f32)
+        here, there = betas[first + r], betas[job[ROWS] + first + r]
+        x = _array(fields + r * _field_stride(side[WIDTH]), side[WIDTH], f32)
         if side[KIND] == CATEGORICAL:
             change = _category_change(x, ground, side[STATES], (here, there), room)
         else:
             change = _two_state_change(x, ground, side[KIND], (here, there), parts)
         works[first + r] -= change + (np.float64(there) - np.float64(here)) * dots[r]
-        _add_bias(x, ground[0], ground[1], there)
+        _add_bias(x, ground[: x.size], ground[x.size :], there)
 
 
 @_jit
-def _bias_panel(side, span, betas, fields, ground):
+def _bias_panel(job, side, span, betas, fields, ground):
     first, rows = span
     for r in range(rows):
-        x = carray(_pointer(fields + r * _field_stride(side[WIDTH])), (side[WIDTH],), f32)
-        _add_bias(x, ground[0], ground[1], betas[1, first + r])
+        x = _array(fields + r * _field_stride(side[WIDTH]), side[WIDTH], f32)
+        _add_bias(x, ground[: x.size], ground[x.size :], betas[job[ROWS] + first + r])
 
 
 @_jit
 def _dots(side, rows, fields, ground, dots):
     """Bias times states of each chain."""
     for r in range(rows):
-        dots[r] = _dot(
-            carray(_pointer(fields + r * _field_stride(side[WIDTH])), (side[WIDTH],), f32), ground[0]
-        )
+        x = _array(fields + r * _field_stride(side[WIDTH]), side[WIDTH], f32)
+        dots[r] = _dot(x, ground[: x.size])
 
 
 @_inline
@@ -262,20 +263,20 @@ def _lead_panel(job, first, rows, memory, local):
     span, work = (first, rows), (grounds[1], dots, scratch[0], scratch[1])
     given, summed = job[SIDES : SIDES + PLACES_OF_SIDE], job[SIDES + PLACES_OF_SIDE :]
     if _load_states(given, first, rows, panels[0], job[PRODUCT]):
-        carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
+        _array(job[COUNTERS], 3, np.int64)[INEXACT] = 1
         return
     for r in range(rows):
-        x = carray(_pointer(given[START] + (first + r) * given[START_STRIDE]), (given[WIDTH],), f32)
-        dots[r] = _dot(x, grounds[0][0])
+        x = _array(given[START] + (first + r) * given[START_STRIDE], given[WIDTH], f32)
+        dots[r] = _dot(x, grounds[0][: given[WIDTH]])
     for step in range(job[STEPS]):
         local[STEP], last = job[STEP] + step, step == job[STEPS] - 1
-        betas = carray(_pointer(job[BETAS] + 4 * step * job[ROWS]), (2, job[ROWS]), f32)
+        betas = _array(job[BETAS] + 4 * step * job[ROWS], 2 * job[ROWS], f32)
         _product(job, rows, (summed, given), job[FLIPPED], (panels[0], panels[2]))
         _work_panel(job, summed, span, betas, panels[2], work)
         _draw(job, local, summed, span, panels[2])
         _keep(job, summed, span, (panels[2], panels[1]), last)
         _product(job, rows, (given, summed), 1 - job[FLIPPED], (panels[1], panels[2]))
-        _bias_panel(given, span, betas, panels[2], grounds[0])
+        _bias_panel(job, given, span, betas, panels[2], grounds[0])
         _draw(job, local, given, span, panels[2])
         _keep(job, given, span, (panels[2], panels[0]), last)
         _dots(given, rows, panels[2], grounds[0], dots)
@@ -283,14 +284,15 @@ def _lead_panel(job, first, rows, memory, local):
 
 @_jit
 def _fill(side, ground):
-    """Bias and base of a side into (2, width); element by element, which compiles ten times as fast."""
+    """Bias and base of a side, one after the other; element by element, which is quick to compile."""
+    width = side[WIDTH]
     for k in range(2):
-        for i in range(side[WIDTH]):
-            ground[k, i] = f32(0)
+        for i in range(width):
+            ground[k * width + i] = f32(0)
         if side[BIAS + k]:
-            given = carray(_pointer(side[BIAS + k]), (side[WIDTH],), f32)
+            given = _array(side[BIAS + k], side[WIDTH], f32)
             for i in range(side[WIDTH]):
-                ground[k, i] = given[i]
+                ground[k * width + i] = given[i]
 
 
 def _lead(pointer):
@@ -304,11 +306,14 @@ def _lead(pointer):
     place = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     second = place + height * _state_stride(given[WIDTH], product)
     panels = place, second, second + height * _state_stride(summed[WIDTH], product)
-    grounds = np.empty((2, given[WIDTH]), f32), np.empty((2, summed[WIDTH]), f32)
+    wide, most = given[WIDTH] + summed[WIDTH], TILE + 16 * summed[STATES]
+    room = np.empty(2 * wide + 3 * PIECE + most + TILE, f32)
+    grounds = room[: 2 * given[WIDTH]], room[2 * given[WIDTH] : 2 * wide]
     _fill(given, grounds[0])
     _fill(summed, grounds[1])
-    parts = np.empty(PIECE, f32), np.empty(PIECE, f32), np.empty(PIECE, f32)
-    scratch = parts, (np.empty(TILE + 16 * summed[STATES], f32), np.empty(TILE, f32))
+    room = room[2 * wide :]
+    parts = room[:PIECE], room[PIECE : 2 * PIECE], room[2 * PIECE : 3 * PIECE]
+    scratch = parts, (room[3 * PIECE : 3 * PIECE + most], room[3 * PIECE + most :])
     item = 2 if product == 0 else 4
     for side, panel in ((given, panels[0]), (summed, panels[1])):
         _clear_margin(panel, height, side[WIDTH] * item, _state_stride(side[WIDTH], product))
