@@ -52,12 +52,11 @@ def _run(
     rows, steps = len(given), len(betas) - 1
     widths = [result.shape[1] for _, _, result, _ in layers]
     threads = cpu.threads(rows * sum(widths) * steps >= sweeps.SERIAL)
-    panels = threads * -(-rows // (threads * sweeps.HEIGHT))
-    height = -(-rows // panels)
     on_units = products.path() == "bfloat16"
+    height = sweeps.panel_height(rows, threads, on_units)
     size = _thread_bytes(height, widths)
-    packed = products.packed_bytes(weight) if on_units else 0
-    *matrices, space = products.space([packed, packed, threads * size])
+    space = products.space([threads * size])[0]
+    matrices = products.packed(weight, True, False) if on_units else [weight.data_ptr()] * 2
     counters = (ctypes.c_int64 * 3)()
     job = [
         *(ctypes.addressof(counters), rows, height, steps, 0 if on_units else products.sgemm()),
@@ -65,13 +64,11 @@ def _run(
         *(cpu.drawing(torch.float32), layers[1][3] == 0),
         *sweeps._address_words(layers[0][1]),
     ]
-    for (side, address, result, i), matrix in zip(layers, matrices, strict=True):
-        if on_units:
-            products.pack(weight, i == 0, matrix)
+    for side, address, result, i in layers:
         job += [result.shape[1], sweeps.KINDS[side.kind], side.states, address.unit, side.bias.data_ptr()]
-        job += [0 if side.base is None else side.base.data_ptr(), matrix if on_units else weight.data_ptr()]
+        job += [0 if side.base is None else side.base.data_ptr(), matrices[i]]
         job += [given.data_ptr(), given.stride(0) * 4, result.data_ptr(), result.stride(0) * 4]
-    cpu.run(_compiled(), path_loops.JOB.pack(*job), min(threads, panels))
+    cpu.run(_compiled(), path_loops.JOB.pack(*job), min(threads, -(-rows // height)))
     return not counters[path_loops.INEXACT]
 
 

@@ -46,9 +46,7 @@ def gibbs(
         address.check(rows, len(side.bias) // side.states)
     threads = cpu.threads(rows * sum(widths) * sweeps >= SERIAL)
     on_units = products.path() == "bfloat16"
-    share = threads * (SHARE if on_units else 1)
-    height = min(HEIGHT, tiles.SIDE * -(-rows // (tiles.SIDE * share)))
-    panels = -(-rows // height)
+    height = panel_height(rows, threads, on_units)
     size = _thread_bytes(height, widths, max(side.states for side in sides))
     space = products.space([threads * size])[0]
     counters = (ctypes.c_int64 * 3)()
@@ -63,8 +61,14 @@ def gibbs(
         job += [result.shape[1], KINDS[side.kind], side.states, address.unit, side.bias.data_ptr()]
         job += [0 if side.base is None else side.base.data_ptr(), matrix]
         job += [visible.data_ptr(), visible.stride(0) * 4, result.data_ptr(), result.stride(0) * 4]
-    cpu.run(_compiled(), sweep_loops.JOB.pack(*job), min(threads, panels))
+    cpu.run(_compiled(), sweep_loops.JOB.pack(*job), min(threads, -(-rows // height)))
     return None if counters[sweep_loops.INEXACT] else (out[0], out[1])
+
+
+def panel_height(rows: int, threads: int, on_units: bool) -> int:
+    """Chains in a panel."""
+    share = threads * (SHARE if on_units else 1)
+    return min(HEIGHT, tiles.SIDE * -(-rows // (tiles.SIDE * share)))
 
 
 def _address_words(address: Address) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from harmonium import kernels
+from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.blocks import Bipartite
 from harmonium.sampling.chains import Chains, Clamp, Kernel
