@@ -75,12 +75,15 @@ class Categorical(Units):
     def encode(self, codes: Tensor) -> Tensor:
         if codes.shape[-1:] != (self.n,):
             raise ValueError(f"codes: expected shape (batch, {self.n}), got {tuple(codes.shape)}.")
-        good = (codes >= 0) & (codes < self.cardinality) & (codes == codes.long())
+        numbers, dtype = codes.long(), torch.float32
+        good = (numbers >= 0) & (numbers < self.cardinality)
+        if codes.is_floating_point():
+            good, dtype = good & (codes == numbers), codes.dtype
         if not bool(good.all()):
             wrong = codes[~good][0].item()
             raise ValueError(f"codes: expected integers from 0 to {self.cardinality - 1}, got {wrong:g}.")
-        dtype = codes.dtype if codes.is_floating_point() else torch.float32
-        return torch.nn.functional.one_hot(codes.long(), self.cardinality).to(dtype).flatten(-2)
+        x = torch.zeros(*codes.shape, self.cardinality, dtype=dtype, device=codes.device)
+        return x.scatter_(-1, numbers.unsqueeze(-1), 1.0).flatten(-2)
 
     def decode(self, x: Tensor) -> Tensor:
         return self._sites(x).argmax(-1)
