@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import subprocess
 import tempfile
 from pathlib import Path
@@ -73,10 +72,19 @@ def point(work: str, settings: dict[str, Any], size: int) -> dict[str, Any]:
     return {"size": size, "seconds": seconds, "MB": timed[-1]["peak"] - before["resident"]}
 
 
-def slope(points: list[dict[str, Any]], key: str) -> float:
-    """Of the upper decade, in log-log scale."""
-    middle, last = points[len(points) // 2], points[-1]
-    return math.log(last[key] / max(middle[key], 1e-9)) / math.log(last["size"] / middle["size"])
+def slopes(points: list[dict[str, Any]], key: str) -> dict[str, float]:
+    """In log-log scale: the fitted slope of the upper decade, and the steepest between neighbours anywhere,
+    which would tell of a step.
+    """
+    size, value = (np.log([max(p[k], 1e-9) for p in points]) for k in ("size", key))
+    upper = len(points) // 2
+    fitted = np.polyfit(size[upper:], value[upper:], 1)[0]
+    return {"upper": float(fitted), "steepest": float(np.max(np.diff(value) / np.diff(size)))}
+
+
+def in_words(line: dict[str, Any], key: str) -> str:
+    """Both slopes of a line."""
+    return "{upper:.2f} ({steepest:.2f})".format(**line["slopes"][key])
 
 
 def grow(name: str, quick: bool) -> list[dict[str, Any]]:
@@ -85,11 +93,18 @@ def grow(name: str, quick: bool) -> list[dict[str, Any]]:
     lines = []
     for label, work, settings in works:
         points = [point(work, settings, size) for size in (sizes[:3] if quick else sizes)]
-        slopes = {key: slope(points, key) for key in ("seconds", "MB")}
-        lines.append({"axis": title, "label": label, "points": points, "slopes": slopes})
+        lines.append(
+            {
+                "axis": title,
+                "label": label,
+                "points": points,
+                "slopes": {key: slopes(points, key) for key in ("seconds", "MB")},
+            }
+        )
         print(
             f"{title:13} {label:16}",
-            *(f"{p['size']}: {_report.duration(p['seconds'])}" for p in points),
+            *(f"{p['size']}: {_report.duration(p['seconds'])}, {p['MB']:.0f} MB;" for p in points),
+            f"slopes {in_words(lines[-1], 'seconds')} of time, {in_words(lines[-1], 'MB')} of memory",
             flush=True,
         )
     return lines
@@ -120,11 +135,13 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [line for name in AXES for line in results["rows"].get(name, [])]
     if lines:
         text += "![time and memory against size](growth.png)\n\n| grows | work | sizes | seconds | MB |"
-        text += " slope of time, upper decade | slope of memory |\n|---|---|---|---|---|---|---|\n"
+        text += " slope of time | slope of memory |\n|---|---|---|---|---|---|---|\n"
     for line in lines:
         columns = [", ".join(f"{p[key]:.3g}" for p in line["points"]) for key in ("size", "seconds", "MB")]
-        slopes = [f"{line['slopes'][key]:.2f}" for key in ("seconds", "MB")]
-        text += "| " + " | ".join([line["axis"], line["label"], *columns, *slopes]) + " |\n"
+        found = [in_words(line, key) for key in ("seconds", "MB")]
+        text += "| " + " | ".join([line["axis"], line["label"], *columns, *found]) + " |\n"
+    if lines:
+        text += "\nSlopes in log-log scale: fitted to the upper decade (steepest between neighbours).\n"
     if "mapped" in results["rows"]:
         text += (
             "\n| data | rows | update | until the first update | resident, highest | of it not the file's |\n"
@@ -145,19 +162,24 @@ def draw(results: dict[str, Any]) -> None:
     import matplotlib.pyplot as plt
 
     names = [name for name in AXES if name in results["rows"]]
-    figure, panels = plt.subplots(2, len(names), figsize=(3.4 * len(names), 6), squeeze=False)
+    figure, panels = plt.subplots(2, len(names), figsize=(3.6 * len(names), 6.4), squeeze=False, sharex="col")
     for column, name in enumerate(names):
-        for row, key in enumerate(("seconds", "MB")):
+        for row, (key, unit) in enumerate((("seconds", "seconds"), ("MB", "MB at the peak"))):
             panel = panels[row, column]
             for line in results["rows"][name]:
                 size, value = ([p[k] for p in line["points"]] for k in ("size", key))
-                (drawn,) = panel.loglog(size, value, "o-", markersize=4, label=line["label"])
-                panel.loglog(
-                    size, [value[-1] * s / size[-1] for s in size], "--", color=drawn.get_color(), alpha=0.4
-                )
-            panel.set(xlabel=AXES[name].title, ylabel=key if column == 0 else "")
-        panels[0, column].legend(fontsize=7)
-    figure.suptitle("Time and memory against size; dashed: slope 1 through the largest")
+                label = f"{line['label']}: slope {line['slopes'][key]['upper']:.2f}"
+                (drawn,) = panel.loglog(size, value, "o-", markersize=4, label=label)
+                straight = [value[-1] * s / size[-1] for s in size]
+                panel.loglog(size, straight, "--", color=drawn.get_color(), alpha=0.5)
+            panel.set_ylabel(unit if column == 0 else "")
+            panel.set_ylim(
+                bottom=0.5 * min(min(p[key] for p in line["points"]) for line in results["rows"][name])
+            )
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=7.5, loc="upper left")
+        panels[1, column].set_xlabel(AXES[name].title)
+    figure.suptitle("Time (above) and memory (below) against size; dashed: slope 1 through the largest size")
     figure.tight_layout()
     figure.savefig(_report.RESULTS / "growth.png", dpi=110)
     plt.close(figure)
