@@ -225,18 +225,8 @@ def _exp64(x, n):
 # ---------------------------------------------------------------- tiles
 
 
-def _uniform(u, blocks, first, chain, job):
-    raise NotImplementedError  # compiled code chooses by the type of u
-
-
-@overload(_uniform, inline="always")
-def _uniform_of(u, blocks, first, chain, job):
-    fill = _uniform32 if u.dtype == types.float32 else _uniform64
-    return lambda u, blocks, first, chain, job: fill(u, blocks, first, chain, job)
-
-
 def _exp(x, n):
-    raise NotImplementedError
+    raise NotImplementedError  # compiled code chooses by the type of x
 
 
 @overload(_exp, inline="always")
@@ -312,16 +302,6 @@ def _draw_two(field, out, u, x, low):
             out[i] = y[i]
 
 
-def _two(field, out, u, x, low):
-    raise NotImplementedError
-
-
-@overload(_two, inline="always")
-def _two_of(field, out, u, x, low):
-    draw = _draw_two if field.dtype == types.float32 else _two_states
-    return lambda field, out, u, x, low: draw(field, out, u, x, low)
-
-
 @_jit
 def _weights(field, states, x, t):
     # plane k of x holds state k of every site; t is their maximum, then their sum
@@ -368,18 +348,28 @@ def _only_uniforms(kind, field, out, scratch, states):
         out[i] = scratch[0][i]
 
 
-@_jit
-def _draws(kind, field, out, scratch, states):
+@_inline
+def _draws(kind, field, out, scratch, states, two):
     u, x, t = scratch
     if kind == CATEGORICAL:
         _categories(field, out, u, x, t[: field.size // states], states)
     else:
-        _two(field, out, u, x, x.dtype.type(0 if kind == BERNOULLI else -1))
+        two(field, out, u, x, x.dtype.type(0 if kind == BERNOULLI else -1))
+
+
+@_jit
+def _single_draws(kind, field, out, scratch, states):
+    _draws(kind, field, out, scratch, states, _draw_two)
+
+
+@_jit
+def _double_draws(kind, field, out, scratch, states):
+    _draws(kind, field, out, scratch, states, _two_states)
 
 
 @_inline
-def _work(pointer, number, finish):
-    """What each thread does: claim some tiles, make uniforms and `finish` them, until all are taken."""
+def _work(pointer, number, fill, finish):
+    """What each thread does: claim some tiles, `fill` in uniforms and `finish`, until all are taken."""
     job = carray(pointer, (PLACES,))
     width, states, pieces = job[WIDTH], job[STATES], -(-job[UNITS] // job[WIDTH])
     tiles = pieces * job[ROWS]
@@ -395,7 +385,7 @@ def _work(pointer, number, finish):
             row, start = tile // pieces, tile % pieces * width
             n = min(width, job[UNITS] - start)
             chain = np.int64(chains[row]) if job[CHAINS] else job[CHAIN] + row
-            _uniform(u, _padded(n) // 4, (job[UNIT] + start) // 4, chain, job)
+            fill(u, _padded(n) // 4, (job[UNIT] + start) // 4, chain, job)
             place = start * states * job[ITEM]
             field = _array(job[FIELD] + row * job[FIELD_STRIDE] + place, n * states, number)
             out = _array(job[OUT] + row * job[OUT_STRIDE] + place, n * states, number)
@@ -405,19 +395,19 @@ def _work(pointer, number, finish):
 
 # Compiled one by one, as they are needed: few programs need all four.
 def _uniforms32(pointer):
-    _work(pointer, np.float32, _only_uniforms)
+    _work(pointer, np.float32, _uniform32, _only_uniforms)
 
 
 def _uniforms64(pointer):
-    _work(pointer, np.float64, _only_uniforms)
+    _work(pointer, np.float64, _uniform64, _only_uniforms)
 
 
 def _draws32(pointer):
-    _work(pointer, np.float32, _draws)
+    _work(pointer, np.float32, _uniform32, _single_draws)
 
 
 def _draws64(pointer):
-    _work(pointer, np.float64, _draws)
+    _work(pointer, np.float64, _uniform64, _double_draws)
 
 
 SIGNATURE = types.void(types.CPointer(types.int64))

@@ -22,7 +22,7 @@ import numpy as np
 from numba import carray
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import SPIN, _claim, _pointer, _wide
+from harmonium.kernels.loops import OPTIONS, SPIN, _array, _bits, _claim, _inline, _jit, _pointer, _wide
 from harmonium.kernels.product_loops import (
     PLANES,
     _blocks,
@@ -48,8 +48,6 @@ u16, u32, f32 = np.uint16, np.uint32, np.float32
 SIDE = tiles.SIDE
 HEIGHT = 128  # particles in a panel at most: the packed weights are read once for each panel
 BAND = 64  # visible units taken at a time in the second call
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
 
 
 @_jit
@@ -59,10 +57,10 @@ def _load_state(x, weight, panel, sums):
     Returns a number that isn't 0 if bfloat16 can't hold a state.
     """
     _wide()
-    bits, short, lost = x.view(u32), carray(_pointer(panel), (x.size,), u16), u32(0)
+    short, lost = _array(panel, x.size, u16), u32(0)
     for i in range(x.size):
-        lost |= bits[i] & u32(0xFFFF)
-        short[i] = u16(bits[i] >> u32(16))
+        lost |= _bits(x[i], u32) & u32(0xFFFF)
+        short[i] = u16(_bits(x[i], u32) >> u32(16))
         sums[i] += weight * x[i]
     return lost
 
@@ -94,11 +92,11 @@ def _weigh(mean, x, kind, weight, sums):
 def _lay_states(panel, stride, width, out, out_stride, words):
     """The panel's states as left factors of the second product: a row for each visible unit."""
     _wide()
-    pairs = carray(_pointer(words), (256,), u32)
+    pairs = _array(words, 256, u32)
     for first in range(0, width, 16):
         for p in range(16):
-            even = carray(_pointer(panel + 2 * p * stride + 2 * first), (16,), u16)
-            odd = carray(_pointer(panel + (2 * p + 1) * stride + 2 * first), (16,), u16)
+            even = _array(panel + 2 * p * stride + 2 * first, 16, u16)
+            odd = _array(panel + (2 * p + 1) * stride + 2 * first, 16, u16)
             for c in range(16):
                 pairs[16 * p + c] = u32(even[c]) | (u32(odd[c]) << u32(16))
         _transpose(words, out + first * out_stride, out_stride)
@@ -109,8 +107,8 @@ def _lay_means(fields, stride, columns, out, depth):
     """The panel's weighted means as right factors of the second product, whose depth is in panels."""
     for n in range(2 * columns):
         place = out + n // 2 * depth * PLANES * 2048 + 1024 * (n % 2)
-        low = carray(_pointer(place), (256,), u32)
-        high = carray(_pointer(place + 2048), (256,), u32)
+        low = _array(place, 256, u32)
+        high = _array(place + 2048, 256, u32)
         _pack_rows(fields + 64 * n, stride, high, low)
 
 
@@ -119,11 +117,11 @@ def _means_of_rows(job, phase, first, rows, memory, sums):
     """Weighted means of the hidden units where their fields were; True if the states are too fine."""
     states, fields, bias, x, sign = memory
     stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
-    weights = carray(_pointer(phase[WEIGHTS] + 4 * first), (rows,), f32)
+    weights = _array(phase[WEIGHTS] + 4 * first, rows, f32)
     lost = u32(0)
     for r in range(rows):
         source = phase[STATE] + (first + r) * phase[STATE_STRIDE]
-        v = carray(_pointer(source), (job[VISIBLE],), f32)
+        v = _array(source, job[VISIBLE], f32)
         lost |= _load_state(v, sign * weights[r], states + r * stride, sums[: job[VISIBLE]])
     if lost:
         return True
@@ -131,7 +129,7 @@ def _means_of_rows(job, phase, first, rows, memory, sums):
     _multiply(states, stride, job[WEIGHT], shape, fields, field_stride)
     scale = f32(-2) if job[KIND] == SPIN else f32(-1)
     for r in range(rows):
-        mean = carray(_pointer(fields + r * field_stride), (bias.size,), f32)
+        mean = _array(fields + r * field_stride, bias.size, f32)
         _exponentials(mean, bias, scale, x)
         _weigh(mean, x, job[KIND], sign * weights[r], sums[job[VISIBLE] :])
         mean[job[HIDDEN] :] = f32(0)
@@ -145,8 +143,8 @@ def _lay_panel(job, block, rows, memory, words):
     stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
     depth = job[DEPTH]
     for r in range(rows, SIDE * _blocks(rows)):
-        carray(_pointer(states + r * stride), (stride,), np.uint8)[:] = np.uint8(0)
-        carray(_pointer(fields + r * field_stride), (field_stride,), np.uint8)[:] = np.uint8(0)
+        _array(states + r * stride, stride, np.uint8)[:] = np.uint8(0)
+        _array(fields + r * field_stride, field_stride, np.uint8)[:] = np.uint8(0)
     for i in range(_blocks(rows)):
         place = job[FACTORS] + (block + i) * PLANES * 2048
         _lay_means(fields + SIDE * i * field_stride, field_stride, _blocks(job[HIDDEN]), place, depth)
@@ -161,11 +159,13 @@ def _means(pointer):
     states = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     fields = states + height * stride
     place = fields + height * _field_stride(job[HIDDEN])
-    bias, x = carray(_pointer(place), (wide,), f32), carray(_pointer(place + 4 * wide), (wide,), f32)
+    bias, x = _array(place, wide, f32), _array(place + 4 * wide, wide, f32)
     bias[:] = f32(0)
-    bias[: job[HIDDEN]] = carray(_pointer(job[BIAS]), (job[HIDDEN],), f32)
+    given = _array(job[BIAS], job[HIDDEN], f32)
+    for i in range(given.size):  # assigned whole, it would take three seconds more to compile
+        bias[i] = given[i]
     words = place + 8 * wide
-    carray(_pointer(states), (height * stride,), np.uint8)[:] = np.uint8(0)  # the margins stay so
+    _array(states, height * stride, np.uint8)[:] = np.uint8(0)  # the margins stay so
     data, model = job[PHASES : PHASES + PLACES_OF_PHASE], job[PHASES + PLACES_OF_PHASE :]
     panels = (data[ROWS] + height - 1) // height, (model[ROWS] + height - 1) // height
     sums = carray(_pointer(job[SUMS]), (panels[0] + panels[1], job[VISIBLE] + job[HIDDEN]), f32)
@@ -178,7 +178,7 @@ def _means(pointer):
         sums[panel] = f32(0)
         memory = states, fields, bias, x, f32(1) if late else f32(-1)
         if _means_of_rows(job, phase, first, rows, memory, sums[panel]):
-            carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
+            _array(job[COUNTERS], 3, np.int64)[INEXACT] = 1
         else:
             _lay_panel(job, block, rows, memory, words)
         panel = _claim(job[COUNTERS] + 8 * NEXT_PANEL, 1)
@@ -228,8 +228,8 @@ def _gradient(pointer):
         shape = _blocks(rows), depth, columns
         _multiply(job[STATES] + first * stride, stride, job[FACTORS], shape, sums, sums_stride)
         for r in range(rows):
-            out = carray(_pointer(job[OUT] + (first + r) * job[OUT_STRIDE]), (job[HIDDEN],), f32)
-            _write(carray(_pointer(sums + r * sums_stride), (job[HIDDEN],), f32), out, job[ADD])
+            out = _array(job[OUT] + (first + r) * job[OUT_STRIDE], job[HIDDEN], f32)
+            _write(_array(sums + r * sums_stride, job[HIDDEN], f32), out, job[ADD])
         if first == 0:
             _add_up(job)
         first = _claim(job[COUNTERS] + 8 * NEXT_PANEL, BAND)
@@ -244,7 +244,7 @@ C_SHIFTED_LEFT, C_SHIFTED_RIGHT, C_PARTS = 9, 10, 11
 CENTRE = struct.Struct("=12q")
 
 
-@numba.njit(error_model="numpy", boundscheck=False, fastmath={"reassoc", "contract"})
+@numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})
 def _centre_row(g, offsets, right, pair, across):
     """g <- g - aλ - μb with the pair (a, μ); returns gλ, and adds μg to `across`."""
     _wide()
@@ -259,7 +259,7 @@ def _centre_row(g, offsets, right, pair, across):
 
 @_inline
 def _vector(address, size):
-    return carray(_pointer(address), (size,), f32)
+    return _array(address, size, f32)
 
 
 def _centre(pointer):

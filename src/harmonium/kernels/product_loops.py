@@ -16,19 +16,16 @@ from __future__ import annotations
 
 import struct
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import tiles
-from harmonium.kernels.loops import _claim, _pointer, _wide
+from harmonium.kernels.loops import _array, _bits, _claim, _inline, _jit, _wide
 
 PLANES = 2  # bfloat16 numbers whose sum stands for a float32 number
 u16, u32, f32 = np.uint16, np.uint32, np.float32
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
 
 
 @_inline
@@ -131,9 +128,9 @@ def _rounded(bits):
 @_inline
 def _pair(a, b):
     """Two float32 numbers as two pairs of bfloat16 numbers: the nearest ones, and what these leave."""
-    a_high, b_high = u32(_rounded(f32(a).view(u32))), u32(_rounded(f32(b).view(u32)))
-    a_low, b_low = f32(a - a_high.view(f32)), f32(b - b_high.view(f32))
-    low = (u32(_rounded(a_low.view(u32))) >> u32(16)) | u32(_rounded(b_low.view(u32)))
+    a_high, b_high = u32(_rounded(_bits(f32(a), u32))), u32(_rounded(_bits(f32(b), u32)))
+    a_low, b_low = f32(a - _bits(a_high, f32)), f32(b - _bits(b_high, f32))
+    low = (u32(_rounded(_bits(a_low, u32))) >> u32(16)) | u32(_rounded(_bits(b_low, u32)))
     return (a_high >> u32(16)) | b_high, low
 
 
@@ -142,8 +139,8 @@ def _pack_rows(source, stride, high, low):
     """32 x 16 weights whose columns lie next to each other: pair p of column n goes to place 16 p + n."""
     _wide()
     for p in range(16):
-        first = carray(_pointer(source + 2 * p * stride), (16,), f32)
-        second = carray(_pointer(source + (2 * p + 1) * stride), (16,), f32)
+        first = _array(source + 2 * p * stride, 16, f32)
+        second = _array(source + (2 * p + 1) * stride, 16, f32)
         for n in range(16):
             high[16 * p + n], low[16 * p + n] = _pair(first[n], second[n])
 
@@ -178,7 +175,7 @@ def _pack_columns(source, stride, high, low, rows):
     """The same where the rows lie next to each other."""
     _wide()
     for n in range(16):
-        row = carray(_pointer(source + n * stride), (32,), f32)
+        row = _array(source + n * stride, 32, f32)
         for p in range(16):
             rows[16 * n + p], rows[256 + 16 * n + p] = _pair(row[2 * p], row[2 * p + 1])
     _transpose(rows.ctypes.data, high.ctypes.data, 64)
@@ -193,7 +190,7 @@ def _filled_up(job, k, n, tile):
     for i in range(min(32, job[P_DEPTH] - k)):
         for j in range(min(16, job[P_COLUMNS] - n)):
             row, column = (n + j, k + i) if job[P_TRANSPOSED] else (k + i, n + j)
-            weight = carray(_pointer(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column), (1,), f32)
+            weight = _array(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, 1, f32)
             tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
 
 
@@ -221,8 +218,8 @@ def _pack_matrix(job, scratch):
         out = job[P_OUT] + column * depth * PLANES * 2048
         for k in range(depth):
             for half in range(2):
-                low = carray(_pointer(out + 1024 * half), (256,), u32)
-                high = carray(_pointer(out + 2048 + 1024 * half), (256,), u32)
+                low = _array(out + 1024 * half, 256, u32)
+                high = _array(out + 2048 + 1024 * half, 256, u32)
                 _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
             out += PLANES * 2048
         column = _claim(job[P_COUNTER], 1)
@@ -248,7 +245,7 @@ PRODUCT = struct.Struct("=16q")
 def _clear_margin(panel, rows, begin, stride):
     """Zeros behind each row, since what meets factors of zero there must not be NaN."""
     for r in range(rows):
-        margin = carray(_pointer(panel + r * stride + begin), (stride - begin,), np.uint8)
+        margin = _array(panel + r * stride + begin, stride - begin, np.uint8)
         margin[:] = np.uint8(0)
 
 
@@ -258,12 +255,12 @@ def _load_rows(job, first, rows, panel, rest):
     _wide()
     depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH], 0), u32(0)
     for r in range(rows):
-        x = carray(_pointer(job[LEFT] + (first + r) * job[LEFT_STRIDE]), (depth,), f32)
-        high = carray(_pointer(panel + r * stride), (depth,), u16)
-        low = carray(_pointer(rest + r * stride), (depth,), u16)
+        x = _array(job[LEFT] + (first + r) * job[LEFT_STRIDE], depth, f32)
+        high = _array(panel + r * stride, depth, u16)
+        low = _array(rest + r * stride, depth, u16)
         for i in range(depth):
-            bits = u32(_rounded(f32(x[i]).view(u32)))
-            left = u32(_rounded(f32(x[i] - bits.view(f32)).view(u32))) >> u32(16)
+            bits = u32(_rounded(_bits(f32(x[i]), u32)))
+            left = u32(_rounded(_bits(f32(x[i] - _bits(bits, f32)), u32))) >> u32(16)
             high[i], low[i] = u16(bits >> u32(16)), u16(left)
             lost |= left
     return lost
@@ -282,7 +279,7 @@ def _load_columns(job, first, rows, panel, rest, scratch):
             if deep < 32 or wide < 16:
                 tile[:] = f32(0)
                 for i in range(deep):
-                    x = carray(_pointer(source + i * source_stride), (wide,), f32)
+                    x = _array(source + i * source_stride, wide, f32)
                     for j in range(wide):
                         tile[16 * i + j] = x[j]
                 source, source_stride = tile.ctypes.data, 64
@@ -300,10 +297,10 @@ def _write(job, row, panel):
     """A row of sums to where it belongs, with the bias and what is there already."""
     _wide()
     n = job[COLUMNS]
-    sums = carray(_pointer(panel), (n,), f32)
-    out = carray(_pointer(job[OUT] + row * job[OUT_STRIDE]), (n,), f32)
+    sums = _array(panel, n, f32)
+    out = _array(job[OUT] + row * job[OUT_STRIDE], n, f32)
     if job[BIAS]:
-        bias = carray(_pointer(job[BIAS]), (n,), f32)
+        bias = _array(job[BIAS], n, f32)
         for i in range(n):
             sums[i] += bias[i]
     if job[ADD]:

@@ -16,14 +16,26 @@ from __future__ import annotations
 
 import struct
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import BERNOULLI, CATEGORICAL, PAD, TILE, _claim, _padded, _pointer, _wide
+from harmonium.kernels.loops import (
+    BERNOULLI,
+    CATEGORICAL,
+    PAD,
+    TILE,
+    _array,
+    _bits,
+    _claim,
+    _inline,
+    _jit,
+    _padded,
+    _pointer,
+    _wide,
+)
 from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 
 # Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
@@ -38,8 +50,6 @@ JOB = struct.Struct("=12qQ5q22q")
 NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
 
 
 # ---------------------------------------------------------------- products by the library
@@ -97,11 +107,11 @@ def _store_state(x, n, place, product):
     """A piece of a row of drawn states into the panel that is the next left factor."""
     _wide()
     if product == 0:  # the upper half of a float32 is a bfloat16
-        bits, short = x.view(u32), carray(_pointer(place), (n,), u16)
+        short = _array(place, n, u16)
         for i in range(n):
-            short[i] = u16(bits[i] >> u32(16))
+            short[i] = u16(_bits(x[i], u32) >> u32(16))
     else:
-        single = carray(_pointer(place), (n,), f32)
+        single = _array(place, n, f32)
         for i in range(n):
             single[i] = x[i]
 
@@ -129,7 +139,7 @@ def _draw_piece(kind, field, drawn, scratch, states):
 @_inline
 def _row_chain(job, row):
     if job[CHAINS]:
-        return np.int64(carray(_pointer(job[CHAINS]), (job[ROWS],), u32)[row])
+        return np.int64(_array(job[CHAINS], job[ROWS], u32)[row])
     return job[CHAIN] + row
 
 
@@ -143,18 +153,18 @@ def _draw_row(row, addresses, side, ground, job, scratch):
     width = TILE if states == 1 else max(16, TILE // states // 4 * 4)
     beta = f32(1)
     if job[BETA]:
-        beta = carray(_pointer(job[BETA] + 4 * row * job[BETA_STRIDE]), (1,), f32)[0]
+        beta = _array(job[BETA] + 4 * row * job[BETA_STRIDE], 1, f32)[0]
     for start in range(0, units, width):
         n, place = min(width, units - start), start * states
-        loops._uniform(u, _padded(n) // 4, (side[FIRST_UNIT] + start) // 4, _row_chain(job, row), job)
+        loops._uniform32(u, _padded(n) // 4, (side[FIRST_UNIT] + start) // 4, _row_chain(job, row), job)
         numbers = _padded(n) if states == 1 else n * states
-        here = carray(_pointer(field + 4 * place), (numbers,), f32)
+        here = _array(field + 4 * place, numbers, f32)
         _add_bias(here, ground[0, place : place + numbers], ground[1, place : place + numbers], beta)
         drawn = y[:numbers]
         _draw_piece(side[KIND], here, drawn, (u, x, t[:n]), states)
         _store_state(drawn, numbers, state + (2 if product == 0 else 4) * place, product)
         if out:
-            result = carray(_pointer(out + 4 * place), (n * states,), f32)
+            result = _array(out + 4 * place, n * states, f32)
             for i in range(result.size):
                 result[i] = drawn[i]
 
@@ -170,10 +180,9 @@ def _load_states(side, first, rows, panel, product):
     lost = u32(0)
     for r in range(rows):
         source = side[START] + (first + r) * side[START_STRIDE]
-        x = carray(_pointer(source), (width,), f32)
-        bits = x.view(u32)
+        x = _array(source, width, f32)
         for i in range(width):
-            lost |= bits[i] & u32(0xFFFF)
+            lost |= _bits(x[i], u32) & u32(0xFFFF)
         _store_state(x, width, panel + r * stride, product)
     return lost if product == 0 else u32(0)
 
@@ -184,7 +193,7 @@ def _sweep_panel(job, first, rows, memory, local):
     product, visible = job[PRODUCT], job[SIDES : SIDES + PLACES_OF_SIDE]
     hidden = job[SIDES + PLACES_OF_SIDE :]
     if _load_states(visible, first, rows, panels[0], product):
-        carray(_pointer(job[COUNTERS]), (3,), np.int64)[INEXACT] = 1
+        _array(job[COUNTERS], 3, np.int64)[INEXACT] = 1
         return
     for half in range(2 * job[SWEEPS]):
         local[STEP] = job[STEP] + half // 2
@@ -207,7 +216,7 @@ def _sweep_panel(job, first, rows, memory, local):
 @_inline
 def _carve(place, length):
     """A float32 array in the thread's memory (compiled arrays of its own would be counted at every call)."""
-    return carray(_pointer(place), (length,), f32)
+    return _array(place, length, f32)
 
 
 @_inline
@@ -218,7 +227,9 @@ def _ground(side, place):
     ground[:] = f32(0)
     for k in range(2):
         if side[BIAS + k]:
-            ground[k, : side[WIDTH]] = carray(_pointer(side[BIAS + k]), (side[WIDTH],), f32)
+            given = _array(side[BIAS + k], side[WIDTH], f32)
+            for i in range(given.size):  # assigned whole, it would take three seconds more to compile
+                ground[k, i] = given[i]
     return ground
 
 
