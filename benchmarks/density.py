@@ -53,6 +53,7 @@ PEERS: dict[str, dict[str, dict[str, float]]] = {
         "rate 0.02, 256 rows and chains, PCD-5": dict(
             learning_rate=0.02, batch=256, chains=256, k=5, every=20
         ),
+        "rate 0.1, 512 rows and chains, PCD-2": dict(learning_rate=0.1, batch=512, chains=512, k=2, every=20),
         "rate 0.2, 512 rows and chains, PCD-1": dict(learning_rate=0.2, batch=512, chains=512, k=1, every=20),
         "defaults": dict(learning_rate=0.01, batch=2000, chains=2000, k=100, every=1),
     },

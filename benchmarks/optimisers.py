@@ -152,14 +152,14 @@ def learn(rows: Rows, name: str, size: float, seconds: float) -> tuple[hm.RBM, i
 
 # ---------------------------------------------------------------- measuring
 def measure(rows: Rows, name: str, size: float, asked: argparse.Namespace) -> Row:
-    """One method with one step size: mean log P of validation and test rows."""
+    """One method with one step size: mean log P of training, validation and test rows."""
     try:
         rbm, updates = learn(rows, name, size, asked.seconds)
     except FloatingPointError as error:
         return {"failed": str(error)}
     log_z = log_partition(rbm, asked.measure)
     found: Row = {"updates": updates, "seconds": asked.seconds, "bound": rows.bound}
-    for part in ("valid", "test"):
+    for part in ("train", "valid", "test"):
         e = hm.log_likelihood(rbm, getattr(rows, part), log_partition=log_z)
         found[part] = {"value": e.value, "low": e.low, "high": e.high}
     return found
@@ -221,6 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", default="accidents,plants,motifs")
     parser.add_argument("--names", default=",".join(METHODS))
+    parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--sizes", help="other step sizes to try, such as 0.1,0.2")
     parser.add_argument("--seconds", type=float, default=15.0, help="of processor time, each")
     parser.add_argument("--measure", type=float, default=4.0, help="seconds of one core for a log Z")
@@ -231,12 +232,12 @@ def main(arguments: list[str] | None = None) -> None:
         for name in asked.names.split(","):
             sizes = [float(s) for s in asked.sizes.split(",")] if asked.sizes else METHODS[name][3]
             for size in sizes:
-                if f"{data_name} / {name} / {size:g}" in _report.load("optimisers")["rows"]:
-                    continue
-                row = {"data": data_name, "method": name, "size": size}
-                row |= measure(rows, name, size, asked)
-                keep(row)
-                print(row, flush=True)
+                if (
+                    asked.again
+                    or f"{data_name} / {name} / {size:g}" not in _report.load("optimisers")["rows"]
+                ):
+                    row = {"data": data_name, "method": name, "size": size}
+                    keep(row | measure(rows, name, size, asked))
     found = _report.load("optimisers")["rows"]
     print(f"{table(found)}\n\n{every(found)}")
 
