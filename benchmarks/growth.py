@@ -65,9 +65,9 @@ def point(work: str, settings: dict[str, Any], size: int) -> dict[str, Any]:
         worker.ask(repeat=3)
         before = worker.ask(forget=True) or {}
         worker.ask(make=work, settings=real)
-        first = worker.ask(repeat=1) or {}
-        count = round(0.3 / first["seconds"])
-        timed = [first, *(worker.ask(repeat=max(1, count // 5)) or {} for _ in range(5 if count else 0))]
+        timed = [worker.ask(repeat=1) or {} for _ in range(2)]  # the first may compile
+        count = round(0.3 / timed[1]["seconds"])
+        timed += [worker.ask(repeat=max(1, count // 5)) or {} for _ in range(5 if count else 0)]
         seconds = min(t["seconds"] for t in timed)  # other work on the machine only adds to them
     return {"size": size, "seconds": seconds, "MB": timed[-1]["peak"] - before["resident"]}
 
@@ -98,6 +98,7 @@ def grow(name: str, quick: bool) -> list[dict[str, Any]]:
                 "axis": title,
                 "label": label,
                 "points": points,
+                "threads": _report.threads(),
                 "slopes": {key: slopes(points, key) for key in ("seconds", "MB")},
             }
         )
@@ -141,7 +142,8 @@ def markdown(results: dict[str, Any]) -> str:
         found = [in_words(line, key) for key in ("seconds", "MB")]
         text += "| " + " | ".join([line["axis"], line["label"], *columns, *found]) + " |\n"
     if lines:
-        text += "\nSlopes in log-log scale: fitted to the upper decade (steepest between neighbours).\n"
+        text += f"\nThreads: {', '.join(sorted({line['threads'] for line in lines}))}."
+        text += " Slopes in log-log scale: fitted to the upper decade (steepest between neighbours).\n"
     if "mapped" in results["rows"]:
         text += (
             "\n| data | rows | update | until the first update | resident, highest | of it not the file's |\n"
