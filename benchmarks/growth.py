@@ -138,7 +138,8 @@ def markdown(results: dict[str, Any]) -> str:
         text += "![time and memory against size](growth.png)\n\n| grows | work | sizes | seconds | MB |"
         text += " slope of time | slope of memory |\n|---|---|---|---|---|---|---|\n"
     for line in lines:
-        columns = [", ".join(f"{p[key]:.3g}" for p in line["points"]) for key in ("size", "seconds", "MB")]
+        formats = ("{size:,}", "{seconds:.3g}", "{MB:,.0f}")
+        columns = ["; ".join(form.format(**p) for p in line["points"]) for form in formats]
         found = [in_words(line, key) for key in ("seconds", "MB")]
         text += "| " + " | ".join([line["axis"], line["label"], *columns, *found]) + " |\n"
     if lines:
