@@ -103,7 +103,7 @@ def _two_state_piece(field, bias, base, scale, betas, parts):
         half //= 2
 
 
-@_jit
+@_inline
 def _two_state_change(field, ground, kind, betas, parts):
     """The sum of log(1 + exp(x)) there minus here; for spins, of log 2 cosh(x)."""
     scale, total = f32(2) if kind == SPIN else f32(1), 0.0
@@ -153,7 +153,7 @@ def _category_sums(field, ground, states, beta, room):
     return top + np.log(product)
 
 
-@_jit
+@_inline
 def _category_change(field, ground, states, betas, room):
     sites, total = field.size // states, 0.0
     planes, t = room
@@ -224,7 +224,7 @@ def _keep(job, side, span, panels, last):
                 out[i] = x[i]
 
 
-@_jit
+@_inline
 def _work_panel(job, side, span, betas, fields, memory):
     """Adds the work of a step to its chains, and makes fields at the new β of products."""
     works = _array(job[WORKS], job[ROWS], np.float64)
@@ -249,7 +249,7 @@ def _bias_panel(job, side, span, betas, fields, ground):
         _add_bias(x, ground[: x.size], ground[x.size :], betas[job[ROWS] + first + r])
 
 
-@_jit
+@_inline
 def _dots(side, rows, fields, ground, dots):
     """Bias times states of each chain."""
     for r in range(rows):
