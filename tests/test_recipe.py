@@ -277,3 +277,48 @@ def test_units_that_say_nothing_and_rows_learned_by_heart_are_named():
     assert any("by heart" in w for w in history.warnings)
     history = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(40)), x, steps=300, weight_decay=1.0)
     assert any("hardly respond" in w for w in history.warnings)
+
+
+def clusters(rows, width, n, seed=0, flips=0.03):
+    """0/1 rows near one of n centres far from each other, and the mean log P of such rows."""
+    centres = uniforms(seed, n, width, torch.float64) < 0.5
+    mine = (n * uniforms(seed + 1, rows, 1, torch.float64)).long().flatten()
+    x = centres[mine] ^ (uniforms(seed + 2, rows, width, torch.float64) < flips)
+    off = (x[:, None] != centres).sum(-1).double()
+    near = off * math.log(flips) + (width - off) * math.log(1 - flips)
+    return x.float(), float((near.logsumexp(1) - math.log(n)).mean())
+
+
+def test_rows_in_clusters_far_apart_are_learned_with_tempered_chains():
+    x, truth = clusters(1000, 60, 8)
+    rbm = hm.RBM(hm.Bernoulli(60), hm.Bernoulli(30))
+    history = hm.fit(rbm, x, steps=2000)
+    assert any("training began anew with replicas" in w for w in history.warnings)
+    found = hm.log_likelihood(rbm, x, seconds=2)
+    assert truth - 0.3 < found.value < truth + 0.3  # persistent chains alone end 0.5 below
+
+
+def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
+    monkeypatch.setattr("harmonium.diagnostics.watch.STUCK", 0.0)
+    monkeypatch.setattr("harmonium.recipes.mixing.APART", 0.0)
+    x, path = causes(200, 12), tmp_path / "run.safetensors"
+
+    def made():
+        return hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
+
+    def fit(rbm, **more):
+        return hm.fit(rbm, x, steps=1400, chains=64, batch_size=50, checkpoint=path, **more)
+
+    def stop(update):
+        if update.step == 1250:
+            raise InterruptedError
+
+    whole, stopped, resumed = made(), made(), made()
+    history = fit(whole)
+    assert any("began anew" in w for w in history.warnings)
+    path.unlink()
+    with pytest.raises(InterruptedError):
+        fit(stopped, callbacks=[stop])
+    assert not torch.equal(stopped.weight, whole.weight)
+    fit(resumed, resume=True)
+    assert torch.equal(resumed.weight, whole.weight)

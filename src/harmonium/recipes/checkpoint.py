@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from harmonium import store
-from harmonium.learning import Stateful
+from harmonium.learning import PersistentChains, Stateful, TemperedChains
 from harmonium.learning.loop import Optimiser
+from harmonium.recipes.mixing import tempered_instead
 from harmonium.recipes.record import Recorder
 
 
@@ -48,6 +49,7 @@ def write(path: Path, step: int, recorder: Recorder) -> None:
         "records": history.records,
         "best_step": history.best_step,
         "warnings": history.warnings,
+        "tempered": isinstance(learner.negatives, TemperedChains),
     }
     # copies, since safetensors refuses tensors that share memory
     store.save_tensors(path, {k: t.detach().clone().contiguous() for k, t in tensors.items()}, facts)
@@ -73,6 +75,8 @@ def read(path: Path, recorder: Recorder) -> tuple[int, float]:
         raise ValueError(f"resume: {path} is of a run with other settings: {told}; ask for the same ones.")
     learner.model.load_state_dict(_part("model", tensors))
     average.load_state_dict(_part("average", tensors))
+    if facts["tempered"] and isinstance(learner.negatives, PersistentChains):  # since they stopped mixing
+        learner.negatives = tempered_instead(learner.negatives)
     if isinstance(learner.negatives, Stateful):
         learner.negatives.load_state_dict(_part("chains", tensors))
     for i, transform in enumerate(learner.transforms):

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     plan = settled(model, len(rows), asked, Method(optimiser, negatives), seed)
     source = source_of(model, plan, negatives, gibbs_steps)
+    fresh = {name: p.clone() for name, p in model.state_dict().items()}
     if not resume:
         start(model, rows, weights, source)
     schedule = Schedule(plan)
@@ -132,6 +134,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     if tried:
         history.settings["hidden_tried"] = tried
     recorder = Recorder(learner, LocatedAverage(model), (rows.states(SUBSET), valid), plan, schedule, history)
+    if negatives is None:
+        recorder.start = partial(_start_again, model, fresh, rows, weights)
     first = _attached(recorder, checkpoint, resume)
     with ProgressBar(schedule, progress) as bar:
         recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
@@ -139,6 +143,17 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     recorder.choose()
     history.warnings += found_wrong(history)
     return history
+
+
+def _start_again(
+    model: EnergyModel,
+    fresh: dict[str, torch.Tensor],
+    rows: Rows,
+    weights: torch.Tensor | None,
+    source: Source,
+) -> None:
+    model.load_state_dict(fresh)
+    start(model, rows, weights, source)
 
 
 def _choose(X: Any, seed: int, asked: Asked, given: dict[str, Any]) -> tuple[RBM, dict[int, float]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from harmonium import checks
 from harmonium.learning import ExactNegatives
+from harmonium.learning.algorithms import RUNGS
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
@@ -142,7 +143,8 @@ def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed:
     chains = _number("chains", asked.chains, 512)
     rate = asked.learning_rate
     if rate is None:
-        rate = default_learning_rate(model, name, batch, chains)
+        tempered = method.negatives in ("pt", "trajectory")  # which share the chains out among their rungs
+        rate = default_learning_rate(model, name, batch, max(1, chains // RUNGS) if tempered else chains)
         if name == "adam" and (few_states(model) or method.negatives == "exact"):
             rate *= EXACT_PACE
     decay = asked.weight_decay
@@ -199,6 +201,10 @@ class Schedule:
     def turn_now(self, step: int) -> None:
         """Begin the second half."""
         self.turn = min(HALF, self._spent(step))
+
+    def turn_back(self) -> None:
+        """Take an early turn back."""
+        self.turn = HALF
 
     def progress(self, step: int) -> float:
         """Share of the run that is done."""

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from harmonium.diagnostics import MixingReport, MixingWatch
-from harmonium.learning import Average, Learner, PersistentChains, StopTraining, Update
+from harmonium.learning import Average, Learner, PersistentChains, Source, StopTraining, Update
 from harmonium.learning.loop import check_finite
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, PairwiseModel
 from harmonium.recipes.health import structure
 from harmonium.recipes.history import History, Record
+from harmonium.recipes.mixing import begin_anew, hopeless, more_sweeps, noisier, tempered_instead
 from harmonium.recipes.plan import HALF, Plan, Schedule
 from harmonium.recipes.rescue import MOST, go_back, ran_away
 from harmonium.recipes.rows import Rows
@@ -31,7 +32,6 @@ PATIENCE = 0.25  # share of the run after which it ends if the best model was be
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 UNKNOWN = 1e3  # nats: a standard error that leaves all to others
-MOST_SWEEPS = 16  # between two updates; beyond, more updates help more
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 
 
@@ -64,10 +64,12 @@ class Recorder:
         self.track: LogPartitionTrack | None = None
         self.best: tuple[float, dict[str, Tensor]] = (-math.inf, {})
         self.watch = MixingWatch()
+        self.start: Callable[[Source], None] | None = None  # puts a fresh model where training starts
         self.after: list[Callable[[Record], None]] = []  # called after each record: checkpoints, displays
         self._next = 0.0
         self._step = 0
         self._judged: MixingReport | None = None  # reports already acted upon
+        self._trusted = 0  # the update from which on the records are believed
 
     def __call__(self, update: Update) -> None:
         if isinstance(self.learner.negatives, PersistentChains):
@@ -137,7 +139,7 @@ class Recorder:
         record |= self._shrinkage()
         record |= self._mixing()
         self.history.records.append(record)
-        if ran_away(self.history.records):
+        if ran_away(self._believed()):
             self._go_back(update.step)
         else:
             self._keep_best(record)
@@ -178,19 +180,34 @@ class Recorder:
         record: Record = {"gibbs_steps": negatives.k}
         if report is None:
             return record
-        stuck = report.warning is not None and report is not self._judged
-        if stuck and negatives.k < MOST_SWEEPS:
-            negatives.k *= 2
-            self.history.warnings.append(
-                f"After {self._step} updates the persistent chains hardly mixed (R-hat {report.r_hat:.2f});"
-                f" from there on they made {negatives.k} sweeps between updates."
-            )
+        if report.warning is not None and report is not self._judged:
+            self._help(report)
         self._judged = report
         return record | {
             "r_hat": report.r_hat,
             "chain_ess": report.ess,
             "autocorrelation_time": report.autocorrelation_time,
         }
+
+    def _help(self, report: MixingReport) -> None:
+        """Do something about chains that don't mix, and say so."""
+        before = self.learner.negatives
+        assert isinstance(before, PersistentChains)
+        if self.start is not None and hopeless(self.learner, report):
+            done: str | None = begin_anew(self.learner, self.average, self.start)
+            self.schedule.scale *= noisier(self.plan.batch_size, before.n, tempered_instead(before).n)
+            self.track, self.best, self._trusted = None, (-math.inf, {}), self._step
+            self.schedule.turn_back()
+        else:
+            done = more_sweeps(self.learner)
+        if done:
+            self.history.warnings.append(
+                f"After {self._step} updates the persistent chains hardly mixed (R-hat {report.r_hat:.2f});"
+                f" {done}."
+            )
+
+    def _believed(self) -> list[Record]:
+        return [r for r in self.history.records if r["step"] > self._trusted]
 
     def _shrinkage(self) -> Record:
         """Let the weight decay follow the validation rows in the second half, when training comes to rest."""
@@ -232,9 +249,11 @@ class Recorder:
     def _turn_or_stop(self, step: int, progress: float) -> None:
         """Begin the second half of the run early, or end it, by the likelihood of the validation rows."""
         name = "validation_log_likelihood"
-        records = [r for r in self.history.records if name in r]
+        records = [r for r in self._believed() if name in r]
         if not records or self.valid is None or records[-1]["step"] != step:
             return
+        if isinstance(self.learner.negatives, PersistentChains) and self.watch.report is None:
+            return  # a likelihood that stands still may be that of chains that do
         values = [r[name] for r in records]
         if progress < HALF + PATIENCE:
             flat = len(values) >= 2 * WINDOW and sum(values[-WINDOW:]) <= sum(values[-2 * WINDOW : -WINDOW])
@@ -274,6 +293,7 @@ class Recorder:
             "score": torch.tensor(self.best[0], dtype=torch.float64),
             "next": torch.tensor(self._next, dtype=torch.float64),
             "turn": torch.tensor(self.schedule.turn, dtype=torch.float64),
+            "trusted": torch.tensor(self._trusted),
             "scale": torch.tensor(self.schedule.scale, dtype=torch.float64),
         }
 
@@ -281,7 +301,7 @@ class Recorder:
         """Go on from `state_dict`."""
         best = {name.removeprefix("best."): p for name, p in state.items() if name.startswith("best.")}
         self.best = (float(state["score"]), best)
-        self._next = float(state["next"])
+        self._next, self._trusted = float(state["next"]), int(state["trusted"])
         self.schedule.turn, self.schedule.scale = float(state["turn"]), float(state["scale"])
         watch = {name.removeprefix("watch."): t for name, t in state.items() if name.startswith("watch.")}
         self.watch.load_state_dict(watch)
