@@ -290,12 +290,12 @@ def clusters(rows, width, n, seed=0, flips=0.03):
 
 
 def test_rows_in_clusters_far_apart_are_learned_with_tempered_chains():
-    x, truth = clusters(1000, 60, 8)
-    rbm = hm.RBM(hm.Bernoulli(60), hm.Bernoulli(30))
+    x, truth = clusters(1000, 100, 10)
+    rbm = hm.RBM(hm.Bernoulli(100), hm.Bernoulli(40))
     history = hm.fit(rbm, x, steps=2000)
     assert any("training began anew with replicas" in w for w in history.warnings)
     found = hm.log_likelihood(rbm, x, seconds=2)
-    assert truth - 0.3 < found.value < truth + 0.3  # persistent chains alone end 0.5 below
+    assert truth - 1.0 < found.value < truth + 1.0  # persistent chains alone end 2.4 to 8 nats below
 
 
 def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):

@@ -63,7 +63,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     gradient. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
-    doubt. A run that runs away goes back to its best model and takes smaller steps.
+    doubt. A run that runs away goes back to its best model and takes smaller steps. Chains that hardly mix
+    make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
+    several temperatures.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -71,7 +73,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
-        seed: of everything random. The same seed gives the same model, on any number of threads.
+        seed: of everything random. The same seed gives the same model; another number of threads or another
+            processor rounds differently, which after many updates shows.
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
