@@ -309,7 +309,7 @@ def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
         return hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
 
     def fit(rbm, **more):
-        return hm.fit(rbm, x, steps=1400, chains=64, batch_size=50, checkpoint=path, **more)
+        return hm.fit(rbm, x, steps=1600, chains=64, batch_size=50, checkpoint=path, **more)
 
     def stop(update):
         if update.step == 1250:

@@ -192,7 +192,8 @@ class Schedule:
         """Time spent in training, over all its resumptions."""
         return time.monotonic() - self.start
 
-    def _spent(self, step: int) -> float:
+    def spent(self, step: int) -> float:
+        """Share of the planned run, in updates or minutes, that is over."""
         spent = step / self.plan.steps
         if self.plan.minutes is not None:
             spent = max(spent, self.seconds / (60.0 * self.plan.minutes))
@@ -200,7 +201,7 @@ class Schedule:
 
     def turn_now(self, step: int) -> None:
         """Begin the second half."""
-        self.turn = min(HALF, self._spent(step))
+        self.turn = min(HALF, self.spent(step))
 
     def turn_back(self) -> None:
         """Take an early turn back."""
@@ -208,7 +209,7 @@ class Schedule:
 
     def progress(self, step: int) -> float:
         """Share of the run that is done."""
-        return min(HALF * self._spent(step) / self.turn, 1.0)
+        return min(HALF * self.spent(step) / self.turn, 1.0)
 
     def learning_rate(self, step: int) -> float:
         """The step size of update `step`."""

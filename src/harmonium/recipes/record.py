@@ -31,6 +31,7 @@ WINDOW = 5  # records that are no better, together, than as many before them: ti
 PATIENCE = 0.25  # share of the run after which it ends if the best model was better beyond doubt
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
+LATEST = 2.0 / 3.0  # share of the planned run after which there is no time to begin anew
 UNKNOWN = 1e3  # nats: a standard error that leaves all to others
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 
@@ -193,7 +194,8 @@ class Recorder:
         """Do something about chains that don't mix, and say so."""
         before = self.learner.negatives
         assert isinstance(before, PersistentChains)
-        if self.start is not None and hopeless(self.learner, report):
+        early = self.schedule.spent(self._step) <= LATEST
+        if early and self.start is not None and hopeless(self.learner, report):
             done: str | None = begin_anew(self.learner, self.average, self.start)
             self.schedule.scale *= noisier(self.plan.batch_size, before.n, tempered_instead(before).n)
             self.track, self.best, self._trusted = None, (-math.inf, {}), self._step
