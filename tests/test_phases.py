@@ -1,5 +1,7 @@
 """Both phases of the gradient in one go, and centring in one pass, against the formulas in float64."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,14 @@ def test_weights_that_change_are_laid_out_anew():
             weight[:, :128].contiguous(), Side("bernoulli", 1, torch.zeros(128)), data, negatives
         )
         assert torch.allclose(means(), torch.full((200,), 0.5))
+
+
+@needs_units
+def test_no_other_weights_can_come_to_lie_where_known_ones_are():
+    with products.Unchanged():
+        weight = torch.ones(300, 200)
+        kept = weakref.ref(weight)
+        products.packed(weight, False)
+        del weight
+        assert kept() is not None
+    assert kept() is None

@@ -133,10 +133,10 @@ def packed(matrix: Tensor, *ways: bool) -> list[int]:
     missing, places = [], []
     for transposed in ways:
         places.append(_room(transposed, packed_bytes(matrix)))
-        if known is None or known.get(transposed) != mark:
+        if known is None or known.get(transposed, (None,))[0] != mark:
             missing.append((transposed, places[-1]))
         if known is not None:
-            known[transposed] = mark
+            known[transposed] = mark, matrix  # kept alive: another matrix must not come to lie at its address
     if missing:
         pack(matrix, *missing)
     return places
