@@ -242,6 +242,7 @@ def _padded(n):
 
 @_jit
 def _two_states(field, out, u, x, low):
+    _wide()
     n, one = field.size, x.dtype.type(1)
     for i in range(n):
         x[i] = field[i] * (low - one)  # the states low and 1 differ in energy by (1 - low) field
@@ -267,9 +268,9 @@ LN2, DOUBT = np.float32(np.log(2)), np.float32(2e-5)
 
 @numba.njit(error_model="numpy", boundscheck=False, fastmath={"contract"})
 def _coarse(field, out, u, low):
-    """The draws of `_two_states` in float32 where they are clear; returns the number of those that aren't."""
+    """The draws of `_two_states` in float32 where they are clear; returns a number that isn't 0 if any isn't."""
     _wide()
-    one, doubts = np.float32(1), np.int32(0)
+    one, doubt = np.float32(1), np.uint32(0)
     scale = low - one
     for i in range(field.size):
         y = field[i] * scale
@@ -281,8 +282,9 @@ def _coarse(field, out, u, low):
         e = p * _bits(np.int32(_bits(shifted, np.int32) << np.int32(23)), np.float32)
         edge = u[i] * e + (u[i] - one)
         out[i] = one if edge < np.float32(0) else low
-        doubts += np.int32(0) if abs(edge) > DOUBT else np.int32(1)  # NaN is in doubt
-    return doubts
+        # NaN is in doubt; a number of 64 bits here would halve the vectors of the whole loop
+        doubt = np.uint32(doubt | (np.uint32(0) if abs(edge) > DOUBT else np.uint32(1)))
+    return doubt
 
 
 @_jit
@@ -304,6 +306,7 @@ def _draw_two(field, out, u, x, low):
 
 @_jit
 def _weights(field, states, x, t):
+    _wide()
     # plane k of x holds state k of every site; t is their maximum, then their sum
     n, zero, lowest, undefined = t.size, x.dtype.type(0), x.dtype.type(-np.inf), x.dtype.type(np.nan)
     t[:] = lowest
@@ -325,6 +328,7 @@ def _weights(field, states, x, t):
 
 @_jit
 def _categories(field, out, u, x, t, states):
+    _wide()
     n, zero, one = t.size, x.dtype.type(0), x.dtype.type(1)
     _weights(field, states, x, t)
     for s in range(n):

@@ -59,7 +59,7 @@ def _load_state(x, weight, panel, sums):
     _wide()
     short, lost = _array(panel, x.size, u16), u32(0)
     for i in range(x.size):
-        lost |= _bits(x[i], u32) & u32(0xFFFF)
+        lost = u32(lost | (_bits(x[i], u32) & u32(0xFFFF)))
         short[i] = u16(_bits(x[i], u32) >> u32(16))
         sums[i] += weight * x[i]
     return lost

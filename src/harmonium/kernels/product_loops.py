@@ -262,7 +262,7 @@ def _load_rows(job, first, rows, panel, rest):
             bits = u32(_rounded(_bits(f32(x[i]), u32)))
             left = u32(_rounded(_bits(f32(x[i] - _bits(bits, f32)), u32))) >> u32(16)
             high[i], low[i] = u16(bits >> u32(16)), u16(left)
-            lost |= left
+            lost = u32(lost | left)
     return lost
 
 

@@ -182,7 +182,7 @@ def _load_states(side, first, rows, panel, product):
         source = side[START] + (first + r) * side[START_STRIDE]
         x = _array(source, width, f32)
         for i in range(width):
-            lost |= _bits(x[i], u32) & u32(0xFFFF)
+            lost = u32(lost | (_bits(x[i], u32) & u32(0xFFFF)))
         _store_state(x, width, panel + r * stride, product)
     return lost if product == 0 else u32(0)
 
