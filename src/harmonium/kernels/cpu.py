@@ -76,6 +76,12 @@ def _openmp() -> Any:
     return parallel
 
 
+@functools.cache
+def number() -> int:
+    """Address of the function that tells a thread of these its number."""
+    return ctypes.cast(library().omp_get_thread_num, ctypes.c_void_p).value or 0
+
+
 _forked = False
 
 

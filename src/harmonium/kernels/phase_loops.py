@@ -26,10 +26,12 @@ from harmonium.kernels.loops import OPTIONS, SPIN, _array, _bits, _claim, _inlin
 from harmonium.kernels.product_loops import (
     PLANES,
     _blocks,
+    _claim_near,
     _field_stride,
     _multiply,
     _pack_rows,
     _state_stride,
+    _thread,
     _transpose,
 )
 
@@ -37,12 +39,12 @@ from harmonium.kernels.product_loops import (
 # DEPTH: blocks of particles of both phases
 COUNTERS, LAYOUT, SPACE, SPACE_SIZE, VISIBLE, HIDDEN, KIND, PANEL, DEPTH = range(9)
 WEIGHT, BIAS, FACTORS, STATES, SUMS, TOTALS, OUT, OUT_STRIDE, ADD = range(9, 18)  # FACTORS: packed means
-PHASES = 18  # then, for each phase:
+NUMBER, THREADS, PHASES = range(18, 21)  # NUMBER: as `_thread` takes it; from PHASES on, for each phase:
 STATE, STATE_STRIDE, WEIGHTS, ROWS = range(4)
 PLACES_OF_PHASE = 4
 PLACES = PHASES + 2 * PLACES_OF_PHASE
-JOB = struct.Struct("=26q")
-NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
+JOB = struct.Struct("=28q")
+NEXT_PANEL, NEXT_THREAD, INEXACT, SHARES = range(4)  # counters that the threads share, the last of each
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
 SIDE = tiles.SIDE
@@ -222,17 +224,19 @@ def _gradient(pointer):
     sums_stride, columns = _field_stride(job[HIDDEN]), _blocks(job[HIDDEN])
     sums = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     tiles.configure(job[LAYOUT], 0)
-    first = _claim(job[COUNTERS] + 8 * NEXT_PANEL, BAND)
-    while first < job[VISIBLE]:
+    shares, thread, bands = job[COUNTERS] + 8 * SHARES, _thread(job[NUMBER]), (job[VISIBLE] + BAND - 1) // BAND
+    band = _claim_near(shares, thread, job[THREADS], bands)
+    while band < bands:
+        first = BAND * band
         rows = min(BAND, job[VISIBLE] - first)
         shape = _blocks(rows), depth, columns
         _multiply(job[STATES] + first * stride, stride, job[FACTORS], shape, sums, sums_stride)
         for r in range(rows):
             out = _array(job[OUT] + (first + r) * job[OUT_STRIDE], job[HIDDEN], f32)
             _write(_array(sums + r * sums_stride, job[HIDDEN], f32), out, job[ADD])
-        if first == 0:
+        if band == 0:
             _add_up(job)
-        first = _claim(job[COUNTERS] + 8 * NEXT_PANEL, BAND)
+        band = _claim_near(shares, thread, job[THREADS], bands)
     tiles.release(0, 0)
 
 
@@ -240,8 +244,8 @@ def _gradient(pointer):
 
 # Places in a job of `_centre`; SHIFTED: where Gλ and Gᵀμ are subtracted
 C_COUNTERS, C_VISIBLE, C_HIDDEN, C_GRADIENT, C_STRIDE, C_LEFT, C_RIGHT, C_MU, C_LAMBDA = range(9)
-C_SHIFTED_LEFT, C_SHIFTED_RIGHT, C_PARTS = 9, 10, 11
-CENTRE = struct.Struct("=12q")
+C_SHIFTED_LEFT, C_SHIFTED_RIGHT, C_PARTS, C_NUMBER, C_THREADS = range(9, 14)
+CENTRE = struct.Struct("=14q")
 
 
 @numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})
@@ -264,22 +268,23 @@ def _vector(address, size):
 
 def _centre(pointer):
     """What each thread does: claim a band of rows, until all are taken; the last to finish adds up."""
-    job = carray(pointer, (12,), np.int64)
+    job = carray(pointer, (14,), np.int64)
     visible, hidden = job[C_VISIBLE], job[C_HIDDEN]
     left, mu = _vector(job[C_LEFT], visible), _vector(job[C_MU], visible)
     right, offsets = _vector(job[C_RIGHT], hidden), _vector(job[C_LAMBDA], hidden)
     shifted, bands = _vector(job[C_SHIFTED_LEFT], visible), (visible + BAND - 1) // BAND
-    band = _claim(job[C_COUNTERS], 1)
+    done, shares, thread = job[C_COUNTERS], job[C_COUNTERS] + 8, _thread(job[C_NUMBER])
+    band = _claim_near(shares, thread, job[C_THREADS], bands)
     while band < bands:
         across = _vector(job[C_PARTS] + 4 * hidden * band, hidden)
         across[:] = f32(0)
         for i in range(band * BAND, min((band + 1) * BAND, visible)):
             g = _vector(job[C_GRADIENT] + i * job[C_STRIDE], hidden)
             shifted[i] -= _centre_row(g, offsets, right, (left[i], mu[i]), across)
-        if _claim(job[C_COUNTERS] + 8, 1) == bands - 1:
+        if _claim(done, 1) == bands - 1:
             total = _vector(job[C_SHIFTED_RIGHT], hidden)
             for b in range(bands):
                 across = _vector(job[C_PARTS] + 4 * hidden * b, hidden)
                 for j in range(hidden):
                     total[j] -= across[j]
-        band = _claim(job[C_COUNTERS], 1)
+        band = _claim_near(shares, thread, job[C_THREADS], bands)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import Side, cpu, phase_loops, products, tiles
-from harmonium.kernels.phase_loops import BAND, HEIGHT, INEXACT, SIDE
+from harmonium.kernels.phase_loops import BAND, HEIGHT, INEXACT, SHARES, SIDE
 from harmonium.kernels.sweeps import KINDS
 
 PANELS = 8  # of a phase, as many as can be
@@ -37,12 +37,13 @@ def two_phases(
     factors, states, sums, space = products.space(sizes)
     totals = weight.new_empty(3, visible + units)
     out = torch.empty_like(weight) if add_to is None else add_to
-    counters = (ctypes.c_int64 * 3)()
+    teams = min(threads, -(-visible // BAND))
+    counters = (ctypes.c_int64 * (SHARES + teams))()
     packed = products.packed(weight, False)[0]
     job = phase_loops.JOB.pack(
         *(ctypes.addressof(counters), tiles.LAYOUT.ctypes.data, space, size, visible, units),
         *(KINDS[hidden.kind], height, depth // SIDE, packed, hidden.bias.data_ptr(), factors, states, sums),
-        *(totals.data_ptr(), out.data_ptr(), out.stride(0) * 4, add_to is not None),
+        *(totals.data_ptr(), out.data_ptr(), out.stride(0) * 4, add_to is not None, *_team(teams)),
         *(data[0].data_ptr(), data[0].stride(0) * 4, data[1].data_ptr(), first),
         *(negatives[0].data_ptr(), negatives[0].stride(0) * 4, negatives[1].data_ptr(), second),
     )
@@ -50,8 +51,13 @@ def two_phases(
     if counters[INEXACT]:
         return None
     ctypes.memset(counters, 0, ctypes.sizeof(counters))
-    cpu.run(_compiled("_gradient"), job, min(threads, -(-visible // BAND)))
+    cpu.run(_compiled("_gradient"), job, teams)
     return out, totals
+
+
+def _team(threads: int) -> tuple[int, int]:
+    """How the threads of a team know their numbers, and how many they are."""
+    return (cpu.number() if threads > 1 else 0), threads
 
 
 def _whole(n: float) -> int:
@@ -67,14 +73,16 @@ def centre(
 ) -> None:
     """As ``kernels.centre``."""
     visible, hidden = gradient.shape
-    bands, counters = -(-visible // BAND), (ctypes.c_int64 * 2)()
+    bands = -(-visible // BAND)
+    threads = min(cpu.threads(gradient.numel() >= products.SERIAL), bands)
+    counters = (ctypes.c_int64 * (1 + threads))()
     parts = products.space([4 * bands * hidden])[0]
     job = phase_loops.CENTRE.pack(
         *(ctypes.addressof(counters), visible, hidden, gradient.data_ptr(), 4 * gradient.stride(0)),
         *(x.data_ptr() for x in (*biases, *offsets, *shifted)),
-        parts,
+        *(parts, *_team(threads)),
     )
-    cpu.run(_compiled("_centre"), job, min(cpu.threads(gradient.numel() >= products.SERIAL), bands))
+    cpu.run(_compiled("_centre"), job, threads)
 
 
 @functools.cache

@@ -113,10 +113,47 @@ def _block_of_sums(left, stride, b, depth, c, c_stride):
     tiles.store3(c + 16 * c_stride + 64, c_stride)
 
 
+# ---------------------------------------------------------------- shares
+
+
+@intrinsic
+def _call_number(typing_context, function):
+    """Calls the compiled function at an address that takes nothing and returns an int."""
+
+    def codegen(context, builder, signature, args):
+        number = ir.IntType(32)
+        code = builder.inttoptr(args[0], ir.FunctionType(number, []).as_pointer())
+        return builder.sext(builder.call(code, []), ir.IntType(64))
+
+    return types.int64(types.int64), codegen
+
+
+@_inline
+def _thread(function):
+    """The number of this thread among those that run, by OpenMP's function at an address, or 0 for one alone."""
+    return _call_number(function) if function else np.int64(0)
+
+
+@_inline
+def _claim_near(counters, thread, threads, n):
+    """One of n pieces of work that none has taken yet, n if there is none left; its own share comes first.
+
+    Shares are equal and in the order of threads, as PyTorch has them: what a thread has just written is still
+    in its own cache. Who is through with its own share helps the others, from a counter of each.
+    """
+    for offset in range(threads):
+        share = (thread + offset) % threads
+        piece = share * n // threads + _claim(counters + 8 * share, 1)
+        if piece < (share + 1) * n // threads:
+            return piece
+    return n
+
+
 # ---------------------------------------------------------------- packed right factors
 
-PACK = struct.Struct("=8q")
-P_COUNTER, P_SOURCE, P_STRIDE, P_DEPTH, P_COLUMNS, P_TRANSPOSED, P_OUT, P_MORE = range(8)
+# Places in a job: counters of the shares; the matrix; addresses to pack it to as it is and transposed, or 0
+P_COUNTERS, P_NUMBER, P_THREADS, P_SOURCE, P_STRIDE, P_ROWS, P_COLUMNS, P_OUT, P_OUT_TRANSPOSED = range(9)
+PACK = struct.Struct("=9q")
 
 
 @_inline
@@ -183,54 +220,49 @@ def _pack_columns(source, stride, high, low, rows):
 
 
 @_jit
-def _filled_up(job, k, n, tile):
-    """The weights from depth k, column n on, as far as there are any, in a tile of zeros."""
-    for i in range(512):
+def _filled_up(source, stride, rows, columns, tile):
+    """A corner of rows x columns weights in a tile of zeros, 32 x 32."""
+    for i in range(1024):
         tile[i] = f32(0)
-    for i in range(min(32, job[P_DEPTH] - k)):
-        for j in range(min(16, job[P_COLUMNS] - n)):
-            row, column = (n + j, k + i) if job[P_TRANSPOSED] else (k + i, n + j)
-            weight = _array(job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, 1, f32)
-            tile[j * 32 + i if job[P_TRANSPOSED] else i * 16 + j] = weight[0]
+    for i in range(rows):
+        x = _array(source + i * stride, columns, f32)
+        for j in range(columns):
+            tile[32 * i + j] = x[j]
 
 
 @_inline
-def _pack_tile(job, k, n, high, low, scratch):
-    tile, rows = scratch
-    whole = k + 32 <= job[P_DEPTH] and n + 16 <= job[P_COLUMNS]
-    row, column = (n, k) if job[P_TRANSPOSED] else (k, n)
-    source, stride = job[P_SOURCE] + row * job[P_STRIDE] + 4 * column, job[P_STRIDE]
-    if not whole:
-        _filled_up(job, k, n, tile)
-        source, stride = tile.ctypes.data, 128 if job[P_TRANSPOSED] else 64
-    if job[P_TRANSPOSED]:
-        _pack_columns(source, stride, high, low, rows)
-    else:
-        _pack_rows(source, stride, high, low)
-
-
-@_inline
-def _pack_matrix(job, scratch):
-    """Right factors as `_block` reads them, 32 columns per claim: depth, plane, half of a block."""
-    depth, columns = _blocks(job[P_DEPTH]), _blocks(job[P_COLUMNS])
-    column = _claim(job[P_COUNTER], 1)
-    while column < columns:
-        out = job[P_OUT] + column * depth * PLANES * 2048
-        for k in range(depth):
-            for half in range(2):
-                low = _array(out + 1024 * half, 256, u32)
-                high = _array(out + 2048 + 1024 * half, 256, u32)
-                _pack_tile(job, 32 * k, 32 * column + 16 * half, high, low, scratch)
-            out += PLANES * 2048
-        column = _claim(job[P_COUNTER], 1)
+def _pack_block(job, i, j, tile, rows):
+    """32 x 32 weights, which are block (i, j) of the matrix: for each half of a block its plane of remainders
+    and 2 KB further on that of the nearest numbers.
+    """
+    source, stride = job[P_SOURCE] + 32 * i * job[P_STRIDE] + 128 * j, job[P_STRIDE]
+    height, width = min(32, job[P_ROWS] - 32 * i), min(32, job[P_COLUMNS] - 32 * j)
+    if height < 32 or width < 32:
+        _filled_up(source, stride, height, width, tile)
+        source, stride = tile.ctypes.data, 128
+    for half in range(2):
+        if job[P_OUT]:
+            place = job[P_OUT] + (j * _blocks(job[P_ROWS]) + i) * PLANES * 2048 + 1024 * half
+            _pack_rows(source + 64 * half, stride, _array(place + 2048, 256, u32), _array(place, 256, u32))
+        if job[P_OUT_TRANSPOSED]:
+            place = job[P_OUT_TRANSPOSED] + (i * _blocks(job[P_COLUMNS]) + j) * PLANES * 2048 + 1024 * half
+            high, low = _array(place + 2048, 256, u32), _array(place, 256, u32)
+            _pack_columns(source + 16 * half * stride, stride, high, low, rows)
 
 
 def _pack(pointer):
-    """What each thread does: help with one matrix after the other; P_MORE says how many come after."""
-    scratch = np.empty(512, f32), np.empty(512, u32)
-    jobs = 1 + carray(pointer, (8,), np.int64)[P_MORE]
-    for i in range(jobs):
-        _pack_matrix(carray(pointer, (jobs, 8), np.int64)[i], scratch)
+    """What each thread does: claim 32 rows of the matrix, until all are taken.
+
+    A right factor is laid out as `_block` reads it: 32 columns after the other, then its depth.
+    """
+    job = carray(pointer, (9,), np.int64)
+    tile, words = np.empty(1024, f32), np.empty(512, u32)
+    bands, thread = _blocks(job[P_ROWS]), _thread(job[P_NUMBER])
+    band = _claim_near(job[P_COUNTERS], thread, job[P_THREADS], bands)
+    while band < bands:
+        for j in range(_blocks(job[P_COLUMNS])):
+            _pack_block(job, band, j, tile, words)
+        band = _claim_near(job[P_COUNTERS], thread, job[P_THREADS], bands)
 
 
 # ---------------------------------------------------------------- whole products

@@ -155,12 +155,10 @@ def _room(transposed: bool, size: int) -> int:
 
 def pack(matrix: Tensor, *ways: tuple[bool, int]) -> None:
     """A matrix as the matrix units read right factors, for each way (transposed, address to write to)."""
-    counters = (ctypes.c_int64 * len(ways))()
-    jobs = b"".join(
-        product_loops.PACK.pack(
-            *(ctypes.addressof(counters) + 8 * i, matrix.data_ptr(), matrix.stride(0) * 4),
-            *(*(matrix.shape[::-1] if transposed else matrix.shape), transposed, out, len(ways) - 1 - i),
-        )
-        for i, (transposed, out) in enumerate(ways)
+    places, threads = dict(ways), cpu.threads(matrix.numel() >= SERIAL)
+    counters = (ctypes.c_int64 * threads)()
+    job = product_loops.PACK.pack(
+        *(ctypes.addressof(counters), cpu.number() if threads > 1 else 0, threads),
+        *(matrix.data_ptr(), matrix.stride(0) * 4, *matrix.shape, places.get(False, 0), places.get(True, 0)),
     )
-    cpu.run(compiled("_pack"), jobs, cpu.threads(matrix.numel() >= SERIAL))
+    cpu.run(compiled("_pack"), job, threads)
