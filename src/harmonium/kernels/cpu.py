@@ -76,12 +76,6 @@ def _openmp() -> Any:
     return parallel
 
 
-@functools.cache
-def number() -> int:
-    """Address of the function that tells a thread of these its number."""
-    return ctypes.cast(library().omp_get_thread_num, ctypes.c_void_p).value or 0
-
-
 _forked = False
 
 
@@ -98,6 +92,13 @@ if hasattr(os, "register_at_fork"):
 def threads(worth: bool) -> int:
     """How many threads to run on: PyTorch's number, or 1 where it isn't `worth` it or there are none."""
     return torch.get_num_threads() if worth and not _forked and _openmp() is not None else 1
+
+
+@functools.cache
+def team(threads: int) -> tuple[int, int]:
+    """Address of the function that tells each of these threads its number, 0 for one thread; and how many."""
+    number = ctypes.cast(library().omp_get_thread_num, ctypes.c_void_p).value or 0 if threads > 1 else 0
+    return number, threads
 
 
 def run(work: Any, job: bytes, threads: int) -> None:

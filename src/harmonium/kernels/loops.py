@@ -268,7 +268,7 @@ LN2, DOUBT = np.float32(np.log(2)), np.float32(2e-5)
 
 @numba.njit(error_model="numpy", boundscheck=False, fastmath={"contract"})
 def _coarse(field, out, u, low):
-    """The draws of `_two_states` in float32 where they are clear; returns a number that isn't 0 if any isn't."""
+    """The draws of `_two_states` in float32 where they are clear; returns 0 if all of them are."""
     _wide()
     one, doubt = np.float32(1), np.uint32(0)
     scale = low - one

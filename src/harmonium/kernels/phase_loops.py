@@ -44,11 +44,14 @@ STATE, STATE_STRIDE, WEIGHTS, ROWS = range(4)
 PLACES_OF_PHASE = 4
 PLACES = PHASES + 2 * PLACES_OF_PHASE
 JOB = struct.Struct("=28q")
-NEXT_PANEL, NEXT_THREAD, INEXACT, SHARES = range(4)  # counters that the threads share, the last of each
+NEXT_THREAD, INEXACT, SHARES = range(
+    3
+)  # counters that the threads share; from SHARES on, one for each of them
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
 SIDE = tiles.SIDE
 HEIGHT = 128  # particles in a panel at most: the packed weights are read once for each panel
+# Sums are made over SIDE particles, and then over these: in the same order whatever the panels and threads.
 BAND = 64  # visible units taken at a time in the second call
 
 
@@ -120,11 +123,12 @@ def _means_of_rows(job, phase, first, rows, memory, sums):
     states, fields, bias, x, sign = memory
     stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
     weights = _array(phase[WEIGHTS] + 4 * first, rows, f32)
+    sums[: _blocks(rows)] = f32(0)
     lost = u32(0)
     for r in range(rows):
         source = phase[STATE] + (first + r) * phase[STATE_STRIDE]
         v = _array(source, job[VISIBLE], f32)
-        lost |= _load_state(v, sign * weights[r], states + r * stride, sums[: job[VISIBLE]])
+        lost |= _load_state(v, sign * weights[r], states + r * stride, sums[r // SIDE, : job[VISIBLE]])
     if lost:
         return True
     shape = _blocks(rows), _blocks(job[VISIBLE]), _blocks(job[HIDDEN])
@@ -133,7 +137,7 @@ def _means_of_rows(job, phase, first, rows, memory, sums):
     for r in range(rows):
         mean = _array(fields + r * field_stride, bias.size, f32)
         _exponentials(mean, bias, scale, x)
-        _weigh(mean, x, job[KIND], sign * weights[r], sums[job[VISIBLE] :])
+        _weigh(mean, x, job[KIND], sign * weights[r], sums[r // SIDE, job[VISIBLE] :])
         mean[job[HIDDEN] :] = f32(0)
     return False
 
@@ -158,6 +162,7 @@ def _means(pointer):
     """What each thread does in the first call: claim a panel of particles, until all are taken."""
     job = carray(pointer, (PLACES,), np.int64)
     stride, wide, height = _state_stride(job[VISIBLE], 0), _blocks(job[HIDDEN]) * SIDE, job[PANEL]
+    thread = _thread(job[NUMBER])
     states = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     fields = states + height * stride
     place = fields + height * _field_stride(job[HIDDEN])
@@ -168,22 +173,24 @@ def _means(pointer):
         bias[i] = given[i]
     words = place + 8 * wide
     _array(states, height * stride, np.uint8)[:] = np.uint8(0)  # the margins stay so
-    data, model = job[PHASES : PHASES + PLACES_OF_PHASE], job[PHASES + PLACES_OF_PHASE :]
-    panels = (data[ROWS] + height - 1) // height, (model[ROWS] + height - 1) // height
-    sums = carray(_pointer(job[SUMS]), (panels[0] + panels[1], job[VISIBLE] + job[HIDDEN]), f32)
+    sums = carray(_pointer(job[SUMS]), (job[DEPTH], job[VISIBLE] + job[HIDDEN]), f32)
     tiles.configure(job[LAYOUT], 0)
-    panel = _claim(job[COUNTERS] + 8 * NEXT_PANEL, 1)
-    while panel < panels[0] + panels[1]:
-        late = panel >= panels[0]
-        phase, first = (model, height * (panel - panels[0])) if late else (data, height * panel)
-        rows, block = min(height, phase[ROWS] - first), first // SIDE + (_blocks(data[ROWS]) if late else 0)
-        sums[panel] = f32(0)
-        memory = states, fields, bias, x, f32(1) if late else f32(-1)
-        if _means_of_rows(job, phase, first, rows, memory, sums[panel]):
-            _array(job[COUNTERS], 3, np.int64)[INEXACT] = 1
-        else:
-            _lay_panel(job, block, rows, memory, words)
-        panel = _claim(job[COUNTERS] + 8 * NEXT_PANEL, 1)
+    for late in range(
+        1, -1, -1
+    ):  # the negatives first: who has just drawn them still has their states at hand
+        phase = job[PHASES + late * PLACES_OF_PHASE :]
+        before = late * _blocks(job[PHASES + ROWS])
+        shares, panels = job[COUNTERS] + 8 * (SHARES + late * job[THREADS]), -(-phase[ROWS] // height)
+        panel = _claim_near(shares, thread, job[THREADS], panels)
+        while panel < panels:
+            first = height * panel
+            rows, block = min(height, phase[ROWS] - first), before + first // SIDE
+            memory = states, fields, bias, x, f32(2 * late - 1)
+            if _means_of_rows(job, phase, first, rows, memory, sums[block:]):
+                _array(job[COUNTERS], SHARES, np.int64)[INEXACT] = 1
+            else:
+                _lay_panel(job, block, rows, memory, words)
+            panel = _claim_near(shares, thread, job[THREADS], panels)
     tiles.release(0, 0)
 
 
@@ -200,19 +207,17 @@ def _write(sums, out, add):
 
 @_jit
 def _add_up(job):
-    """The sums of the panels, in their order: second phase minus first, first, second."""
-    width = job[VISIBLE] + job[HIDDEN]
-    before = (job[PHASES + ROWS] + job[PANEL] - 1) // job[PANEL]
-    after = (job[PHASES + PLACES_OF_PHASE + ROWS] + job[PANEL] - 1) // job[PANEL]
-    parts = carray(_pointer(job[SUMS]), (before + after, width), f32)
+    """The sums of the blocks, in their order: second phase minus first, first, second."""
+    width, before = job[VISIBLE] + job[HIDDEN], _blocks(job[PHASES + ROWS])
+    parts = carray(_pointer(job[SUMS]), (job[DEPTH], width), f32)
     totals = carray(_pointer(job[TOTALS]), (3, width), f32)
     totals[:] = f32(0)
-    for panel in range(before + after):
+    for block in range(job[DEPTH]):
         for i in range(width):
-            if panel < before:
-                totals[1, i] -= parts[panel, i]
+            if block < before:
+                totals[1, i] -= parts[block, i]
             else:
-                totals[2, i] += parts[panel, i]
+                totals[2, i] += parts[block, i]
     for i in range(width):
         totals[0, i] = totals[2, i] - totals[1, i]
 
@@ -224,7 +229,11 @@ def _gradient(pointer):
     sums_stride, columns = _field_stride(job[HIDDEN]), _blocks(job[HIDDEN])
     sums = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     tiles.configure(job[LAYOUT], 0)
-    shares, thread, bands = job[COUNTERS] + 8 * SHARES, _thread(job[NUMBER]), (job[VISIBLE] + BAND - 1) // BAND
+    shares, thread, bands = (
+        job[COUNTERS] + 8 * SHARES,
+        _thread(job[NUMBER]),
+        (job[VISIBLE] + BAND - 1) // BAND,
+    )
     band = _claim_near(shares, thread, job[THREADS], bands)
     while band < bands:
         first = BAND * band

@@ -130,7 +130,7 @@ def _call_number(typing_context, function):
 
 @_inline
 def _thread(function):
-    """The number of this thread among those that run, by OpenMP's function at an address, or 0 for one alone."""
+    """The number of this thread, by OpenMP's function at an address; 0 stands for a thread that is alone."""
     return _call_number(function) if function else np.int64(0)
 
 

@@ -158,7 +158,7 @@ def pack(matrix: Tensor, *ways: tuple[bool, int]) -> None:
     places, threads = dict(ways), cpu.threads(matrix.numel() >= SERIAL)
     counters = (ctypes.c_int64 * threads)()
     job = product_loops.PACK.pack(
-        *(ctypes.addressof(counters), cpu.number() if threads > 1 else 0, threads),
+        *(ctypes.addressof(counters), *cpu.team(threads)),
         *(matrix.data_ptr(), matrix.stride(0) * 4, *matrix.shape, places.get(False, 0), places.get(True, 0)),
     )
     cpu.run(compiled("_pack"), job, threads)

@@ -36,18 +36,28 @@ from harmonium.kernels.loops import (
     _pointer,
     _wide,
 )
-from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
+from harmonium.kernels.product_loops import (
+    _blocks,
+    _claim_near,
+    _clear_margin,
+    _field_stride,
+    _multiply,
+    _state_stride,
+    _thread,
+)
 
 # Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
 COUNTERS, ROWS, PANEL, SWEEPS, PRODUCT, SPACE, SPACE_SIZE, LAYOUT = range(8)  # SPACE: of each thread
-BETA, BETA_STRIDE = 8, 9
+BETA, BETA_STRIDE, NUMBER, THREADS = range(8, 12)  # NUMBER: as `_thread` takes it
 SEED, PURPOSE, STEP, UNIT, CHAIN, CHAINS = range(12, 18)
 SIDES = 18  # then, for each side, visible first:
 WIDTH, KIND, STATES, FIRST_UNIT, BIAS, BASE, WEIGHT, START, START_STRIDE, OUT, OUT_STRIDE = range(11)
 PLACES_OF_SIDE = 11
 PLACES = SIDES + 2 * PLACES_OF_SIDE
 JOB = struct.Struct("=12qQ5q22q")
-NEXT_PANEL, NEXT_THREAD, INEXACT = range(3)  # counters that the threads share
+NEXT_THREAD, INEXACT, SHARES = range(
+    3
+)  # counters that the threads share; from SHARES on, one for each of them
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
 
@@ -193,7 +203,7 @@ def _sweep_panel(job, first, rows, memory, local):
     product, visible = job[PRODUCT], job[SIDES : SIDES + PLACES_OF_SIDE]
     hidden = job[SIDES + PLACES_OF_SIDE :]
     if _load_states(visible, first, rows, panels[0], product):
-        _array(job[COUNTERS], 3, np.int64)[INEXACT] = 1
+        _array(job[COUNTERS], SHARES, np.int64)[INEXACT] = 1
         return
     for half in range(2 * job[SWEEPS]):
         local[STEP] = job[STEP] + half // 2
@@ -260,10 +270,12 @@ def _sweep(pointer):
         _clear_margin(panel, height, side[WIDTH] * item, _state_stride(side[WIDTH], product))
     if product == 0:
         tiles.configure(job[LAYOUT], 0)
-    first = _claim(job[COUNTERS], job[PANEL])
-    while first < job[ROWS]:
+    shares, thread, n = job[COUNTERS] + 8 * SHARES, _thread(job[NUMBER]), -(-job[ROWS] // job[PANEL])
+    panel = _claim_near(shares, thread, job[THREADS], n)
+    while panel < n:
+        first = panel * job[PANEL]
         rows = min(job[PANEL], job[ROWS] - first)
         _sweep_panel(job, first, rows, (panels, grounds, scratch), local)
-        first = _claim(job[COUNTERS], job[PANEL])
+        panel = _claim_near(shares, thread, job[THREADS], n)
     if product == 0:
         tiles.release(0, 0)

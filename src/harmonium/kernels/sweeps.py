@@ -49,19 +49,20 @@ def gibbs(
     height = panel_height(rows, threads, on_units)
     size = _thread_bytes(height, widths, max(side.states for side in sides))
     space = products.space([threads * size])[0]
-    counters = (ctypes.c_int64 * 3)()
+    counters = (ctypes.c_int64 * (sweep_loops.SHARES + threads))()
     packed = products.packed(weight, True, False) if on_units else [weight.data_ptr()] * 2
     job = [
         *(ctypes.addressof(counters), rows, height, sweeps, 0 if on_units else products.sgemm()),
         *(space, size, tiles.LAYOUT.ctypes.data),
-        *(0 if beta is None else beta.data_ptr(), 0 if beta is None else beta.stride(0), 0, 0),
+        *(0 if beta is None else beta.data_ptr(), 0 if beta is None else beta.stride(0)),
+        *cpu.team(threads),
         *_address_words(addresses[0]),
     ]
     for side, address, matrix, result in zip(sides, addresses, packed, out, strict=True):
         job += [result.shape[1], KINDS[side.kind], side.states, address.unit, side.bias.data_ptr()]
         job += [0 if side.base is None else side.base.data_ptr(), matrix]
         job += [visible.data_ptr(), visible.stride(0) * 4, result.data_ptr(), result.stride(0) * 4]
-    cpu.run(_compiled(), sweep_loops.JOB.pack(*job), min(threads, -(-rows // height)))
+    cpu.run(_compiled(), sweep_loops.JOB.pack(*job), threads)
     return None if counters[sweep_loops.INEXACT] else (out[0], out[1])
 
 
