@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,59 +12,51 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.kernels import tables as log_tables
 from harmonium.models import cliques, contraction, independence
-from harmonium.models.contraction import Elimination, Factor
+from harmonium.models.cliques import Name
+from harmonium.models.contraction import Elimination
 from harmonium.models.elimination import Order, best_order
 from harmonium.models.factors import Factors
-from harmonium.models.graph import GraphModel
+from harmonium.models.product import FactorProduct
 from harmonium.random import Address
 
-if TYPE_CHECKING:
-    import networkx as nx
-
-Name = Hashable
 Given = Mapping[Any, int] | None
+MEMORY = 2**30  # bytes that the tables of an exact answer may take, if nothing else is said
+Field = TypeVar("Field", bound="Answers")
 
 
-class Answers(GraphModel):
+class Answers(FactorProduct):
     """What follows from a product of factors by summing (or maximising) variables out one by one.
 
-    Subclasses have the factors. See `contraction` for how, and `elimination` for in which order.
+    See `contraction` for how, and `elimination` for in which order.
     """
 
-    _variables: cliques.Names
-    _orders: dict[tuple[int, ...], Order]
-    memory_limit: int
+    def _set_up(self, variables: cliques.Names, groups: Sequence[Factors], dtype: torch.dtype) -> None:
+        super()._set_up(variables, groups, dtype)
+        self.memory_limit = MEMORY
+        self._orders: dict[tuple[int, ...], Order] = {}
 
-    @property
-    @abstractmethod
-    def variables(self) -> tuple[Name, ...]:
-        """The names of the variables."""
+    def condition(self: Field, given: Given) -> Field:
+        """The field of the other variables given these: factors are cut at the states observed.
 
-    @property
-    @abstractmethod
-    def cardinalities(self) -> tuple[int, ...]:
-        """The number of states of every variable."""
+        Its log Z is `log_partition(given)` of this field. A copy: learning it leaves this field alone.
 
-    @property
-    @abstractmethod
-    def graph(self) -> nx.Graph:
-        """The graph of the field."""
-
-    @abstractmethod
-    def condition(self, given: Given) -> Answers:
-        """The field of the other variables given these."""
-
-    @abstractmethod
-    def _groups(self) -> list[Factors]:
-        """The factors, in groups."""
-
-    @abstractmethod
-    def _scopes(self) -> list[tuple[int, ...]]:
-        """The variables of every factor."""
-
-    @abstractmethod
-    def _log_factors(self) -> list[Factor]:
-        """Every factor with its table."""
+        Raises:
+            ValueError: an unknown variable or a state that it doesn't have.
+        """
+        evidence = self._variables.evidence(given)
+        left = {
+            n: q
+            for k, (n, q) in enumerate(zip(self.variables, self.cardinalities, strict=True))
+            if k not in evidence
+        }
+        factors = []
+        for scope, table in self._log_factors():
+            cut = table[tuple(evidence.get(k, slice(None)) for k in scope)]
+            factors.append((tuple(self.variables[k] for k in scope if k not in evidence), cut))
+        variables = cliques.Names(left)
+        field = self._of(variables, cliques.grouped(variables, factors, self._dtype), self._dtype)
+        field.memory_limit = self.memory_limit
+        return field
 
     # -- exact answers ---------------------------------------------------------------------------------------
 
@@ -197,6 +188,14 @@ class Answers(GraphModel):
         self._possible("sample", contraction.total(run, (), self.cardinalities))
         states = torch.zeros(n, len(self.variables), dtype=torch.long)
         return contraction.draw(run, states, address).to(self.dtype)
+
+    def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        """Uniform states, or exact samples where constraints might forbid these."""
+        if not self.positive:
+            exact = self.exact_sample(chains, address)
+            if exact is not None:
+                return (exact.to(self.device),)
+        return super().random_state(chains, address)
 
     # -- learning --------------------------------------------------------------------------------------------
 
