@@ -3,6 +3,7 @@
     python -m benchmarks.density                       the tables of what was measured so far
     python -m benchmarks.density --run --sets nltcs,plants --seeds 0,1,2,3,4
     python -m benchmarks.density --run --libraries harmonium,rbms,sklearn [--again]
+    python -m benchmarks.density --run --sets plants --hidden 200,chosen --minutes 6
 
 --data is a folder of .npz files with 0/1 arrays `train`, `valid` and `test`, such as those of the DEBD
 collection; without one the bundled digits are measured. Each model of harmonium is trained by
@@ -10,7 +11,8 @@ collection; without one the bundled digits are measured. Each model of harmonium
 test rows are read once. The peers then get as many seconds of processor time, on one thread like harmonium,
 at their own defaults and at the settings in PEERS, and their last models are measured in the same way. What
 was measured is kept in benchmarks/results/density.json row by row and not measured again, unless --again
-says so. HARMONIUM_PEERS names a Python that has the peers.
+says so. HARMONIUM_PEERS names a Python that has the peers. With --minutes harmonium's call gets `minutes=`,
+counted in processor time, and --hidden chosen leaves the model to `hm.fit(train, validation=valid)`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import mean, stdev
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,7 @@ from harmonium import data
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget
+from harmonium.recipes import default, plan
 
 PUBLISHED = {
     "nltcs": (-5.99, "HCLT"),
@@ -47,23 +51,38 @@ PUBLISHED = {
 """Best figures of tractable models, as remembered from the literature."""
 PEERS: dict[str, dict[str, dict[str, float]]] = {
     "rbms": {
-        "rate 0.05, 256 rows and chains, PCD-5": dict(
-            learning_rate=0.05, batch=256, chains=256, k=5, every=20
-        ),
-        "rate 0.02, 256 rows and chains, PCD-5": dict(
-            learning_rate=0.02, batch=256, chains=256, k=5, every=20
-        ),
-        "rate 0.1, 512 rows and chains, PCD-2": dict(learning_rate=0.1, batch=512, chains=512, k=2, every=20),
-        "rate 0.2, 512 rows and chains, PCD-1": dict(learning_rate=0.2, batch=512, chains=512, k=1, every=20),
-        "defaults": dict(learning_rate=0.01, batch=2000, chains=2000, k=100, every=1),
-    },
+        f"rate {rate}, {rows} rows and chains, PCD-{k}": dict(
+            learning_rate=rate, batch=rows, chains=rows, k=k, every=20
+        )
+        for rate, rows, k in [
+            (0.05, 256, 5),
+            (0.02, 256, 5),
+            (0.1, 512, 2),
+            (0.2, 512, 1),
+            (0.1, 256, 1),
+            (0.1, 256, 5),
+            (0.2, 256, 1),
+            (0.2, 512, 2),
+            (0.4, 512, 1),
+        ]
+    }
+    | {"defaults": dict(learning_rate=0.01, batch=2000, chains=2000, k=100, every=1)},
     "sklearn": {
-        "rate 0.05, 128 rows": dict(learning_rate=0.05, batch=128, every=1),
-        "rate 0.02, 64 rows": dict(learning_rate=0.02, batch=64, every=1),
-        "defaults": dict(learning_rate=0.1, batch=10, every=1),
-    },
+        f"rate {rate}, {rows} rows": dict(learning_rate=rate, batch=rows, every=1)
+        for rate, rows in [
+            (0.05, 128),
+            (0.02, 64),
+            (0.01, 32),
+            (0.02, 128),
+            (0.05, 32),
+            (0.1, 64),
+            (0.1, 256),
+        ]
+    }
+    | {"defaults": dict(learning_rate=0.1, batch=10, every=1)},
 }
 """Settings tried; scikit-learn's own number of epochs, 10, is left aside for the sake of equal times."""
+CHOSEN = "chosen"
 TITLES = {"harmonium": "harmonium", "rbms": "rbms", "sklearn": "scikit-learn"}
 PARTS = ("train", "valid", "test")
 Row = dict[str, Any]
@@ -71,15 +90,25 @@ Rows = dict[str, Row]
 
 
 # ---------------------------------------------------------------- training
-def train_default(rows: Any, hidden: int, seed: int) -> tuple[hm.RBM, Row]:
-    """The default call, and what it took."""
-    rbm = hm.RBM(visible=hm.Bernoulli(rows.width), hidden=hm.Bernoulli(hidden))
+def count_own_time() -> None:
+    """Let `minutes=` count the processor time of this process, whatever else the machine does."""
+    clock: Any = SimpleNamespace(monotonic=time.process_time)
+    plan.time = default.time = clock
+
+
+def train_default(rows: Any, head: Row, minutes: float | None) -> tuple[hm.RBM, Row]:
+    """The default call, for a model or without one, and what it took."""
+    visible, hidden = hm.Bernoulli(rows.width), head["hidden"]
+    given = [] if hidden == CHOSEN else [hm.RBM(visible=visible, hidden=hm.Bernoulli(int(hidden)))]
+    own = {"validation": rows.valid, "seed": head["seed"], "minutes": minutes, "progress": False}
     wall, cpu = time.perf_counter(), time.process_time()
-    history = hm.fit(rbm, rows.train, validation=rows.valid, seed=seed, progress=False)
+    history = hm.fit(*given, rows.train, **own)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     updates = history.records[-1]["step"]
     found = {"updates": updates, "seconds": wall, "cpu_seconds": cpu, "warnings": history.warnings}
-    return rbm, found
+    if not given:
+        found |= {"took": history.model.hidden.width, "tried": history.settings["hidden_tried"]}
+    return history.model, found
 
 
 def train_peer(rows: Any, library: str, settings: Row, seconds: float) -> tuple[hm.RBM, Row] | None:
@@ -145,31 +174,41 @@ def keep(row: Row) -> None:
     _report.save("density", results, page(results))
 
 
-def measure(name: str, rows: Any, library: str, seed: int, asked: argparse.Namespace) -> None:
-    """All rows of one library, data set and seed that aren't there yet."""
-    kept = _report.load("density")["rows"]
-    for settings in ["defaults"] if library == "harmonium" else PEERS[library]:
-        if asked.settings not in settings:
-            continue
-        head = {"data": name, "library": library, "settings": settings, "hidden": asked.hidden, "seed": seed}
-        if key(head) in kept and not asked.again:
-            continue
-        if library == "harmonium":
-            rbm, found = train_default(rows, asked.hidden, seed)
-            found["independent"] = independent(rows)
-        else:
-            own = kept.get(key(head | {"library": "harmonium", "settings": "defaults"}))
-            if own is None:
-                raise ValueError(f"{name}: measure harmonium first, so that {library} gets the same time.")
-            given = PEERS[library][settings] | {"hidden": asked.hidden, "seed": seed}
-            trained = train_peer(rows, library, given, own["cpu_seconds"])
-            if trained is None:
-                print(f"{library} isn't installed", file=sys.stderr)
-                return
-            rbm, found = trained
-        row = head | found | judge(rbm, rows, asked.measure)
-        keep(row)
-        print(line(row), flush=True)
+def heads(name: str, library: str, seed: int, asked: argparse.Namespace) -> list[Row]:
+    """What is to be measured of one library, data set and seed."""
+    if library == "harmonium":
+        settings = ["defaults" if asked.minutes is None else f"minutes={asked.minutes:g}"]
+    else:
+        settings = [s for s in PEERS[library] if asked.settings in s]
+    numbers = [CHOSEN if h == CHOSEN else int(h) for h in asked.hidden.split(",")]
+    return [
+        {"data": name, "library": library, "settings": s, "hidden": h, "seed": seed}
+        for h in numbers
+        for s in settings
+    ]
+
+
+def measure(head: Row, rows: Any, asked: argparse.Namespace) -> None:
+    """One row, if it isn't there yet."""
+    kept, library = _report.load("density")["rows"], head["library"]
+    if key(head) in kept and not asked.again:
+        return
+    if library == "harmonium":
+        rbm, found = train_default(rows, head, asked.minutes)
+        found["independent"] = independent(rows)
+    else:
+        own = kept.get(key(head | {"library": "harmonium", "settings": "defaults"}))
+        if own is None:
+            raise ValueError(f"{key(head)}: measure harmonium first, so that the peer gets the same time.")
+        given = PEERS[library][head["settings"]] | {"hidden": head["hidden"], "seed": head["seed"]}
+        trained = train_peer(rows, library, given, own["cpu_seconds"])
+        if trained is None:
+            print(f"{library} isn't installed", file=sys.stderr)
+            return
+        rbm, found = trained
+    row = head | found | judge(rbm, rows, asked.measure)
+    keep(row)
+    print(line(row), flush=True)
 
 
 # ---------------------------------------------------------------- tables
@@ -178,8 +217,8 @@ HEAD = (
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 SHORT = (
-    "| data | hidden | CPU s | seeds | harmonium, test | rbms, same time | scikit-learn, same time |"
-    " independent units | published (recalled) |\n|---|---|---|---|---|---|---|---|---|"
+    "| data | hidden | CPU s | harmonium, test | rbms, same time | scikit-learn, same time |"
+    " independent units | published (recalled) |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -192,7 +231,8 @@ def interval(found: Row) -> str:
 
 def line(row: Row) -> str:
     """One measurement."""
-    cells = [row["data"], TITLES[row["library"]], row["settings"], row["hidden"], row["seed"]]
+    hidden = row.get("took", row["hidden"])
+    cells = [row["data"], TITLES[row["library"]], row["settings"], hidden, row["seed"]]
     cells += [f"{row['updates']:,}", f"{row['cpu_seconds']:.0f}"]
     if row.get("diverged"):
         cells += ["", "", "not finite"]
@@ -203,21 +243,24 @@ def line(row: Row) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and standard deviation over seeds, or the one value."""
+    """Mean and standard deviation over seeds and their number, or the one value."""
     if len(values) == 1:
         return f"{values[0]:.3f}"
-    return f"{mean(values):.3f} ± {stdev(values):.3f}"
+    return f"{mean(values):.3f} ± {stdev(values):.3f} ({len(values)})"
 
 
-def chosen(rows: list[Row]) -> str:
-    """A peer's test value at the settings that are best on the validation rows, and at its defaults."""
+def chosen(rows: list[Row], seed: int) -> str:
+    """A peer's test value at the settings that are best on the validation rows of one seed, over all seeds
+    they were tried with, and at its defaults.
+    """
     fine = [row for row in rows if not row.get("diverged")]
-    if not fine:
+    tried = [row for row in fine if row["seed"] == seed]
+    if not tried:
         return "diverged" if rows else ""
-    best = max(fine, key=lambda row: row["valid"]["value"])
-    told = f"{best['test']['value']:.3f} ({best['settings']})"
-    plain = [row for row in rows if row["settings"] == "defaults" and row is not best]
-    if plain:
+    best = max(tried, key=lambda row: row["valid"]["value"])["settings"]
+    told = f"{spread([row['test']['value'] for row in fine if row['settings'] == best])} ({best})"
+    plain = [row for row in rows if row["settings"] == "defaults" and row["seed"] == seed]
+    if plain and best != "defaults":
         value = "diverged" if plain[0].get("diverged") else f"{plain[0]['test']['value']:.3f}"
         told += f"; defaults {value}"
     return told
@@ -225,15 +268,20 @@ def chosen(rows: list[Row]) -> str:
 
 def summary(rows: list[Row]) -> str:
     """All that was measured on one data set with one number of hidden units, in a line."""
-    own = [row for row in rows if row["library"] == "harmonium"]
+    own = [row for row in rows if is_default(row)]
     first = min(own, key=lambda row: row["seed"])
-    cells = [first["data"], first["hidden"], f"{mean(row['cpu_seconds'] for row in own):.0f}", len(own)]
+    cells = [first["data"], first["hidden"], f"{mean(row['cpu_seconds'] for row in own):.0f}"]
     cells.append(f"**{spread([row['test']['value'] for row in own])}**")
     for library in PEERS:
-        cells.append(chosen([r for r in rows if r["library"] == library and r["seed"] == first["seed"]]))
+        cells.append(chosen([row for row in rows if row["library"] == library], first["seed"]))
     value, model = PUBLISHED.get(first["data"], (None, ""))
     cells += [f"{first['independent']:.3f}", "" if value is None else f"{value:.2f} ({model})"]
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def is_default(row: Row) -> bool:
+    """Whether a row is the default call's."""
+    return bool(row["library"] == "harmonium" and row["settings"] == "defaults")
 
 
 def in_order(rows: Rows) -> list[Row]:
@@ -242,23 +290,23 @@ def in_order(rows: Rows) -> list[Row]:
     libraries = list(TITLES)
     return sorted(
         rows.values(),
-        key=lambda r: (names.index(r["data"]), r["hidden"], libraries.index(r["library"]), r["seed"]),
+        key=lambda r: (names.index(r["data"]), str(r["hidden"]), libraries.index(r["library"]), r["seed"]),
     )
 
 
 def tables(rows: Rows) -> str:
     """The summary and every single measurement, in Markdown."""
     ordered = in_order(rows)
-    groups: dict[tuple[str, int], list[Row]] = {}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in ordered:
-        groups.setdefault((row["data"], row["hidden"]), []).append(row)
-    whole = [group for group in groups.values() if any(row["library"] == "harmonium" for row in group)]
+        groups.setdefault((row["data"], str(row["hidden"])), []).append(row)
+    whole = [group for group in groups.values() if any(map(is_default, group))]
     short = "\n".join([SHORT, *map(summary, whole)])
     return f"{short}\n\n" + "\n".join([HEAD, *map(line, ordered)]) + "\n"
 
 
 NOTE = """\
-Mean log P of test rows, nats per row. harmonium: the default call, mean ± standard deviation over seeds.
+Mean log P of test rows, nats per row. harmonium: the default call, mean ± standard deviation (seeds).
 Peers: as many processor seconds as harmonium took, one thread each; at their defaults, and at the best of the
 settings below by the validation rows. Published: the best figures of tractable models, as remembered.
 """
@@ -277,7 +325,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sets", default=",".join(PUBLISHED))
     parser.add_argument("--libraries", default="harmonium")
     parser.add_argument("--settings", default="", help="only settings of a peer whose name holds this")
-    parser.add_argument("--hidden", type=int, default=100)
+    parser.add_argument("--hidden", default="100", help="numbers of hidden units such as 100,200, or chosen")
+    parser.add_argument("--minutes", type=float, help="of processor time, instead of the default length")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--measure", type=float, default=20.0, help="seconds of one core for a log Z")
     parser.add_argument("--again", action="store_true", help="also what is there already")
@@ -286,6 +335,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(tables(_report.load("density")["rows"]))
         return
     torch.set_num_threads(1)
+    count_own_time()
     paths = {name: asked.data / f"{name}.npz" for name in asked.sets.split(",")}
     sources = {name: str(path) for name, path in paths.items() if path.exists()} or {"digits": "digits"}
     print(HEAD, flush=True)
@@ -293,7 +343,8 @@ def main(arguments: list[str] | None = None) -> None:
         rows = data.load(source)
         for seed in map(int, asked.seeds.split(",")):
             for library in asked.libraries.split(","):
-                measure(name, rows, library, seed, asked)
+                for head in heads(name, library, seed, asked):
+                    measure(head, rows, asked)
 
 
 if __name__ == "__main__":
