@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -65,8 +66,13 @@ def keep(row: Row) -> None:
     """Add a row to the file as it is now."""
     results = _report.load("algorithms") | {"machine": _report.machine(), "versions": _report.versions()}
     results["rows"][f"{row['data']} / {row['algorithm']}"] = row
+    _report.save("algorithms", results, page(results))
+
+
+def page(results: dict[str, Any]) -> str:
+    """What goes into algorithms.md."""
     text = f"# Algorithms\n\n{_report.preamble(results)}\n{table(results['rows'])}\n"
-    _report.save("algorithms", results, text)
+    return text + (f"\n{bars(results['bars'])}\n" if "bars" in results else "")
 
 
 def table(found: dict[str, Row]) -> str:
@@ -85,6 +91,16 @@ def table(found: dict[str, Row]) -> str:
             else:
                 cells += [f"{row['updates']:,}", interval(row["test"])]
         lines.append("| " + " | ".join([f"`{algorithm_name}`", *cells]) + " |")
+    return "\n".join(lines)
+
+
+def bars(found: dict[str, Any]) -> str:
+    """What `benchmarks.bars` found: a line for each way and source, mean log P of the patterns over seeds."""
+    lines = [f"Bars and stripes, {found['updates']:,} updates, bound {found['bound']:.3f}:\n"]
+    lines += ["| steps | negative particles | worst seed | median | best seed |", "|---|---|---|---|---|"]
+    for row in found["rows"]:
+        values = [f"{f(row['values']):.3f}" for f in (min, median, max)]
+        lines.append("| " + " | ".join([row["way"], row["negatives"], *values]) + " |")
     return "\n".join(lines)
 
 
