@@ -17,7 +17,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from harmonium.kernels import reference
+from harmonium.kernels import arguments, reference
 from harmonium.random import Address
 
 __all__ = [
@@ -84,10 +84,10 @@ def uniform(
         >>> uniform(Address(seed=1, purpose=Purpose.TRIAL), (2, 3)).shape
         torch.Size([2, 3])
     """
-    _check_dtype("dtype", dtype)
+    arguments.check_dtype("dtype", dtype)
     if len(shape) != 2 or any(not isinstance(n, int) or n < 0 for n in shape):
         raise ValueError(f"shape must be two numbers (rows, units) of at least 0, got {shape!r}.")
-    _check_address(address, shape[0], shape[1])
+    arguments.check_address(address, shape[0], shape[1])
     device = torch.device(device)
     return _backend(device.type == "cpu").uniform(address, shape, dtype, device)
 
@@ -113,7 +113,7 @@ def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -
         >>> draw_bernoulli(torch.tensor([[-torch.inf, torch.inf]]), Address(seed=1, purpose=Purpose.TRIAL))
         tensor([[0., 1.]])
     """
-    out = _check(field, 1, address, out)
+    out = arguments.checked(field, 1, address, out)
     return _backend(field.is_cpu).draw_bernoulli(field, address, out)
 
 
@@ -125,7 +125,7 @@ def draw_spin(field: Tensor, address: Address, out: Tensor | None = None) -> Ten
         >>> draw_spin(torch.tensor([[-torch.inf, torch.inf]]), Address(seed=1, purpose=Purpose.TRIAL))
         tensor([[-1.,  1.]])
     """
-    out = _check(field, 1, address, out)
+    out = arguments.checked(field, 1, address, out)
     return _backend(field.is_cpu).draw_spin(field, address, out)
 
 
@@ -157,7 +157,7 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
         raise TypeError(f"states must be an integer, got {states!r}.")
     if states < 1:
         raise ValueError(f"states must be at least 1, got {states}.")
-    out = _check(field, states, address, out)
+    out = arguments.checked(field, states, address, out)
     return _backend(field.is_cpu).draw_categorical(field, states, address, out)
 
 
@@ -378,49 +378,3 @@ def lead(
     given = given.detach()
     given = given if given.stride(1) == 1 else given.contiguous()
     return paths.lead(weight.detach(), sides, summed, given, addresses, betas)
-
-
-def _check_dtype(name: str, dtype: torch.dtype) -> None:
-    if dtype is not torch.float32 and dtype is not torch.float64:
-        raise TypeError(f"{name} must be torch.float32 or torch.float64, got {dtype}.")
-
-
-def _check_address(address: Address, rows: int, units: int) -> None:
-    if not isinstance(address, Address):
-        raise TypeError(f"address must be an Address, got {type(address).__name__}.")
-    address.check(rows, units)
-
-
-def _check(field: Tensor, states: int, address: Address, out: Tensor | None) -> Tensor:
-    if not isinstance(field, Tensor):
-        raise TypeError(f"field must be a torch.Tensor, got {type(field).__name__}.")
-    _check_dtype("field", field.dtype)
-    shape = field.shape
-    if len(shape) != 2:
-        raise ValueError(f"field must have two dimensions (rows, units), got shape {tuple(shape)}.")
-    rows, width = shape
-    if width % states:
-        raise ValueError(f"field must have a multiple of {states} (states) columns, got {width}.")
-    _check_address(address, rows, width // states)
-    if out is None:
-        return torch.empty_like(field, memory_format=torch.contiguous_format)
-    _check_out(out, field)
-    return out
-
-
-def _check_out(out: Tensor, field: Tensor) -> None:
-    if not isinstance(out, Tensor):
-        raise TypeError(f"out must be a torch.Tensor, got {type(out).__name__}.")
-    if out.dtype is not field.dtype:
-        raise TypeError(f"out must have the field's dtype {field.dtype}, got {out.dtype}.")
-    if out.shape != field.shape or out.device != field.device:
-        expected = f"shape {tuple(field.shape)} on {field.device}"
-        raise ValueError(f"out must have the field's {expected}, got {tuple(out.shape)} on {out.device}.")
-    if out.requires_grad:
-        raise ValueError("out must not require a gradient: draws have none.")
-    rows, width = out.shape
-    stride, columns = out.stride()
-    if (width > 1 and columns != 1) or (rows > 1 and stride < width):
-        raise ValueError(
-            f"out must have its columns next to each other and separate rows, got strides {out.stride()}."
-        )

@@ -5,8 +5,8 @@ of a site in these chains lie next to each other, so every pass over a site is a
 that the compiler turns into a few vector instructions. Threads share no state, so they never wait for each
 other.
 
-As in ``loops``, everything that is compiled lives in this file or in that one (touch this one after a change
-there: Numba's cache on disk watches only the file of the function it compiles).
+Numba's cache on disk watches only the file of the function it compiles: touch this one after a change in one
+that it imports from.
 """
 
 # Compiled functions take the types that Numba infers.
@@ -19,7 +19,8 @@ import numpy as np
 from numba import carray, types
 
 from harmonium.kernels import loops
-from harmonium.kernels.loops import _claim, _philox, _pointer, _unit32, _wide
+from harmonium.kernels.loops import _philox, _unit32
+from harmonium.kernels.primitives import _claim, _pointer, _wide
 
 LANES = 32  # two AVX-512 registers, four of AVX2
 

@@ -5,8 +5,8 @@ until none is left. What a tile holds depends on its address alone, so neither t
 order shows in the result. Each pass over a tile is a short loop over scratch memory that the compiler turns
 into vector instructions; ``docs/kernels.md`` has the measurements behind this shape.
 
-Everything that is compiled lives in this file, because Numba's cache on disk watches only the file of the
-function it compiles (so touch this one after a change to the constants in ``reference``).
+Numba's cache on disk watches only the file of the function it compiles: touch this one after a change in one
+that it imports from.
 """
 
 # Compiled functions take the types that Numba infers.
@@ -15,17 +15,14 @@ function it compiles (so touch this one after a change to the constants in ``ref
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import carray, types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
-from numba.np.arrayobj import populate_array
+from numba.extending import overload
 
 from harmonium.kernels import reference
+from harmonium.kernels.primitives import _array, _bits, _claim, _inline, _jit, _wide
 
 TILE = 1024  # numbers in a tile: its scratch rows stay in the first-level cache
 PAD = 32  # scratch is filled to a multiple of this, so that the loops over it have no scalar rest
@@ -37,84 +34,6 @@ SEED, PURPOSE, STEP, UNIT, CHAIN, CHAINS = range(12, 18)  # CHAINS: address of e
 PLACES = 18
 JOB = struct.Struct("=12qQ5q")
 UNIFORM, BERNOULLI, SPIN, CATEGORICAL = range(4)
-
-# Nobody calls these functions from Python, so the wrappers for that needn't be compiled.
-OPTIONS: Any = {
-    "error_model": "numpy",
-    "boundscheck": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-_jit = numba.njit(**OPTIONS)
-_inline = numba.njit(inline="always", **OPTIONS)
-
-
-@intrinsic
-def _claim(typing_context, counter, amount):
-    """Adds to the counter (a memory address) that all threads share, and returns what it was."""
-
-    def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", pointer, args[1], "monotonic")
-
-    return types.int64(types.int64, types.int64), codegen
-
-
-@intrinsic
-def _pointer(typing_context, address):
-    """The pointer to a memory address."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), codegen
-
-
-# The next two stand for `carray` and `view`, which Numba compiles as functions of their own, each time anew.
-
-
-@intrinsic
-def _array(typing_context, address, length, number):
-    """The numbers of this type at a memory address, as an array."""
-    array = types.Array(number.dtype, 1, "C")
-
-    def codegen(context, builder, signature, args):
-        made, word = context.make_array(array)(context, builder), context.get_value_type(types.intp)
-        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number.dtype)))
-        populate_array(
-            made,
-            data=builder.inttoptr(args[0], made.data.type),
-            shape=cgutils.pack_array(builder, [args[1]], word),
-            strides=cgutils.pack_array(builder, [size], word),
-            itemsize=size,
-            meminfo=None,
-        )
-        return made._getvalue()
-
-    return array(types.int64, types.int64, number), codegen
-
-
-@intrinsic
-def _bits(typing_context, x, number):
-    """The bits of a number as those of another type of the same size."""
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], context.get_value_type(number.dtype))
-
-    return number.dtype(x, number), codegen
-
-
-@intrinsic
-def _wide(typing_context):
-    """Lets the compiler use the widest vectors in this function; left alone it halves those of AVX-512."""
-
-    def codegen(context, builder, signature, args):
-        # llvmlite's set checks names against a list that lacks this one
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.none(), codegen
-
 
 # ---------------------------------------------------------------- uniforms
 

@@ -21,18 +21,8 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import (
-    CATEGORICAL,
-    OPTIONS,
-    SPIN,
-    TILE,
-    _array,
-    _bits,
-    _claim,
-    _inline,
-    _jit,
-    _wide,
-)
+from harmonium.kernels.loops import CATEGORICAL, SPIN, TILE
+from harmonium.kernels.primitives import OPTIONS, _array, _bits, _claim, _inline, _jit, _wide
 from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 from harmonium.kernels.sweep_loops import _add_bias, _library_product, _load_states, _store_state
 

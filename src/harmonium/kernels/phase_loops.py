@@ -5,9 +5,8 @@ of the hidden units, sums over the panel, and both factors of the second product
 them. In the second it takes some visible units and multiplies, with all particles of both phases as depth.
 What is summed in which order depends on the particles alone, not on the threads.
 
-As in ``loops``, everything that is compiled lives in this file, in that one, in ``product_loops`` or in
-``tiles`` (touch this one after a change there: Numba's cache on disk watches only the file of the function it
-compiles).
+Numba's cache on disk watches only the file of the function it compiles: touch this one after a change in one
+that it imports from.
 """
 
 # Compiled functions take the types that Numba infers.
@@ -22,16 +21,26 @@ import numpy as np
 from numba import carray
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import OPTIONS, SPIN, _array, _bits, _claim, _inline, _jit, _pointer, _wide
+from harmonium.kernels.loops import SPIN
+from harmonium.kernels.primitives import (
+    OPTIONS,
+    _array,
+    _bits,
+    _claim,
+    _claim_near,
+    _inline,
+    _jit,
+    _pointer,
+    _thread,
+    _wide,
+)
 from harmonium.kernels.product_loops import (
     PLANES,
     _blocks,
-    _claim_near,
     _field_stride,
     _multiply,
     _pack_rows,
     _state_stride,
-    _thread,
     _transpose,
 )
 

@@ -5,8 +5,8 @@ leaves. Products of bfloat16 numbers are exact in float32, and the units sum the
 that bfloat16 holds exactly (states) needs two products of each pair, any other three: the product of the two
 remainders is below 2^-16 of the whole and is left out.
 
-As in ``loops``, everything that is compiled lives in this file, in that one or in ``tiles`` (touch this one
-after a change there: Numba's cache on disk watches only the file of the function it compiles).
+Numba's cache on disk watches only the file of the function it compiles: touch this one after a change in one
+that it imports from.
 """
 
 # Compiled functions take the types that Numba infers.
@@ -22,7 +22,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import tiles
-from harmonium.kernels.loops import _array, _bits, _claim, _inline, _jit, _wide
+from harmonium.kernels.primitives import _array, _bits, _claim, _claim_near, _inline, _jit, _thread, _wide
 
 PLANES = 2  # bfloat16 numbers whose sum stands for a float32 number
 u16, u32, f32 = np.uint16, np.uint32, np.float32
@@ -111,42 +111,6 @@ def _block_of_sums(left, stride, b, depth, c, c_stride):
     tiles.store1(c + 64, c_stride)
     tiles.store2(c + 16 * c_stride, c_stride)
     tiles.store3(c + 16 * c_stride + 64, c_stride)
-
-
-# ---------------------------------------------------------------- shares
-
-
-@intrinsic
-def _call_number(typing_context, function):
-    """Calls the compiled function at an address that takes nothing and returns an int."""
-
-    def codegen(context, builder, signature, args):
-        number = ir.IntType(32)
-        code = builder.inttoptr(args[0], ir.FunctionType(number, []).as_pointer())
-        return builder.sext(builder.call(code, []), ir.IntType(64))
-
-    return types.int64(types.int64), codegen
-
-
-@_inline
-def _thread(function):
-    """The number of this thread, by OpenMP's function at an address; 0 stands for a thread that is alone."""
-    return _call_number(function) if function else np.int64(0)
-
-
-@_inline
-def _claim_near(counters, thread, threads, n):
-    """One of n pieces of work that none has taken yet, n if there is none left; its own share comes first.
-
-    Shares are equal and in the order of threads, as PyTorch has them: what a thread has just written is still
-    in its own cache. Who is through with its own share helps the others, from a counter of each.
-    """
-    for offset in range(threads):
-        share = (thread + offset) % threads
-        piece = share * n // threads + _claim(counters + 8 * share, 1)
-        if piece < (share + 1) * n // threads:
-            return piece
-    return n
 
 
 # ---------------------------------------------------------------- packed right factors

@@ -4,9 +4,8 @@ A thread takes a panel of chains and makes all of its sweeps: product with the w
 bias, draw, and the new states are the left factor of the next product. Panels share nothing, so threads never
 wait for each other, and a panel stays in the second-level cache.
 
-As in ``loops``, everything that is compiled lives in this file, in that one, in ``product_loops`` or in
-``tiles`` (touch this one after a change there: Numba's cache on disk watches only the file of the function it
-compiles).
+Numba's cache on disk watches only the file of the function it compiles: touch this one after a change in one
+that it imports from.
 """
 
 # Compiled functions take the types that Numba infers.
@@ -22,29 +21,19 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import (
-    BERNOULLI,
-    CATEGORICAL,
-    PAD,
-    TILE,
+from harmonium.kernels.loops import BERNOULLI, CATEGORICAL, PAD, TILE, _padded
+from harmonium.kernels.primitives import (
     _array,
     _bits,
     _claim,
+    _claim_near,
     _inline,
     _jit,
-    _padded,
     _pointer,
+    _thread,
     _wide,
 )
-from harmonium.kernels.product_loops import (
-    _blocks,
-    _claim_near,
-    _clear_margin,
-    _field_stride,
-    _multiply,
-    _state_stride,
-    _thread,
-)
+from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 
 # Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
 COUNTERS, ROWS, PANEL, SWEEPS, PRODUCT, SPACE, SPACE_SIZE, LAYOUT = range(8)  # SPACE: of each thread

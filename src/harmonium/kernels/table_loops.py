@@ -15,7 +15,7 @@ from numba import carray, literal_unroll, types
 
 from harmonium.kernels import loops
 from harmonium.kernels.graph_loops import _wide
-from harmonium.kernels.loops import _claim, _pointer
+from harmonium.kernels.primitives import _claim, _pointer
 
 # Places in a job: numbers first, then addresses in memory.
 COUNTER, GRAIN, MODE, STATES, OUTER, INNER, PARTS, AXES = range(8)
