@@ -9,6 +9,7 @@ import harmonium as hm
 from harmonium.learning import (
     Average,
     Batches,
+    ExactNegatives,
     GradientDescent,
     Learner,
     NaturalGradient,
@@ -16,7 +17,8 @@ from harmonium.learning import (
     train,
 )
 from harmonium.recipes.choice import first_number, units_for
-from harmonium.recipes.plan import Plan, Schedule, default_learning_rate
+from harmonium.recipes.parts import source_of
+from harmonium.recipes.plan import Asked, Method, Plan, Schedule, default_learning_rate, settled
 from harmonium.recipes.rescue import go_back, ran_away
 from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
 from registry import uniforms
@@ -145,6 +147,19 @@ def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_paramete
     assert noise == pytest.approx(2.0)
     assert default_learning_rate(small, "natural", 256, 512) == 0.4
     assert default_learning_rate(large, "centred", 256, 512) == 0.05
+
+
+def test_the_gradient_is_exact_where_that_costs_no_more_than_chains_that_mix_badly():
+    def exact(columns, chains=512):
+        rbm = hm.RBM(hm.Bernoulli(columns), hm.Bernoulli(4))
+        plan = settled(rbm, 300, Asked(chains=chains), Method(None, None), 0)
+        found = isinstance(source_of(rbm, plan, None, None), ExactNegatives)
+        assert found == (plan.batch_size == 300)  # with the exact means of the data as well
+        return found
+
+    assert exact(12) and not exact(13)
+    assert not exact(12, chains=64) and exact(9, chains=64)
+    assert not exact(13, chains=2**12)  # many chains are asked for to have them
 
 
 @pytest.mark.parametrize("width", [40, 100])

@@ -59,7 +59,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, and
     learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
-    the centred gradient, any other energy by Adam; models with at most 2¹⁰ visible states by the exact
+    the centred gradient, any other energy by Adam; models with at most 2¹² visible states by the exact
     gradient. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
@@ -91,7 +91,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             which gets the plain gradient (give `transforms` for another).
         negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
             "trajectory", "restart", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
-            By default persistent chains, or the exact gradient for at most 2¹⁰ visible states.
+            By default persistent chains, or the exact gradient for at most 2¹² visible states
+            (fewer where fewer chains are asked for).
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update, and what they have as `record` with each new record.
         progress: show a progress bar; by default when stderr is a terminal.

@@ -17,7 +17,6 @@ from harmonium.learning import (
 from harmonium.learning.loop import Optimiser, Transform
 from harmonium.models import EnergyModel
 from harmonium.recipes.plan import (
-    EXACT_STATES,
     Asked,
     Plan,
     few_states,
@@ -32,8 +31,8 @@ def source_of(model: EnergyModel, plan: Plan, given: str | Source | None, k: int
         return algorithm(given, plan.chains, k, plan.seed)
     if given is not None:
         return given
-    if few_states(model):
-        return ExactNegatives(EXACT_STATES)
+    if few_states(model, plan.chains):
+        return ExactNegatives()
     return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
 
 

@@ -10,12 +10,13 @@ from harmonium import checks
 from harmonium.learning import ExactNegatives
 from harmonium.learning.algorithms import RUNGS
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.recipes.mixing import MOST_SWEEPS
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
 EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
-EXACT_STATES = 2**10  # visible states up to which the exact gradient is cheaper than chains
 EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
+CHAINS = 512
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
 
 
@@ -56,10 +57,10 @@ class Method(NamedTuple):
             return "given"
         return checks.one_of("optimiser", self.optimiser, LEARNING_RATES)
 
-    def exact(self, model: EnergyModel) -> bool:
+    def exact(self, model: EnergyModel, chains: int) -> bool:
         """Whether the gradient will be exact."""
         if self.negatives is None:
-            return few_states(model)
+            return few_states(model, chains)
         return isinstance(self.negatives, ExactNegatives) or self.negatives == "exact"
 
 
@@ -130,22 +131,29 @@ def default_weight_decay(model: EnergyModel, n_rows: int) -> float:
     return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
 
 
-def few_states(model: EnergyModel) -> bool:
-    """Whether the sum over all visible states is cheaper than chains."""
+def few_states(model: EnergyModel, chains: int) -> bool:
+    """Whether the sum over all visible states costs no more than chains where they mix badly.
+
+    A state takes three products with the couplings: its free energy, the hidden means, the statistics. A
+    chain takes two for each sweep, of which the recipe has it make up to `MOST_SWEEPS`, and two for the
+    statistics. That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only
+    a gradient without noise comes near a distribution of a few states far from each other.
+    """
     count = model.visible_space.n_states
-    return count is not None and count <= EXACT_STATES and model.has_free_energy()
+    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
+    return count is not None and 3 * count <= affordable and model.has_free_energy()
 
 
 def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed: int) -> Plan:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name = method.name(model)
     batch = min(n_rows, _number("batch_size", asked.batch_size, 256))
-    chains = _number("chains", asked.chains, 512)
+    chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
     if rate is None:
         tempered = method.negatives in ("pt", "trajectory")  # which share the chains out among their rungs
         rate = default_learning_rate(model, name, batch, max(1, chains // RUNGS) if tempered else chains)
-        if name == "adam" and (few_states(model) or method.negatives == "exact"):
+        if name == "adam" and method.exact(model, chains):
             rate *= EXACT_PACE
     decay = asked.weight_decay
     decay = (
@@ -155,7 +163,7 @@ def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed:
         seed=seed,
         steps=asked.updates(model, n_rows),
         minutes=None if asked.minutes is None else checks.positive("minutes", asked.minutes),
-        batch_size=n_rows if method.exact(model) and n_rows <= EXACT_ROWS else batch,
+        batch_size=n_rows if method.exact(model, chains) and n_rows <= EXACT_ROWS else batch,
         chains=chains,
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, 2),
         learning_rate=checks.positive("learning_rate", rate),
