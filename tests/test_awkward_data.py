@@ -103,6 +103,14 @@ def test_equal_rows_are_named():
     )
 
 
+def test_a_single_chain_that_differs_makes_no_large_step_where_nothing_varies():
+    x = BITS[:1].repeat(1, 3).repeat(300, 1)
+    rbm = hm.RBM(hm.Bernoulli(18), hm.Bernoulli(8))
+    hm.fit(rbm, x, steps=400)
+    assert float(rbm.weight.detach().abs().max()) < 1.0
+    assert -0.02 < hm.log_likelihood(rbm, x).value <= 0.0
+
+
 @pytest.mark.parametrize(
     ("validation", "message"),
     [

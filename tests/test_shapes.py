@@ -129,8 +129,15 @@ def test_fresh_couplings_are_those_of_standardised_columns():
 def test_damping_is_common_to_all_but_gaussian_columns():
     layer = hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2))
     covariance = torch.diag(torch.tensor([0.1, 0.3, 50.0, 7.0]))
-    assert damping(layer, covariance, 0.5).tolist() == pytest.approx([0.1, 0.1, 25.0, 3.5])
-    assert np.isclose(damping(hm.Gaussian(4), covariance, 1.0)[0], 0.1)
+    assert damping(layer, covariance, 0.5, 100).tolist() == pytest.approx([0.1, 0.1, 25.0, 3.5])
+    assert np.isclose(damping(hm.Gaussian(4), covariance, 1.0, 100)[0], 0.1)
+
+
+def test_damping_is_no_less_than_what_one_particle_tells():
+    still = torch.diag(torch.full((4,), 1e-12, dtype=torch.float64))
+    for layer, square in ((hm.Bernoulli(4), 1.0), (hm.Spin(4), 4.0), (hm.Binomial(4, trials=3), 3.0)):
+        floor = damping(layer, still, 0.5, 200)
+        assert floor.dtype == torch.float64 and floor.tolist() == pytest.approx([square / 200] * 4)
 
 
 def test_units_far_from_zero_keep_their_place_in_the_average_while_their_scale_changes():

@@ -37,7 +37,7 @@ class NaturalGradient:
 
     Args:
         damping: ε relative to the mean variance of a block's units, > 0. Larger is closer to the plain
-            centred gradient.
+            centred gradient. Where units hardly vary it is no less than what one particle can tell.
         rate: of the running means of offsets and covariances, in (0, 1].
     """
 
@@ -82,8 +82,9 @@ class NaturalGradient:
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
+            n = len(phases.data.v) + len(phases.negatives.v)
             pairs = zip(model.layers, self.covariances, strict=True)
-            self.inverses = [self._inverse(c, damping(layer, c, self.damping)) for layer, c in pairs]
+            self.inverses = [self._inverse(c, damping(layer, c, self.damping, n)) for layer, c in pairs]
         self.updates += 1
 
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:

@@ -76,17 +76,22 @@ def scale_steps(layer: Units, offset: Tensor, plain: Tensor, variance: Tensor) -
         layer.bias.grad[columns] += precision * offset[columns] * step
 
 
-def damping(layer: Units, covariance: Tensor, share: float) -> Tensor:
+def damping(layer: Units, covariance: Tensor, share: float, particles: int) -> Tensor:
     """What to add to the diagonal of a covariance, (width,): a share of the layer's mean variance.
 
-    Gaussian columns, which may be measured in different units, get the share of their own.
+    Gaussian columns, which may be measured in different units, get the share of their own. All others get no
+    less than one of the `particles` changes the variance by when it differs from all the rest, about 4 Γ''(0)
+    over their number: where no unit varies, as in rows that are all equal, a single particle would else make
+    a step as large as that variance is small.
     """
     variance = covariance.diagonal()
     own = torch.zeros(len(variance), dtype=torch.bool, device=variance.device)
     for scale in gaussians(layer):
         own[scale.columns] = True
     common = variance[~own].mean() if bool((~own).any()) else variance.new_zeros(())
-    return share * torch.where(own, variance, common)
+    middle = layer.bias.detach()[None] * 0.0
+    seen = 4.0 * layer.variance(middle).detach()[0] / particles
+    return torch.where(own, share * variance, (share * common).clamp(min=seen.to(variance)))
 
 
 @torch.no_grad()
