@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,10 +17,11 @@ from harmonium.learning import (
     algorithm,
     train,
 )
-from harmonium.recipes.choice import first_number, units_for
+from harmonium.recipes.choice import Score, choose, first_number, scored, units_for
 from harmonium.recipes.parts import source_of
 from harmonium.recipes.plan import Asked, Method, Plan, Schedule, default_learning_rate, settled
 from harmonium.recipes.rescue import go_back, ran_away
+from harmonium.recipes.rows import rows_of
 from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
 from registry import uniforms
 
@@ -67,6 +69,41 @@ def test_more_hidden_units_are_chosen_where_they_pay():
     none = (uniforms(6, 400, 16, torch.float32) < 0.5).float()
     numbers = [len(hm.fit(x, steps=400).model.hidden.bias) for x in (many, none)]
     assert numbers[0] > numbers[1]
+
+
+@pytest.mark.parametrize(
+    ("gains", "noise", "stderr", "chosen"),
+    [
+        ([0.0] * 7, 0.0, 0.0, 8),
+        ([0.0, 1.0, 2.0, 3.0, 4.0, 4.01, 4.01], 0.0, 0.0, 128),  # the next is better by less than it is worth
+        ([0.0, 0.2, 2.0, 2.1, 2.15, 2.2, 2.1], 0.0, 0.0, 256),
+        ([0.0, 0.2, 2.0, 2.1, 2.15, 2.2, 2.1], 0.0, 0.3, 32),  # log Z leaves more than 0.1 open
+        ([0.0, 0.2, 2.0, 2.1, 2.15, 2.2, 2.1], 4.0, 0.0, 32),  # and so do 400 rows with such differences
+    ],
+)
+def test_the_smallest_number_that_is_as_good_as_the_best_is_chosen(gains, noise, stderr, chosen):
+    common = torch.linspace(-30.0, -10.0, 400).double().numpy()  # rows differ far more than machines do
+
+    def trial(rbm):
+        n = first_number(rbm.hidden.width).bit_length() - 4
+        own = noise * np.sin(np.arange(400) * (n + 1))
+        return Score(common + gains[n] + own - own.mean(), stderr)
+
+    rbm, tried = choose(lambda: hm.Bernoulli(60), trial, seed=0)
+    assert rbm.hidden.width == chosen and set(tried) >= {64, 128}
+    assert tried[64] == pytest.approx(-20.0 + gains[3])
+    assert choose(lambda: hm.Bernoulli(60), None, seed=0)[0].hidden.width == 64
+
+
+def test_a_trial_is_judged_by_the_model_that_it_ended_with():
+    x = causes(400, 24)
+    for hidden in (4, 24):  # log Z summed, and measured
+        rbm = hm.RBM(hm.Bernoulli(24), hm.Bernoulli(hidden))
+        history = hm.fit(rbm, x[100:], steps=200)
+        found = scored(history, rows_of(rbm, x[:100], "x"))
+        exact = hm.log_likelihood(rbm, x[:100]).value
+        assert (found.stderr == 0.0) == (hidden == 4)
+        assert abs(found.rows.mean() - exact) < 5.0 * found.stderr + 1e-4
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from harmonium.data.values import survey
+from harmonium.likelihood.partition import annealed_log_partition
+from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
 from harmonium.recipes.history import History
-from harmonium.recipes.rows import as_table
+from harmonium.recipes.rows import Rows, as_table
+from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
 from harmonium.units import Bernoulli, Gaussian, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
-UNTRIED = 100  # with fewer rows nothing can be held out to choose on
-BETTER = (
-    0.002  # share of what was gained over independent units below which more hidden units aren't worth it
-)
+WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
+MEASURED_SHARE, LEAST_WORK = 0.3, 0.5  # of a trial's work, and seconds of one core, to measure its log Z for
+KNOWN = 1000  # rows from which chains that measure it begin
 
-Trial = Callable[[RBM], History]
+
+class Score(NamedTuple):
+    """How a trial ended.
+
+    Attributes:
+        rows: log-likelihood of each validation row, (n,), nats.
+        stderr: what all of them may be off by together, since log Z is an estimate.
+    """
+
+    rows: np.ndarray
+    stderr: float
+
+    def ahead_of(self, other: Score) -> tuple[float, float]:
+        """(by how many nats per row this one is better, standard error), from row to row."""
+        gain = self.rows - other.rows
+        square = gain.var() / len(gain) + self.stderr**2 + other.stderr**2
+        return float(gain.mean()), float(square**0.5)
+
+
+Trial = Callable[[RBM], Score]
+
+
+def scored(history: History, rows: Rows) -> Score:
+    """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
+    model = history.model
+    assert isinstance(model, RBM)
+    log_z, stderr = _log_partition(model, history, rows)
+    return Score(np.concatenate([-free_energies(model, v) for v in rows.pieces()]) - log_z, stderr)
+
+
+def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, float]:
+    if exactly_summable(model):
+        return exact_value(model), 0.0
+    chains, sweeps = history.settings["chains"], history.settings["gibbs_steps"] + 2  # two for both phases
+    work = history.records[-1]["step"] * sweeps * cost(model, chains)
+    budget = Budget(max(LEAST_WORK, MEASURED_SHARE * work))
+    found = annealed_log_partition(model, budget, history.settings["seed"], rows.states(KNOWN))
+    return found.value, (found.high - found.low) / 4.0
 
 
 def units_for(x: Any, name: str = "X") -> Units:
@@ -53,44 +92,41 @@ def first_number(width: int) -> int:
     return int(min(MOST, max(FEWEST, 2 ** round(math.log2(max(width, 1))))))
 
 
-def choose(units: Callable[[], Units], n_rows: int, trial: Trial, seed: int) -> tuple[RBM, dict[int, float]]:
+def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[RBM, dict[int, float]]:
     """An RBM with as many 0/1 hidden units as pay, untrained.
 
-    Short trials double the number, or halve it, while the likelihood of validation rows says so; the smallest
-    number whose trial came close to the best one's is chosen.
+    Short trials double the number while the validation rows like that better by more than a standard error,
+    then halve it while they can't tell it from the best: the smallest number that is as good is chosen
+    (Breiman, Friedman, Olshen & Stone 1984; the error is that of differences row by row, and of log Z).
 
     Args:
         units: makes visible units.
-        n_rows: rows to learn from.
-        trial: trains a machine for a short while.
+        trial: trains a machine for a short while; None where there are no rows to judge it by.
         seed: of the weights.
 
     Returns:
-        The machine, and log-likelihood of the validation rows by number of hidden units tried.
+        The machine, and mean log-likelihood of the validation rows by number of hidden units tried.
     """
 
     def machine(hidden: int) -> RBM:
         return RBM(units(), Bernoulli(hidden), seed=seed)
 
-    def score(hidden: int) -> float:
+    def score(hidden: int) -> Score:
         if hidden not in tried:
-            records = trial(machine(hidden)).records
-            tried[hidden] = max(r.get("validation_log_likelihood", -math.inf) for r in records)
+            assert trial is not None
+            tried[hidden] = trial(machine(hidden))
         return tried[hidden]
 
-    tried: dict[int, float] = {}
-    number = first_number(units().width)
-    if n_rows < UNTRIED:
-        return machine(number), tried
-    start = number
-    while number < MOST and score(2 * number) > score(number) + _worth(tried):
-        number *= 2
-    if number == start:
-        while number > FEWEST and score(number // 2) >= score(number) - _worth(tried):
-            number //= 2
-    return machine(number), tried
+    def pays(more: int, fewer: int) -> bool:
+        gain, stderr = score(more).ahead_of(score(fewer))
+        return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
 
-
-def _worth(tried: dict[int, float]) -> float:
-    """Nats per row that a doubling must gain."""
-    return BETTER * max(1.0, abs(max(tried.values())))
+    tried: dict[int, Score] = {}
+    best = number = first_number(units().width)
+    if trial is None:
+        return machine(number), {}
+    while best < MOST and pays(2 * best, best):
+        best = number = 2 * best
+    while number > FEWEST and not pays(best, number // 2):
+        number //= 2
+    return machine(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}

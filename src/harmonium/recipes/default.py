@@ -17,7 +17,7 @@ from harmonium.learning import Batches, Learner, LocatedAverage, Source, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import checkpoint as checkpoints
-from harmonium.recipes.choice import choose, units_for
+from harmonium.recipes.choice import Score, choose, scored, units_for
 from harmonium.recipes.doubts import doubts
 from harmonium.recipes.health import found_wrong
 from harmonium.recipes.history import History
@@ -28,6 +28,7 @@ from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows, as_table
 from harmonium.recipes.split import split
 from harmonium.recipes.start import start
+from harmonium.units import Bernoulli
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -164,15 +165,18 @@ def _choose(X: Any, seed: int, asked: Asked, given: dict[str, Any]) -> tuple[RBM
     """A machine for a table that came without one; a trial takes an eighth of the run."""
     if isinstance(X, EnergyModel):
         raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-    units = units_for(X)
-    n_rows = len(as_table(X, "X"))
+    units, n_rows = units_for(X), len(as_table(X, "X"))
+    shape = RBM(copy.deepcopy(units), Bernoulli(1))
+    _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], checks.seed("seed", seed))
 
-    def trial(rbm: RBM) -> History:
+    def trial(rbm: RBM) -> Score:
         most = None if asked.minutes is None else asked.minutes / 16.0
         updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
-        return fit(rbm, X, seed=seed, steps=updates, minutes=most, **given)
+        history = fit(rbm, X, seed=seed, steps=updates, minutes=most, **given)
+        assert valid is not None  # or there would be no trials
+        return scored(history, valid)
 
-    return choose(lambda: copy.deepcopy(units), n_rows, trial, seed)
+    return choose(lambda: copy.deepcopy(units), None if valid is None else trial, seed)
 
 
 def _check_model(model: Any) -> None:
