@@ -7,9 +7,9 @@ from scipy.stats import multivariate_normal
 
 import harmonium as hm
 from harmonium.learning import (
+    Average,
     Batches,
     Learner,
-    LocatedAverage,
     NaturalGradient,
     Update,
     accumulate_phases,
@@ -143,7 +143,7 @@ def test_damping_is_no_less_than_what_one_particle_tells():
 def test_units_far_from_zero_keep_their_place_in_the_average_while_their_scale_changes():
     model = hm.RBM(hm.Mixed(hm.Bernoulli(1), hm.Gaussian(2)), hm.Bernoulli(1))
     gaussian, place = model.visible.parts[1], torch.tensor([40.0, -3.0])
-    average = LocatedAverage(model, horizon=1000)
+    average = Average(model, horizon=1000)
     logs = torch.linspace(0.0, 1.0, 21)
     with torch.no_grad():
         for step, log_precision in enumerate(logs):

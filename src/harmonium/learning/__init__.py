@@ -7,7 +7,6 @@ from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.fast import FastPersistentChains
 from harmonium.learning.gauge import Gauge, fix_gauge
-from harmonium.learning.located import LocatedAverage
 from harmonium.learning.loop import Learner, StopTraining, Update, train
 from harmonium.learning.meanfield import MeanField
 from harmonium.learning.natural import NaturalGradient
@@ -34,7 +33,6 @@ __all__ = [
     "GroupSparsity",
     "L1",
     "Learner",
-    "LocatedAverage",
     "MaxNorm",
     "MeanField",
     "Moments",

@@ -11,11 +11,17 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.loop import Update
-from harmonium.models import EnergyModel
+from harmonium.learning.shapes import Scale, gaussians
+from harmonium.models import BlockModel, EnergyModel
 
 
 class Average:
     """Keeps a second model whose parameters follow the first one's as an exponential running mean.
+
+    Of Gaussian units it takes the mean of the locations b/γ, not that of the biases. With units at μ the bias
+    is γμ, and the means of γμ and of log γ over a path along which γ grows don't belong together: they would
+    put the units at μ (1 + ½ Var log γ), and where μ is ten standard deviations away from 0 this is a long
+    way.
 
     Args:
         model: the model that is trained.
@@ -34,7 +40,12 @@ class Average:
     def __call__(self, update: Update) -> None:
         self.updates += 1
         rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
+        locations = [scale.location for scale in _gaussians(self.model)]
         torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
+        for location, own, new in zip(
+            locations, _gaussians(self.model), _gaussians(update.model), strict=True
+        ):
+            own.bias.copy_(own.units.precision * location.lerp(new.location, rate))
 
     def restart(self, model: EnergyModel) -> None:
         """Begin again at `model`."""
@@ -49,3 +60,8 @@ class Average:
         """Go on from `state_dict`."""
         self.updates = int(state["updates"])
         self.model.load_state_dict({k: v for k, v in state.items() if k != "updates"})
+
+
+def _gaussians(model: EnergyModel) -> list[Scale]:
+    layers = model.layers if isinstance(model, BlockModel) else []
+    return [scale for layer in layers for scale in gaussians(layer)]

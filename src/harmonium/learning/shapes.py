@@ -7,7 +7,7 @@ many standard deviations, so log γ is learned in coordinates centred at the off
     ∇'log γ = ∇log γ + γμ ∇b,     ∇̃log γ = ∇'log γ / (½ (γσ²)²),     ∇̃b gains γμ ∇̃log γ.
 
 The denominator is the variance of γ(x-μ)²/2 for a Gaussian of variance σ². Learning then doesn't depend
-on the units of measurement, and with `LocatedAverage` neither on their zero, but through the size of the
+on the units of measurement, and with `Average` neither on their zero, but through the size of the
 steps: columns whose mean is more than some 30 standard deviations from 0 had better be centred.
 """
 

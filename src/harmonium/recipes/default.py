@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harmonium import __version__, checks
-from harmonium.learning import Batches, Learner, LocatedAverage, Source, train
+from harmonium.learning import Average, Batches, Learner, Source, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import checkpoint as checkpoints
@@ -138,7 +138,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     history = History(model, settings=_settings(plan, model, rows, valid), warnings=doubts(model, rows))
     if tried:
         history.settings["hidden_tried"] = tried
-    recorder = Recorder(learner, LocatedAverage(model), (rows.states(SUBSET), valid), plan, schedule, history)
+    recorder = Recorder(learner, Average(model), (rows.states(SUBSET), valid), plan, schedule, history)
     if negatives is None:
         recorder.start = partial(_start_again, model, fresh, rows, weights)
     first = _attached(recorder, checkpoint, resume)
