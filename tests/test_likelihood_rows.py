@@ -96,9 +96,9 @@ def test_wrong_rows_are_refused():
     model = wide()
     for x, words in (
         (torch.zeros(8), "rows"),
-        (torch.zeros(2, 7), "shape"),
+        (torch.zeros(2, 7), "8 columns"),
         (torch.full((2, 8), 2.0), "0 or 1"),
-        (torch.zeros(0, 8), "1 row"),
+        (torch.zeros(0, 8), "one row"),
     ):
         with pytest.raises((ValueError, TypeError), match=words):
             hm.log_likelihood(model, x)

@@ -11,6 +11,7 @@ from harmonium.cli import screen, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import load_gaps
+from harmonium.models.rows import partly_known
 from harmonium.recipes.completion import best_guess, conditional_means
 from harmonium.sampling import sample
 from harmonium.units import Units
@@ -24,7 +25,7 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
     if not draw:
         visible_units(saved)
     rows, columns = load_gaps(source)
-    x = values.with_gaps(saved.model, rows, str(source))
+    x = partly_known(saved.model, rows, str(source))
     missing = torch.isnan(x).any(1)
     if bool(missing.any()):
         gaps = x[missing].to(saved.model.dtype)

@@ -10,6 +10,7 @@ from harmonium.cli import screen, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import load_gaps
+from harmonium.models.rows import partly_known
 from harmonium.sampling import sample as draw
 
 
@@ -30,5 +31,5 @@ def _known(saved: Saved, path: Path, number: int) -> Tensor:
     rows, _ = load_gaps(path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
-    known = values.with_gaps(saved.model, rows, str(path))
+    known = partly_known(saved.model, rows, str(path))
     return known[0] if len(known) == 1 else known

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 import harmonium.units as types
@@ -15,10 +14,8 @@ from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
-from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import rows_of
 from harmonium.units import Units
-from harmonium.units.mixed import parts_of
 
 Test = Callable[[np.ndarray], np.ndarray]
 
@@ -150,34 +147,6 @@ def states(model: EnergyModel, rows: np.ndarray, title: str, seed: int = 0) -> t
     found = rows_of(model, rows, title, seed)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
     return found.states(), [drawn] if found.kind == "probabilities" else []
-
-
-def with_gaps(model: EnergyModel, rows: np.ndarray, title: str) -> Tensor:
-    """Rows with NaN where a cell is missing as states with NaN where a unit is free, (rows, n_visible)."""
-    space = model.visible_space
-    width = space.code_width if isinstance(space, Units) else space.width
-    if rows.shape[1] != width:
-        raise ValueError(f"{title} has {rows.shape[1]} columns, and the model has {width}.")
-    codes = torch.from_numpy(np.array(rows)).to(torch.float64)
-    missing = torch.isnan(codes)
-    # a valid state takes the place of missing cells, so that the others are checked by their own rule
-    valid = model.random_state(1, Address(0, Purpose.CLAMP))[0]
-    valid = space.decode(valid) if isinstance(space, Units) else valid
-    filled = torch.where(missing, valid.detach().to(codes), codes)
-    try:
-        x = space.encode(filled) if isinstance(space, Units) else filled
-        space.check(x, title)
-    except ValueError as error:
-        raise ValueError(f"{title} doesn't fit the model: {error}") from error
-    x[torch.repeat_interleave(missing, columns_of_codes(space), dim=1)] = torch.nan
-    return x
-
-
-def columns_of_codes(units: Units | Space) -> Tensor:
-    """How many columns of a state each column of a table stands for, (code_width,)."""
-    if isinstance(units, Space):
-        return torch.ones(units.width, dtype=torch.long)
-    return torch.cat([torch.full((p.code_width,), p.width // p.code_width) for p in parts_of(units)])
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
@@ -22,7 +22,7 @@ from harmonium.models import BlockModel, EnergyModel
 def compare(
     model: EnergyModel,
     other: EnergyModel,
-    X: Tensor | np.ndarray,
+    X: Any,
     *,
     seconds: float | None = None,
     seed: int = 0,

@@ -12,6 +12,7 @@ exchange of its own, all rows at once.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,8 +46,8 @@ FEWEST = 48  # sweeps measured, however short the time
 
 def conditional_log_likelihood(
     model: EnergyModel,
-    X: Tensor | np.ndarray,
-    given: Tensor | np.ndarray,
+    X: Any,
+    given: Any,
     *,
     seconds: float | None = None,
     seed: int = 0,
@@ -57,7 +58,8 @@ def conditional_log_likelihood(
     Args:
         model: the model.
         X: complete visible states, (rows, n_visible).
-        given: bool, (n_visible,): True for the variables B that are given, False for A.
+        given: bool, (n_visible,) or one for each site: True for the variables B that are given, False for
+            those of A.
         seconds: about how long an estimate may take; more time gives a narrower interval.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
@@ -78,8 +80,8 @@ def conditional_log_likelihood(
 
 def conditional_log_probabilities(
     model: EnergyModel,
-    X: Tensor | np.ndarray,
-    given: Tensor | np.ndarray,
+    X: Any,
+    given: Any,
     *,
     seconds: float | None = None,
     seed: int = 0,
@@ -106,14 +108,16 @@ def conditional_log_probabilities(
     )
 
 
-def _mask(model: EnergyModel, given: Tensor | np.ndarray, v: Tensor) -> Tensor:
-    held = torch.as_tensor(given).to(v.device)
-    if held.dtype != torch.bool or held.shape != v.shape[1:]:
+def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
+    held, columns = torch.as_tensor(given).to(v.device), _columns(model)
+    if held.dtype != torch.bool or held.shape not in (v.shape[1:], columns.shape):
         raise ValueError(
             f"given: expected a boolean mask of shape ({v.shape[1]},), got {held.dtype} of shape "
             f"{tuple(held.shape)}."
         )
-    if not torch.equal(held, _by_site(model.visible_space, held).repeat_interleave(_columns(model))):
+    if held.shape == columns.shape:
+        return held.repeat_interleave(columns)
+    if not torch.equal(held, _by_site(model.visible_space, held).repeat_interleave(columns)):
         raise ValueError("given: expected all columns of a one-hot site to be given, or none of them.")
     return held
 

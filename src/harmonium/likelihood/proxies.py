@@ -7,8 +7,8 @@ notices modes far from the data (Tieleman 2008; Fischer & Igel 2012).
 from __future__ import annotations
 
 import math
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +26,7 @@ NORMAL_95 = 1.96
 
 
 @torch.no_grad()
-def pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray) -> Estimate:
+def pseudo_likelihood(model: EnergyModel, X: Any) -> Estimate:
     """Mean over the rows of Σᵢ log P(vᵢ | all other visible variables), nats per row; exact over all
     variables.
 
@@ -52,7 +52,7 @@ def pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray) -> Estimate:
 
 
 @torch.no_grad()
-def stochastic_pseudo_likelihood(model: EnergyModel, X: Tensor | np.ndarray, seed: int = 0) -> Estimate:
+def stochastic_pseudo_likelihood(model: EnergyModel, X: Any, seed: int = 0) -> Estimate:
     """The same estimated from one variable for each row, drawn at random: n log P(vᵢ | all others).
 
     Unbiased for the pseudo-likelihood, at 1/n of its cost; all visible variables must have equally many
@@ -110,7 +110,7 @@ def _changed_free_energy(model: EnergyModel, v: Tensor, columns: Tensor, change:
     return free_energies(model, changed)
 
 
-def reconstruction_error(model: RBM, X: Tensor | np.ndarray) -> Estimate:
+def reconstruction_error(model: RBM, X: Any) -> Estimate:
     """Mean over rows and columns of (v - ⟨v | ⟨h | v⟩⟩)², in squared units of v: a proxy, and a poor one.
 
     It falls when hidden units copy the visible ones, whatever the probability of the data (Hinton 2012).
@@ -126,9 +126,7 @@ def reconstruction_error(model: RBM, X: Tensor | np.ndarray) -> Estimate:
     return _over_rows(((v - again) ** 2).double().mean(1), "reconstruction error, a proxy")
 
 
-def free_energy_gap(
-    model: EnergyModel, train: Tensor | np.ndarray, validation: Tensor | np.ndarray
-) -> Estimate:
+def free_energy_gap(model: EnergyModel, train: Any, validation: Any) -> Estimate:
     """Mean F(v) of validation rows minus that of training rows, nats: a proxy of overfitting.
 
     log Z cancels, so the gap is exactly the difference of the mean log-likelihoods; its error is that of the

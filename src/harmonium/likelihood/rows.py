@@ -7,17 +7,16 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel
+from harmonium.models.rows import encoded, states_of
 from harmonium.units import Units
 
 ROWS = 2**13  # rows per block of work
@@ -61,7 +60,7 @@ class RowEstimates:
 
 def log_likelihood(
     model: EnergyModel,
-    X: Tensor | np.ndarray,
+    X: Any,
     *,
     seconds: float | None = None,
     seed: int = 0,
@@ -75,7 +74,8 @@ def log_likelihood(
 
     Args:
         model: the model.
-        X: visible states, (rows, n_visible).
+        X: visible states, (rows, n_visible): array, tensor or DataFrame; for one-hot sites integers, one for
+            each site, will do.
         seconds: as in `log_partition`, as are `seed` and `progress`.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
@@ -99,7 +99,7 @@ def log_likelihood(
 
 def log_probabilities(
     model: EnergyModel,
-    X: Tensor | np.ndarray,
+    X: Any,
     *,
     seconds: float | None = None,
     seed: int = 0,
@@ -171,15 +171,9 @@ def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> 
     return annealed_log_partition(model, budget, seed, v) if exact is None else exact
 
 
-def visible_states(model: EnergyModel, X: Tensor | np.ndarray, name: str = "X") -> Tensor:
+def visible_states(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """X as visible states of the model in its dtype and on its device, checked against shape and support."""
-    inputs.energy_model("model", model)
-    v = checks.matrix(name, torch.as_tensor(X))
-    if len(v) == 0:
-        raise ValueError(f"{name} must have at least 1 row, got none.")
-    v = v.to(device=model.device, dtype=model.dtype)
-    model.visible_space.check(v, name)
-    return v
+    return states_of(inputs.energy_model("model", model), X, name)
 
 
 @torch.no_grad()
@@ -188,9 +182,7 @@ def free_energies(model: EnergyModel, v: Tensor) -> Tensor:
     return torch.cat([model.free_energy(part).double() for part in v.split(ROWS)])
 
 
-def independent_log_likelihood(
-    units: Units, X_train: Tensor | np.ndarray, X_test: Tensor | np.ndarray
-) -> float:
+def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float:
     """Mean log P of the rows of X_test under independent units fitted to X_train, nats per row.
 
     The baseline that a model must beat. `units` says of which type the columns are and isn't changed.
@@ -201,7 +193,8 @@ def independent_log_likelihood(
     -0.875
     """
     fitted = copy.deepcopy(units).double()
-    train, test = (torch.as_tensor(x).to(fitted.bias) for x in (X_train, X_test))
+    train = encoded(units, X_train, "X_train").to(fitted.bias)
+    test = encoded(units, X_test, "X_test").to(fitted.bias)
     fitted.check(train, "X_train")
     fitted.check(test, "X_test")
     fitted.match(train)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models.energy import EnergyModel
 from harmonium.random import Address
 from harmonium.units import Units
@@ -104,6 +105,8 @@ class BlockModel(EnergyModel):
         if len(state) != len(self.layers):
             raise ValueError(f"state: expected {len(self.layers)} blocks, got {len(state)}.")
         for i, (x, layer) in enumerate(zip(state, self.layers, strict=True)):
+            if not isinstance(x, Tensor):
+                raise TypeError(f"state: expected a tensor for block {i}, got {checks.describe(x)}.")
             if x.ndim != 2 or x.shape[1] != layer.width or len(x) != len(state[0]):
                 raise ValueError(
                     f"state: expected block {i} of shape ({len(state[0])}, {layer.width}), "

@@ -12,8 +12,9 @@ from harmonium.data.values import survey
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
+from harmonium.models.rows import as_table
 from harmonium.recipes.history import History
-from harmonium.recipes.rows import Rows, as_table
+from harmonium.recipes.rows import Rows
 from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
 from harmonium.units import Bernoulli, Gaussian, Spin, Units
 

@@ -16,6 +16,7 @@ from harmonium import __version__, checks
 from harmonium.learning import Average, Batches, Learner, Source, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
+from harmonium.models.rows import as_table
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes.choice import Score, choose, scored, units_for
 from harmonium.recipes.doubts import doubts
@@ -25,7 +26,7 @@ from harmonium.recipes.parts import optimiser_of, source_of, transforms_of
 from harmonium.recipes.plan import Asked, Method, Plan, Schedule, settled
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
-from harmonium.recipes.rows import Rows, as_table
+from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import split
 from harmonium.recipes.start import start
 from harmonium.units import Bernoulli

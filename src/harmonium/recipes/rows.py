@@ -14,6 +14,7 @@ from harmonium import kernels
 from harmonium.learning import batches
 from harmonium.learning.batches import Selected, take
 from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.rows import as_table, coded
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Units
 
@@ -86,47 +87,20 @@ def rows_of(model: EnergyModel, data: Any, name: str, seed: int = 0) -> Rows:
     """
     x = as_table(data, name)
     space = model.visible_space
-    width, code_width = space.width, getattr(space, "code_width", space.width)
-    if x.shape[1] not in (width, code_width):
-        other = "" if width == code_width else f" (states) or {code_width} (integer codes)"
-        raise ValueError(
-            f"{name} must have {width} columns{other}, as the visible units of the model, got {x.shape[1]}."
-        )
-    coded = x.shape[1] != width
+    in_codes = coded(space, x, name)
     binary = isinstance(space, Bernoulli)
     found: str | None = None
     for numbers, stored in pieces(x):
         start, piece = int(numbers[0]), stored.to(_exact_type(stored.dtype))
         if stored.is_floating_point():
             _finite(piece, name, start)
-        problem = space.violation(_encode(space, piece, name) if coded else piece)
+        problem = space.violation(_encode(space, piece, name) if in_codes else piece)
         if problem and not (binary and bool(((piece >= 0) & (piece <= 1)).all())):
-            where = _first_offence(space, piece, start) if not coded else ""
+            where = _first_offence(space, piece, start) if not in_codes else ""
             raise ValueError(f"{name}: {problem} ({_unit_name(space)} units){where}.")
         found = found or problem
-    kind = "codes" if coded else "probabilities" if found else "states"
+    kind = "codes" if in_codes else "probabilities" if found else "states"
     return Rows(x, kind, _preparation(model, kind, seed))
-
-
-def as_table(data: Any, name: str) -> np.ndarray | Tensor:
-    """What was given as a table of numbers, (rows, columns), its values not looked at."""
-    x = data.to_numpy() if hasattr(data, "to_numpy") else data
-    if not isinstance(x, (np.ndarray, Tensor)):
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise ValueError(f"{name} must be a table of numbers, rows of one length each.") from error
-    if isinstance(x, np.ndarray) and x.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold numbers, got an array of type {x.dtype}.")
-    if isinstance(x, Tensor) and x.is_complex():
-        raise TypeError(f"{name} must hold real numbers, got {x.dtype}.")
-    if isinstance(x, np.memmap):
-        x = x.view(np.ndarray)  # the same pages, without the bookkeeping of a subclass at each access
-    if x.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions (rows, columns), got shape {tuple(x.shape)}.")
-    if 0 in x.shape:
-        raise ValueError(f"{name} must have at least one row and one column, got shape {tuple(x.shape)}.")
-    return x
 
 
 def _exact_type(stored: torch.dtype) -> torch.dtype:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,13 +11,13 @@ from harmonium import checks, kernels
 from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
+from harmonium.models.rows import as_numbers, partly_known
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
 from harmonium.sampling.start import default_kernel, initial_chains
-from harmonium.units import Units
 
 STAGES = 100  # temperatures on the way: a graph is laid out anew for each
 EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
@@ -25,7 +26,7 @@ EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution cos
 def sample(
     model: EnergyModel,
     n: int = 1,
-    given: Tensor | np.ndarray | None = None,
+    given: Any = None,
     *,
     seed: int = 0,
     sweeps: int | None = None,
@@ -33,15 +34,15 @@ def sample(
     """Draw `n` visible states from P(v), or from P(free | given).
 
     Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side) the
-    draws are
-    exact and independent. Otherwise each row is the end of a Markov chain of its own, `sweeps` long: annealed
-    from independent variables during the first half, which lets chains choose among modes while these are
-    still connected, then at the model itself.
+    draws are exact and independent. Otherwise each row is the end of a Markov chain of its own, `sweeps`
+    long: annealed from independent variables during the first half, which lets chains choose among modes
+    while these are still connected, then at the model itself.
 
     Args:
         model: the model.
         n: number of rows.
-        given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible).
+        given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible),
+            an array, a tensor or a DataFrame. For one-hot sites integers will do, one for each site.
         seed: same seed, same samples.
         sweeps: length of the chains; by default 1000 for models with blocks or a graph, 200 sweeps or 400
             trajectories for those that know only their energy. Giving it asks for chains also where exact
@@ -93,23 +94,18 @@ def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
     return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # a finite space has states
 
 
-def clamp_from(model: EnergyModel, given: Tensor | np.ndarray, n: int) -> Clamp:
+def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
     """A clamp from values with NaN where free, checked against the support of the visible variables."""
-    space = model.visible_space
-    values = torch.as_tensor(given).to(device=model.device, dtype=model.dtype)
-    if values.shape not in ((space.width,), (n, space.width)):
+    x, space = as_numbers(given, "given"), model.visible_space
+    widths = (space.width, getattr(space, "code_width", space.width))
+    if x.ndim not in (1, 2) or x.shape[-1] not in widths or (x.ndim == 2 and len(x) != n):
         raise ValueError(
             f"given: expected shape ({space.width},) or ({n}, {space.width}) with NaN where free, "
-            f"got {tuple(values.shape)}."
+            f"got {tuple(x.shape)}."
         )
-    held = ~torch.isnan(values)
-    # free cells take a valid state, so that the given ones are checked by the rule of their space
-    valid = model.random_state(1, Address(0, Purpose.CLAMP))[0]
-    problem = space.mask_violation(held) if isinstance(space, Units) else None
-    problem = problem or space.violation(torch.where(held, values, valid))
-    if problem:
-        raise ValueError(f"given: {problem}; NaN marks free ones.")
-    return Clamp(held, values)
+    values = partly_known(model, x[None] if x.ndim == 1 else x, "given").to(model.dtype)
+    values = values[0] if x.ndim == 1 else values
+    return Clamp(~torch.isnan(values), values)
 
 
 def _inverse_transform(log_p: Tensor, n: int, address: Address) -> Tensor:

@@ -40,10 +40,9 @@ def complete(
     energies.
 
     Visible variables alone where the model has its free energy, since then nothing need be drawn. Otherwise h
-    comes
-    from chains that are `sweeps` long with v clamped, from `start` or a random state: exact only in the limit
-    of long chains. `model.accumulate_phase(complete(model, v, address), weights)` is a phase of the gradient
-    for every model.
+    comes from chains that are `sweeps` long with v clamped, from `start` or a random state: exact only in the
+    limit of long chains. `model.accumulate_phase(complete(model, v, address), weights)` is a phase of the
+    gradient for every model.
     """
     if model.has_free_energy():
         return (v,)

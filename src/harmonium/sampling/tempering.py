@@ -7,8 +7,7 @@ Nemoto 1996). Even and odd pairs take turns, which makes a replica travel in a s
 diffusing (Okabe et al. 2001; Syed et al. 2022).
 
 One block is summed out in every exchange: what has to agree between neighbours is the free energy of the
-    other blocks,
-which overlaps more than the joint energy does.
+other blocks, which overlaps more than the joint energy does.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from enum import IntEnum
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,9 +116,9 @@ class Units(nn.Module, ABC):
         """What is wrong with holding these columns (..., width) and drawing the rest, None when nothing."""
         return None
 
-    def encode(self, codes: Tensor) -> Tensor:
+    def encode(self, codes: Tensor | np.ndarray) -> Tensor:
         """States from their compact form: one-hot from integers for categorical sites, else unchanged."""
-        return codes
+        return torch.as_tensor(codes)
 
     def decode(self, x: Tensor) -> Tensor:
         """The inverse of `encode`."""

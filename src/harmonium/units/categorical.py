@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +73,8 @@ class Categorical(Units):
     def code_width(self) -> int:
         return self.n
 
-    def encode(self, codes: Tensor) -> Tensor:
+    def encode(self, codes: Tensor | np.ndarray) -> Tensor:
+        codes = torch.as_tensor(codes)
         if codes.shape[-1:] != (self.n,):
             raise ValueError(f"codes: expected shape (batch, {self.n}), got {tuple(codes.shape)}.")
         numbers, dtype = codes.long(), torch.float32

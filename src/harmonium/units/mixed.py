@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -111,7 +112,7 @@ class Mixed(Units):
             edges.append(edges[-1] + p.code_width)
         return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
 
-    def encode(self, codes: Tensor) -> Tensor:
+    def encode(self, codes: Tensor | np.ndarray) -> Tensor:
         pieces = [p.encode(codes[..., c]) for p, c in zip(self._parts(), self._codes(), strict=True)]
         return torch.cat(pieces, -1)
 
