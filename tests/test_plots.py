@@ -8,7 +8,7 @@ import torch
 
 import harmonium as hm
 from harmonium import plots
-from harmonium.plots import charts
+from harmonium.plots import charts, letters
 from harmonium.plots.charts import series
 from harmonium.plots.style import colour_map
 from harmonium.plots.tiles import Scale, along_first_component, scale_of
@@ -121,6 +121,61 @@ def test_the_learning_curve_has_its_band_its_best_point_and_the_baseline():
     assert len(valid.get_xdata()) == len(RECORDS)
     kept = plots.learning_curve(RECORDS, kept=40)
     assert kept.axes[0].lines[2].get_xdata()[0] == 40 and "the model kept, −17.96" in texts(kept)
+
+
+def test_rounding_does_not_look_like_a_course_of_learning():
+    records = [{"step": k, "train_log_likelihood": -2.079441 + 1e-9 * (-1) ** k} for k in range(20)]
+    (ax,) = plots.learning_curve(records).axes
+    low, high = ax.get_ylim()
+    assert high - low >= charts.LEAST_SPAN and not ax.yaxis.get_major_formatter().get_useOffset()
+
+
+def test_what_is_drawn_may_be_tensors_with_gradients_and_frames():
+    import pandas as pd
+
+    rbm = hm.RBM(hm.Bernoulli(4), hm.Bernoulli(3))
+    (ax, _) = plots.filters(rbm.weight).axes
+    assert np.allclose(np.sort(ax.images[0].get_array(), axis=None), np.sort(rbm.weight.detach(), axis=None))
+    frame, drawn = pd.DataFrame(table(20, 4) > 0), hm.sample(rbm, 20)
+    for figure in (plots.moments(frame, drawn), plots.side_by_side(frame, drawn), plots.tiles(drawn)):
+        assert figure.axes
+    plots.free_energies({"training rows": rbm.free_energy(drawn)})
+    with pytest.raises(TypeError, match="^data must hold numbers"):
+        plots.moments(rbm, drawn)
+
+
+def drawn_letters(ax):
+    """(left, bottom, width, height) of the letters on axes, and their colours."""
+    from matplotlib.colors import to_hex
+
+    (drawn,) = ax.collections
+    boxes = [path.get_extents().bounds for path in drawn.get_paths()]
+    return np.array(boxes), [to_hex(colour) for colour in drawn.get_facecolors()]
+
+
+def test_a_logo_stacks_letters_as_tall_as_their_weights_the_largest_outside():
+    weight = np.zeros((2 * 4, 3))
+    weight[:4, 1] = [1.0, 3.0, 0.5, -4.5]  # site 0 of hidden unit 1, sums to zero already
+    weight[4:, 2] = [9.0, 5.0, 5.0, 5.0]  # A is +3 there in that gauge, the others -1
+    ax, second = plots.logos(weight, "ACGT", most=2).axes
+    boxes, colours = drawn_letters(ax)
+    assert np.allclose(boxes[:, 1], [0.0, 0.5, 1.5, -4.5]) and np.allclose(boxes[:, 3], [0.5, 1.0, 3.0, 4.5])
+    assert colours == [letters.NUCLEOTIDES[x].lower() for x in "GACT"]
+    assert (np.abs(boxes[:, 0] + boxes[:, 2] / 2) < 0.05).all()  # within their site; a G isn't symmetric
+    boxes, colours = drawn_letters(second)
+    assert (np.abs(boxes[:, 0] + boxes[:, 2] / 2 - 1.0) < 0.05).all() and boxes[:, 1].min() == pytest.approx(
+        -3.0
+    )
+    assert ax.get_ylim() == second.get_ylim()
+    plots.png(plots.logos(np.zeros((8, 2)), "ACGT"))
+
+
+def test_a_logo_needs_a_letter_for_each_state():
+    for alphabet in ("", "A", "ACGTN"):
+        with pytest.raises(
+            ValueError, match=r"^letters must be one for each state of a site, got \d for weights"
+        ):
+            plots.logos(np.zeros((8, 2)), alphabet)
 
 
 def test_a_first_record_far_below_does_not_flatten_the_curve():

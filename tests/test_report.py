@@ -150,6 +150,7 @@ def test_tables_of_every_type_have_a_report(units, values):
     assert model_title(model) in said and "Data and samples" in said
     drawn = "one draw was measured" in said
     assert drawn == isinstance(units, hm.Bernoulli)
+    assert ("A number is a state of its column" in said) == isinstance(units, hm.Categorical)
 
 
 def test_a_model_without_probabilities_is_told_apart():

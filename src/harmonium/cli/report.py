@@ -17,6 +17,10 @@ from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
 from harmonium.models import RBM, BlockModel
 from harmonium.plots.page import Card, Section, page
+from harmonium.units import Categorical
+
+MOST_SITES = 80
+"""Columns of categories whose weights are shown as letters; more would be too small to read."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,19 @@ def _pictures(run: Run) -> Section | None:
 def _filters(run: Run) -> Section | None:
     if not isinstance(run.model, RBM):
         return None
-    weight = run.model.weight.detach().cpu().numpy()
-    pixels = run.data.shape if run.model.visible.width == run.data.width else None
-    names = run.data.columns if run.model.visible.width == run.data.width else None
-    figure = plots.filters(weight, pixels, names=names)
-    text = (
-        "The weights of each hidden unit, those with the largest norm first. A visible unit under red raises"
-        " the hidden unit's field, one under blue lowers it."
-    )
+    visible, weight = run.model.visible, run.model.weight.detach()
+    text = "The weights of each hidden unit, those with the largest norm first. "
+    if isinstance(visible, Categorical) and visible.cardinality <= 10 and visible.n <= MOST_SITES:
+        figure = plots.logos(weight, "0123456789"[: visible.cardinality])
+        text += (
+            "A number is a state of its column, as tall as its weight: above the line it raises the hidden"
+            " unit's field, below it lowers it."
+        )
+    else:
+        same = visible.width == run.data.width
+        pixels, names = (run.data.shape, run.data.columns) if same else (None, None)
+        figure = plots.filters(weight, pixels, names=names)
+        text += "A visible unit under red raises the hidden unit's field, one under blue lowers it."
     return Section("What the hidden units look for", text, [(figure, "weights of the hidden units")])
 
 

@@ -1,11 +1,13 @@
 """Pictures for people: Matplotlib figures, made apart from pyplot, so that no screen is needed.
 
-`tiles`, `side_by_side` and `filters` show rows and weights as pictures, `picture` a model at a glance; others
-are charts. `png` and `svg` turn a figure into the content of a file.
+`tiles`, `side_by_side` and `filters` show rows and weights as pictures, `logos` weights to one-hot sites as
+letters, `picture` a model at a glance; others are charts. `png` and `svg` turn a figure into the content of a
+file.
 """
 
 from harmonium.plots.charts import free_energies, learning_curve, moments, panels, singular_values
 from harmonium.plots.glance import picture
+from harmonium.plots.letters import logos
 from harmonium.plots.style import png, svg
 from harmonium.plots.tiles import filters, mosaic, side_by_side, tiles, tiles_png
 
@@ -13,6 +15,7 @@ __all__ = [
     "filters",
     "free_energies",
     "learning_curve",
+    "logos",
     "moments",
     "mosaic",
     "panels",

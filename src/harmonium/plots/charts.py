@@ -19,6 +19,8 @@ Records = Sequence[Mapping[str, Any]]
 
 MOST_COLUMNS = 1000
 """Columns whose covariances are looked at; of more an even choice."""
+LEAST_SPAN = 0.02
+"""Nats that the axis of a learning curve spans at least: below that rounding would look like a course."""
 MOST_POINTS = 20_000
 """Points of a scatter; of more pairs an even choice is drawn."""
 
@@ -78,8 +80,9 @@ def _leave_out_the_fall(ax: Axes, baseline: float | None) -> None:
     if len(values):
         top = values.max()
         floor = baseline if baseline is not None and baseline < top else float(np.median(values))
-        room = 0.12 * (top - floor) or 1.0
+        room = max(0.12 * (top - floor), LEAST_SPAN / 2)
         ax.set_ylim(max(values.min(), floor - (top - floor)) - room, top + room)
+        ax.ticklabel_format(axis="y", useOffset=False)
 
 
 PANELS = {
@@ -121,13 +124,13 @@ def panels(records: Records) -> Figure | None:
     return fig
 
 
-def singular_values(records: Records, weight: np.ndarray, kept: float | None = None) -> Figure:
+def singular_values(records: Records, weight: Any, kept: float | None = None) -> Figure:
     """The singular values of the weights: while learning, and of the model in the end.
 
     Each line is a direction that the model has learned; they leave the noise one after another. `kept` is the
     update whose model was kept.
     """
-    last = np.linalg.svd(np.asarray(weight, dtype=float), compute_uv=False)
+    last = np.linalg.svd(style.numbers("weight", weight), compute_uv=False)
     course = [(r["step"], r["singular_values"]) for r in records if r.get("singular_values")]
     fig = style.figure(9.6, 3.4)
     left, right = fig.subplots(1, 2, width_ratios=(1.6, 1)) if len(course) > 1 else (None, fig.add_subplot())
@@ -154,9 +157,9 @@ def _lines_of_singular_values(ax: Axes, course: list[tuple[float, Sequence[float
     ax.set_ylim(0, None)
 
 
-def moments(data: np.ndarray, samples: np.ndarray) -> Figure:
+def moments(data: Any, samples: Any) -> Figure:
     """Means and covariances of the columns, in the data and in samples: on the diagonal they agree."""
-    data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
+    data, samples = style.numbers("data", data), style.numbers("samples", samples)
     fig = style.figure(9.6, 4.6)
     left, right = fig.subplots(1, 2)
     _agreement(left, data.mean(0), samples.mean(0), "means of columns", float(data.std(0).mean()))
@@ -188,7 +191,7 @@ def _agreement(ax: Axes, x: np.ndarray, y: np.ndarray, title: str, span: float =
     ax.text(0.03, 0.96, note, transform=ax.transAxes, va="top", fontsize=9, color=style.MUTED)
 
 
-def free_energies(values: Mapping[str, np.ndarray]) -> Figure:
+def free_energies(values: Mapping[str, Any]) -> Figure:
     """Histograms of the free energies of training rows, held-out rows and samples, nats.
 
     The model knows rows and samples alike where the histograms agree; held-out rows that lie higher than
@@ -197,10 +200,11 @@ def free_energies(values: Mapping[str, np.ndarray]) -> Figure:
     colours = {"training rows": style.DATA, "samples of the model": style.MODEL}
     fig = style.figure(9.6, 3.2)
     ax = style.axes(fig.add_subplot(), "", "free energy F(v), nats", "density")
-    joint = np.concatenate(list(values.values()))
+    found = {label: style.numbers(label, x) for label, x in values.items()}
+    joint = np.concatenate(list(found.values()))
     low, high = np.quantile(joint, (0.001, 0.999))
     edges = np.linspace(low, high if high > low else low + 1.0, 41).tolist()
-    for label, x in values.items():
+    for label, x in found.items():
         colour = colours.get(label, style.HELD_OUT)
         ax.hist(x, edges, density=True, histtype="stepfilled", color=colour, alpha=0.15)
         ax.hist(x, edges, density=True, histtype="step", color=colour, lw=1.6, label=label)

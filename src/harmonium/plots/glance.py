@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from harmonium.plots import style
 from harmonium.plots.tiles import Shape, draw_heat_map, draw_tiles, largest_columns, mosaic, scale_of
@@ -16,7 +14,7 @@ SHOWN = 64
 """Rows and filters."""
 
 
-def picture(data: np.ndarray, samples: np.ndarray, weight: np.ndarray, shape: Shape | None = None) -> Figure:
+def picture(data: Any, samples: Any, weight: Any, shape: Shape | None = None) -> Figure:
     """Data, samples of the model and its filters in one wide figure.
 
     Args:
@@ -25,8 +23,8 @@ def picture(data: np.ndarray, samples: np.ndarray, weight: np.ndarray, shape: Sh
         weight: (n_visible, n_hidden); the 64 columns with the largest norms are shown.
         shape: (height, width) where rows are pictures.
     """
-    weight = largest_columns(np.asarray(weight, dtype=float), SHOWN)
-    data, samples = (np.asarray(x, dtype=float)[:SHOWN] for x in (data, samples))
+    weight = largest_columns(style.numbers("weight", weight), SHOWN)
+    data, samples = style.numbers("data", data)[:SHOWN], style.numbers("samples", samples)[:SHOWN]
     scale = scale_of(data)
     panels = (
         ("data", data, scale),

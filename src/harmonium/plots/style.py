@@ -33,6 +33,20 @@ PAGE_COLOURS = {
 }
 
 
+def numbers(name: str, x: Any) -> np.ndarray:
+    """What is to be drawn as an array of float64, from an array, a tensor, a DataFrame or lists.
+
+    Raises:
+        TypeError: it holds anything but numbers.
+    """
+    import numpy as np
+
+    from harmonium.models.rows import as_numbers
+
+    x = as_numbers(x, name)
+    return np.asarray(x if isinstance(x, np.ndarray) else x.cpu(), dtype=float)
+
+
 def figure(width: float, height: float) -> Figure:
     """An empty figure, inches, without a background and apart from pyplot's list of figures."""
     from matplotlib.figure import Figure

@@ -69,8 +69,8 @@ def mosaic(rows: np.ndarray, shape: Shape, columns: int | None = None) -> np.nda
 
 
 def tiles(
-    rows: np.ndarray,
-    shape: Shape | None,
+    rows: Any,
+    shape: Shape | None = None,
     *,
     title: str = "",
     columns: int | None = None,
@@ -85,7 +85,7 @@ def tiles(
         columns: pictures side by side.
         scale: of the colours; by default that of the rows.
     """
-    rows = np.asarray(rows, dtype=float)
+    rows = style.numbers("rows", rows)
     scale = scale or scale_of(rows)
     if shape is None:
         fig = style.figure(WIDTH, 4.4)
@@ -98,9 +98,9 @@ def tiles(
     return fig
 
 
-def tiles_png(rows: np.ndarray, shape: Shape | None) -> bytes:
+def tiles_png(rows: Any, shape: Shape | None = None) -> bytes:
     """The content of a PNG file that shows the rows: every pixel of a picture as a square of its own."""
-    rows = np.asarray(rows, dtype=float)
+    rows = style.numbers("rows", rows)
     if shape is None:
         return style.png(tiles(rows, None))
     scale, grid = scale_of(rows), mosaic(rows, shape)
@@ -111,11 +111,9 @@ def tiles_png(rows: np.ndarray, shape: Shape | None) -> bytes:
     return style.png_of_pixels(pixels)
 
 
-def side_by_side(
-    data: np.ndarray, samples: np.ndarray, shape: Shape | None, names: Names | None = None
-) -> Figure:
+def side_by_side(data: Any, samples: Any, shape: Shape | None = None, names: Names | None = None) -> Figure:
     """What a model has learned from, and what it makes of it: rows of data beside samples."""
-    data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
+    data, samples = style.numbers("data", data), style.numbers("samples", samples)
     scale = scale_of(data)
     fig = style.figure(WIDTH, 5.0 if shape else 4.4)
     left, right = fig.subplots(1, 2)
@@ -129,7 +127,7 @@ def side_by_side(
     return fig
 
 
-def filters(weight: np.ndarray, shape: Shape | None, most: int = 96, names: Names | None = None) -> Figure:
+def filters(weight: Any, shape: Shape | None = None, most: int = 96, names: Names | None = None) -> Figure:
     """The columns of the weights, one picture per hidden unit, those with the largest norm first.
 
     Args:
@@ -138,7 +136,7 @@ def filters(weight: np.ndarray, shape: Shape | None, most: int = 96, names: Name
         most: hidden units to show.
         names: of the visible units.
     """
-    weight = np.asarray(weight, dtype=float)
+    weight = style.numbers("weight", weight)
     chosen = largest_columns(weight, most)
     scale = scale_of(chosen, signed=True)
     if shape:
@@ -170,6 +168,7 @@ def draw_heat_map(
     """Rows below each other, a colour for each value, and a bar that says which."""
     style.axes(ax, title, "" if names else "column", "row")
     image = show(ax, rows[:MOST_ROWS], scale, aspect="auto")
+    ax.locator_params(integer=True)
     if names and len(names) <= MOST_NAMES:
         labels = [name if len(name) <= 18 else name[:17] + "…" for name in names]
         ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
