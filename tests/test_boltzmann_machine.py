@@ -160,7 +160,7 @@ def test_a_machine_with_lateral_couplings_has_no_rbm():
 def test_couplings_build_the_machine_back():
     machine = filled()
     joint, bias = machine.joint_couplings()
-    back = BoltzmannMachine.from_couplings(joint, bias, 4)
+    back = BoltzmannMachine.from_couplings(joint.numpy(), bias.numpy(), 4)
     assert torch.equal(back.energy(*all_states(machine)), machine.energy(*all_states(machine)))
     joint[0, 1] += 1
     with pytest.raises(ValueError, match="symmetric matrix"):

@@ -191,6 +191,31 @@ def test_csv_written_with_the_index_of_pandas_leaves_it_out_and_says_so(tmp_path
     assert "numbers the rows, was not read" in loaded.notes[0]
 
 
+@pytest.mark.parametrize("index", [True, False])
+def test_csv_written_by_pandas_without_names_loses_the_line_that_numbers_the_columns(tmp_path, index):
+    path = tmp_path / "x.csv"
+    rows = np.array([[0, 3, 2, 1], [1, 1, 0, 5], [2, 0, 0, 0]])
+    pd.DataFrame(rows).to_csv(path, index=index)
+    loaded, notes = data.load_rows(path)
+    assert np.array_equal(loaded, rows)
+    assert any("the first line, which numbers the columns, was not read" in note for note in notes)
+    assert data.read(path).columns is None
+
+
+@pytest.mark.parametrize(
+    "text", ["0,1,2\n1,1,1\n", "0,1,2,4\n1,1,1,1\n", "1,2,3,4\n0,1,1,1\n", ",0,1,2\n5,1,1,1\n", ",0\n0,1\n"]
+)
+def test_a_first_line_that_may_be_a_row_is_one(tmp_path, text):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    assert len(data.read(path).parts["all"]) == 2
+
+
+def test_a_data_set_prints_as_one_line():
+    said = repr(data.load("digits"))
+    assert said == "Dataset('digits': 64 columns, binary; rows: 1,439 train, 179 valid, 179 test)"
+
+
 def test_an_unnamed_column_of_other_numbers_is_data(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(",a\n5,1\n6,0\n")

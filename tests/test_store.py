@@ -56,6 +56,13 @@ def test_saving_leaves_one_file_and_replaces_an_older_one(tmp_path):
         assert torch.equal(hm.load(path).weight, model.weight)
 
 
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    path = tmp_path / "none" / "m.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        hm.save(hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2)), path)
+    assert str(caught.value) == f"{path} can't be written: there is no folder {path.parent}."
+
+
 def test_a_write_that_fails_leaves_the_old_file_as_it_was(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"precious")

@@ -51,6 +51,10 @@ class Dataset:
         rows: np.ndarray = getattr(self, checks.one_of("split", name, PARTS))
         return rows
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(self.part(name)):,} {name}" for name in PARTS)
+        return f"Dataset({self.name!r}: {self.width:,} columns, {self.support}; rows: {rows})"
+
     @property
     def width(self) -> int:
         """Number of columns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ from harmonium.data.values import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_NUMBERED = 4
+"""Cells of a first line 0, 1, 2, … that can't well be a row of data."""
+
 Table = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
 """Values (rows, columns), names of the columns, notes for the user."""
 
@@ -22,9 +26,9 @@ Table = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
 def read_csv(path: Path) -> Table:
     """A file of numbers separated by commas, semicolons or tabs; the first line may name the columns.
 
-    It does where none of its cells is a number. true and false count as 1 and 0. A first column without a
-    name that numbers the rows from 0, as pandas writes it, is left out, and a note says so. Missing cells
-    are NaN.
+    It does where none of its cells is a number. true and false count as 1 and 0. What pandas adds to a table
+    without names, a first column that numbers the rows from 0 or a first line that numbers the columns (four
+    or more) so, is left out, and a note says so. Missing cells are NaN.
 
     Raises:
         DataError: a cell is no number; names and numbers in one line; lines that differ in length; no row.
@@ -34,7 +38,8 @@ def read_csv(path: Path) -> Table:
     line, text = _first_line(path)
     separator = max(",;\t", key=re.sub('"[^"]*"', "", text).count)
     cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True))
-    header = _is_header(path, line, cells)
+    numbered = _numbers_columns(path, cells)
+    header = numbered or _is_header(path, line, cells)
     try:
         frame = pd.read_csv(
             path,
@@ -56,6 +61,9 @@ def read_csv(path: Path) -> Table:
     if names and names[0] == "" and len(names) > 1 and _numbers_rows(frame[0]):
         frame, names = frame.drop(columns=0), names[1:]
         notes = [f"{path.name}: the first column, which numbers the rows, was not read."]
+    if numbered:
+        names = None
+        notes.append(f"{path.name}: the first line, which numbers the columns, was not read.")
     return _values(path, frame, names), names, notes
 
 
@@ -79,6 +87,17 @@ def _is_header(path: Path, line: int, cells: list[str]) -> bool:
             f" got {cells[names[0]]!r} in line {line}, column {names[0] + 1}."
         )
     return True
+
+
+def _numbers_columns(path: Path, cells: list[str]) -> bool:
+    """Whether the first line is the 0, 1, 2, … that pandas writes for columns without names."""
+    first, *rest = (cell.strip() for cell in cells)
+    numbers = [str(i) for i in range(len(cells))]
+    if len(cells) < FEWEST_NUMBERED or first != "":
+        return [first, *rest] == numbers and len(cells) >= FEWEST_NUMBERED
+    with path.open(encoding="utf-8-sig") as file:  # the index of the rows must stand below the empty cell
+        below = next(itertools.islice((text for text in file if text.strip()), 1, None), "")
+    return rest == numbers[:-1] and re.match(r"0[,;\t]", below) is not None
 
 
 def _is_number(cell: str) -> bool:

@@ -37,9 +37,9 @@ class BoltzmannMachine(GraphModel):
 
     - "gibbs": clamped Gibbs sampling, noisy, and biased only as far as its short chains are;
     - "mean_field": h is replaced by the solution of μ = σ(b + Wᵀv + Mμ). No noise, but a bias that doesn't
-    vanish:
-      learning then follows a lower bound of the likelihood, whose gap is the divergence of Π μ from P(h | v)
-      (`mean_field_free_energy`), and favours machines whose hidden units look independent given the data.
+      vanish: learning then follows a lower bound of the likelihood, whose gap is the divergence of Π μ from
+      P(h | v) (`mean_field_free_energy`), and favours machines whose hidden units look independent given the
+      data.
 
     Args:
         n_visible: number of visible units.
@@ -291,12 +291,12 @@ class BoltzmannMachine(GraphModel):
     @classmethod
     @torch.no_grad()
     def from_couplings(
-        cls, couplings: Tensor, bias: Tensor, n_visible: int, **options: Any
+        cls, couplings: Tensor | np.ndarray, bias: Tensor | np.ndarray, n_visible: int, **options: Any
     ) -> BoltzmannMachine:
         """The machine with E(x) = -bias·x - ½ xᵀJ x; the first `n_visible` of the units are visible.
 
         Args:
-            couplings: J, (n, n), symmetric with zero diagonal.
+            couplings: J, (n, n), symmetric with zero diagonal; a tensor or an array, like `bias`.
             bias: (n,).
             n_visible: how many units are visible.
             options: `units`, `positive_phase`, `dtype`, `device` of the machine.
@@ -304,6 +304,7 @@ class BoltzmannMachine(GraphModel):
         Raises:
             ValueError: J is not symmetric or has a diagonal.
         """
+        couplings, bias = torch.as_tensor(couplings), torch.as_tensor(bias)
         checks.matrix("couplings", couplings, len(bias))
         if not bool((couplings == couplings.T).all()) or bool(couplings.diagonal().any()):
             raise ValueError(

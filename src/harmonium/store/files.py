@@ -44,6 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole or not at all'
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target} can't be written: there is no folder {target.parent}.")
     # next to the target, since only within a file system is replacing a single step
     new = target.with_name(f".{os.getpid()}-{threading.get_ident()}-{target.name}")
     new.touch()
