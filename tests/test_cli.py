@@ -12,7 +12,7 @@ import torch
 
 import harmonium as hm
 from harmonium import store
-from harmonium.cli import entry, finish, folder, main, values
+from harmonium.cli import entry, finish, folder, main
 from harmonium.cli.plain import plain
 from harmonium.recipes import completion
 from statistics_budget import z_threshold
@@ -192,6 +192,7 @@ def test_resuming_goes_on_with_the_options_of_the_run(tmp_path, command, refused
     assert len(live) > 1 and 1 < live[-1]["step"] <= 30 and "train_log_likelihood" in live[-1]
     assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1]) == live[-1]
 
+    assert f"harmonium fit DATA --out {out} --resume' would finish" in refused("inspect", out)
     assert "--hidden 6 is not what" in refused(*arguments, "--resume", "--hidden", 6)
     assert "isn't what the run" in refused("fit", "digits", "--out", out, "--resume")
     assert command(*arguments, "--resume", "-q")[0] == 0
@@ -212,8 +213,12 @@ def test_an_interruption_before_anything_is_saved_says_so(tmp_path, command, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("harmonium.cli.fit.fit", interrupted)
-    status, _, err = command("fit", "bars-and-stripes", "--out", tmp_path / "run")
-    assert status == 130 and "nothing is saved" in err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    for _ in range(2):  # nothing stands in the way of another beginning
+        status, _, err = command("fit", "bars-and-stripes", "--out", tmp_path / "run")
+        assert status == 130 and "nothing is saved" in err
+        assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
 def test_an_interruption_of_another_command_says_so(run_folder, command, monkeypatch):
@@ -229,6 +234,10 @@ def test_a_run_is_replaced_only_by_force(tmp_path, refused, command, no_report):
     arguments = ("fit", "bars-and-stripes", "--out", tmp_path / "run", "--steps", 2, "--hidden", 2)
     assert command(*arguments)[0] == 0
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "settings.json").touch()
+    said = refused("fit", "bars-and-stripes", "--out", tmp_path / "other")
+    assert "holds a run already (settings.json): --force replaces it." in said
     assert "--resume continues it, --force replaces it" in refused(*arguments)
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
     (tmp_path / "bad.csv").write_text("a,b\n1,x\n")
@@ -390,15 +399,15 @@ def test_what_the_operating_system_refuses_is_one_sentence(run_folder, refused, 
 def test_a_model_and_data_of_different_widths_are_told_apart(run_folder, refused, tmp_path):
     assert "must have 16 columns" in refused("evaluate", run_folder, "digits")
     np.save(tmp_path / "x.npy", np.full((3, 7), np.nan))
-    assert "7 columns, and the model has 16" in refused(
+    assert "must have 16 columns, as the visible units of the model, got 7" in refused(
         "impute", run_folder, tmp_path / "x.npy", "-o", "y.npy"
     )
     given = ("sample", run_folder, "-n", 3, "--given", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
-    assert "7 columns, and the model has 16" in refused(*given)
+    assert "must have 16 columns, as the visible units of the model, got 7" in refused(*given)
     np.save(tmp_path / "x.npy", np.full((2, 16), np.nan))
     assert "must hold 1 row or 3" in refused(*given)
     np.save(tmp_path / "x.npy", np.full((3, 16), 0.5))
-    assert "doesn't fit the model" in refused(*given)
+    assert "x.npy: values must be 0 or 1" in refused(*given)
 
 
 def test_a_damaged_model_is_one_sentence(tmp_path, refused):
@@ -649,14 +658,6 @@ def test_other_models_than_rbms_are_measured_drawn_from_and_completed(command, t
     sampled = completion.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
     error = sampled[:, 1].std() / 60**0.5
     assert abs(sampled[:, 1].mean() - means[0, 1]) <= z_threshold() * error
-
-
-def test_tables_with_gaps_become_states_with_gaps():
-    model = hm.RBM(hm.Mixed(hm.Categorical(1, states=3), hm.Bernoulli(2)), hm.Bernoulli(1))
-    x = values.with_gaps(model, np.array([[np.nan, 1.0, np.nan], [2.0, np.nan, 0.0]]), "x")
-    nan = float("nan")
-    expected = torch.tensor([[nan, nan, nan, 1.0, nan], [0.0, 0.0, 1.0, nan, 0.0]], dtype=x.dtype)
-    assert torch.equal(torch.nan_to_num(x, 9.0), torch.nan_to_num(expected, 9.0))
 
 
 def test_what_is_saved_is_said_by_what_is_there(tmp_path):

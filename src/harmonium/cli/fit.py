@@ -40,6 +40,7 @@ def run(options: FitOptions) -> None:
         history = train(options, model, dataset)
         finish(options, model, dataset, history, time.perf_counter() - start)
     except KeyboardInterrupt:
+        folder.drop_beginning(options.out)
         raise Interrupted(folder.what_is_saved(options.out)) from None
 
 

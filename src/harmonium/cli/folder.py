@@ -56,7 +56,10 @@ def open_model(path: Path) -> Saved:
     """
     file = path / MODEL if path.is_dir() else path
     if path.is_dir() and not file.exists():
-        raise ValueError(f"{path} holds no {MODEL}; 'harmonium fit DATA --out {path}' would make one.")
+        end = (
+            " --resume' would finish the one begun." if (path / CHECKPOINT).exists() else "' would make one."
+        )
+        raise ValueError(f"{path} holds no {MODEL}; 'harmonium fit DATA --out {path}{end}")
     return Saved(store.load(file), file, store.read_facts(file)["about"])
 
 
@@ -75,9 +78,8 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
     if resume and not {CHECKPOINT, SETTINGS} <= set(there):
         raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
     if there and not resume and not force:
-        raise ValueError(
-            f"{folder} holds a run already ({', '.join(there)}): --resume continues it, --force replaces it."
-        )
+        ways = "--resume continues it, " * ({CHECKPOINT, SETTINGS} <= set(there)) + "--force replaces it"
+        raise ValueError(f"{folder} holds a run already ({', '.join(there)}): {ways}.")
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise ValueError(f"{folder} can't be written: {parent} is not a folder that you may write to.")
@@ -103,6 +105,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
         return dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.") from error
+
+
+def drop_beginning(folder: Path) -> None:
+    """Remove what a run wrote that was interrupted before its first checkpoint: none can go on from it."""
+    if not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
+        for name in (SETTINGS, METRICS):
+            (folder / name).unlink(missing_ok=True)
 
 
 def what_is_saved(folder: Path) -> str:
