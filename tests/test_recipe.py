@@ -17,7 +17,7 @@ from harmonium.learning import (
     algorithm,
     train,
 )
-from harmonium.recipes.choice import Score, choose, first_number, scored, units_for
+from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
 from harmonium.recipes.parts import source_of
 from harmonium.recipes.plan import Asked, Method, Plan, Schedule, default_learning_rate, settled
 from harmonium.recipes.rescue import go_back, ran_away
@@ -339,6 +339,25 @@ def clusters(rows, width, n, seed=0, flips=0.03):
     off = (x[:, None] != centres).sum(-1).double()
     near = off * math.log(flips) + (width - off) * math.log(1 - flips)
     return x.float(), float((near.logsumexp(1) - math.log(n)).mean())
+
+
+def test_trials_whose_chains_keep_to_their_modes_are_made_again_with_tempered_ones():
+    asked = []
+
+    def run(rbm, negatives, callbacks):
+        asked.append((negatives, float(rbm.visible.bias.detach().abs().max())))
+        return hm.fit(rbm, x, steps=300, chains=64, negatives=negatives, callbacks=callbacks)
+
+    x, _ = clusters(600, 40, 2)
+    near = causes(600, 40, p=0.6)
+    rbm = hm.RBM(hm.Bernoulli(40), hm.Bernoulli(8))
+    trials = Trials(run, rows_of(rbm, x, "x"))
+    assert trials(rbm).stderr == 0.0
+    trials(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(4)))
+    assert asked == [(None, 0.0), ("pt", 0.0), ("pt", 0.0)]  # fresh machines all
+    x, asked[:] = near, []
+    Trials(run, rows_of(rbm, x, "x"))(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(8)))
+    assert [name for name, _ in asked] == [None]
 
 
 def test_rows_in_clusters_far_apart_are_learned_with_tempered_chains():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from harmonium.data.values import survey
+from harmonium.diagnostics import MixingWatch
+from harmonium.learning.loop import Callback
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
@@ -21,6 +25,8 @@ from harmonium.units import Bernoulli, Gaussian, Spin, Units
 FEWEST, MOST = 8, 512  # hidden units that are tried
 WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
 MEASURED_SHARE, LEAST_WORK = 0.3, 0.5  # of a trial's work, and seconds of one core, to measure its log Z for
+LOOK_EVERY = 8  # updates: a window of 32 looks is over within the shortest trial of a default run
+APART = 3.0  # R-hat over such a window, in which chains that will mix can still be at 2
 KNOWN = 1000  # rows from which chains that measure it begin
 
 
@@ -43,6 +49,32 @@ class Score(NamedTuple):
 
 
 Trial = Callable[[RBM], Score]
+
+
+@dataclass
+class Trials:
+    """Short runs that are over before the recipe can see, and help, that chains keep to their modes. A trial
+    whose chains were apart is made again with tempered chains, as are those after it: else the luck of the
+    chains would choose.
+
+    Attributes:
+        run: trains a machine for a short while, given the name of its negatives and callbacks.
+        valid: rows to judge it by.
+        tempered: whether trials are made with tempered chains by now.
+    """
+
+    run: Callable[[RBM, str | None, Sequence[Callback]], History]
+    valid: Rows
+    tempered: bool = False
+
+    def __call__(self, rbm: RBM) -> Score:
+        fresh, watch = copy.deepcopy(rbm), MixingWatch(LOOK_EVERY)
+        history = self.run(rbm, "pt" if self.tempered else None, [watch])
+        persistent = "gibbs_steps" in history.records[-1]
+        if persistent and watch.report is not None and watch.report.r_hat > APART:
+            self.tempered = True
+            return self(fresh)
+        return scored(history, self.valid)
 
 
 def scored(history: History, rows: Rows) -> Score:

@@ -18,7 +18,7 @@ from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.rows import as_table
 from harmonium.recipes import checkpoint as checkpoints
-from harmonium.recipes.choice import Score, choose, scored, units_for
+from harmonium.recipes.choice import Trials, choose, units_for
 from harmonium.recipes.doubts import doubts
 from harmonium.recipes.health import found_wrong
 from harmonium.recipes.history import History
@@ -170,14 +170,13 @@ def _choose(X: Any, seed: int, asked: Asked, given: dict[str, Any]) -> tuple[RBM
     shape = RBM(copy.deepcopy(units), Bernoulli(1))
     _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], checks.seed("seed", seed))
 
-    def trial(rbm: RBM) -> Score:
+    def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
         most = None if asked.minutes is None else asked.minutes / 16.0
         updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
-        history = fit(rbm, X, seed=seed, steps=updates, minutes=most, **given)
-        assert valid is not None  # or there would be no trials
-        return scored(history, valid)
+        settings = given | {"seed": seed, "steps": updates, "minutes": most}
+        return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
 
-    return choose(lambda: copy.deepcopy(units), None if valid is None else trial, seed)
+    return choose(lambda: copy.deepcopy(units), None if valid is None else Trials(short, valid), seed)
 
 
 def _check_model(model: Any) -> None:
