@@ -18,6 +18,7 @@ from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.rows import as_table
 from harmonium.recipes import checkpoint as checkpoints
+from harmonium.recipes import origin as origins
 from harmonium.recipes.choice import Trials, choose, units_for
 from harmonium.recipes.doubts import doubts
 from harmonium.recipes.health import found_wrong
@@ -67,7 +68,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
     doubt. A run that runs away goes back to its best model and takes smaller steps. Chains that hardly mix
     make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
-    several temperatures.
+    several temperatures. Gaussian columns far from zero are learned about their means, and that is what
+    callbacks see; the model returned is again one of the rows as they are.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -122,31 +124,37 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         asked = asked.after(time.monotonic() - begun)
     _check_model(model)
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
+    named = negatives is None or isinstance(negatives, str)  # another's chains may be rows as they are
+    origin = origins.origin_of(model, rows) if named else None
+    if origin is not None:
+        rows, valid = origins.about(rows, origin), None if valid is None else origins.about(valid, origin)
     plan = settled(model, len(rows), asked, Method(optimiser, negatives), seed)
     source = source_of(model, plan, negatives, gibbs_steps)
-    fresh = {name: p.clone() for name, p in model.state_dict().items()}
-    if not resume:
-        start(model, rows, weights, source)
-    schedule = Schedule(plan)
-    learner = Learner(
-        model,
-        Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
-        source,
-        optimiser_of(model, plan, optimiser),
-        [*transforms_of(model, plan, asked), *transforms],
-        None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
-    )
-    history = History(model, settings=_settings(plan, model, rows, valid), warnings=doubts(model, rows))
-    if tried:
-        history.settings["hidden_tried"] = tried
-    recorder = Recorder(learner, Average(model), (rows.states(SUBSET), valid), plan, schedule, history)
-    if negatives is None:
-        recorder.start = partial(_start_again, model, fresh, rows, weights)
-    first = _attached(recorder, checkpoint, resume)
-    with ProgressBar(schedule, progress) as bar:
-        recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
-        train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
-    recorder.choose()
+    with origins.seen_from(model, origin):
+        fresh = {name: p.clone() for name, p in model.state_dict().items()}
+        if not resume:
+            start(model, rows, weights, source)
+        schedule = Schedule(plan)
+        learner = Learner(
+            model,
+            Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
+            source,
+            optimiser_of(model, plan, optimiser),
+            [*transforms_of(model, plan, asked), *transforms],
+            None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
+        )
+        said = doubts(model, rows) + origins.doubt(model, rows, origin)
+        history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
+        if tried:
+            history.settings["hidden_tried"] = tried
+        recorder = Recorder(learner, Average(model), (rows.states(SUBSET), valid), plan, schedule, history)
+        if negatives is None:
+            recorder.start = partial(_start_again, model, fresh, rows, weights)
+        first = _attached(recorder, checkpoint, resume)
+        with ProgressBar(schedule, progress) as bar:
+            recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
+            train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
+        recorder.choose()
     history.warnings += found_wrong(history)
     return history
 
