@@ -24,25 +24,25 @@ def rows_by_key(*rows):
 def test_a_peer_is_chosen_on_the_validation_rows():
     lucky = row("rbms", "fast", value=-7.0) | {"test": {"value": -5.0, "low": -5.0, "high": -5.0}}
     rows = [row("rbms", value=-9.0), row("rbms", "slow", value=-6.5), lucky]
-    assert density.chosen(rows) == "-6.500 (slow); defaults -9.000"
+    assert density.chosen(rows, 0) == "-6.500 (slow); defaults -9.000"
 
 
 def test_a_peer_that_diverged_is_said_to_have():
-    assert density.chosen([row("rbms", diverged=True)]) == "diverged"
+    assert density.chosen([row("rbms", diverged=True)], 0) == "diverged"
     assert (
-        density.chosen([row("rbms", diverged=True), row("rbms", "slow")])
+        density.chosen([row("rbms", diverged=True), row("rbms", "slow")], 0)
         == "-6.000 (slow); defaults diverged"
     )
-    assert density.chosen([row("rbms", "slow")]) == "-6.000 (slow)"
-    assert density.chosen([]) == ""
+    assert density.chosen([row("rbms", "slow")], 0) == "-6.000 (slow)"
+    assert density.chosen([], 0) == ""
     assert density.line(row("rbms", diverged=True)).endswith("| not finite |")
 
 
 def test_the_summary_has_mean_and_standard_deviation_over_seeds():
     rows = [row(seed=seed, value=value) for seed, value in enumerate((-6.0, -6.2, -6.4))]
     cells = [cell.strip() for cell in density.summary([*rows, row("sklearn", value=-8.0)]).split("|")]
-    assert cells[4:8] == ["3", "**-6.200 ± 0.200**", "", "-8.000 (defaults)"]
-    assert cells[8:10] == ["-9.200", "-5.99 (HCLT)"]
+    assert cells[4:7] == ["**-6.200 ± 0.200 (3)**", "", "-8.000 (defaults)"]
+    assert cells[7:9] == ["-9.200", "-5.99 (HCLT)"]
 
 
 def test_tables_are_in_order_and_exact_values_without_interval():
@@ -62,8 +62,10 @@ def test_measured_once_kept_and_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_report, "RESULTS", tmp_path)
     trained = []
 
-    def train(rows, hidden, seed):
-        trained.append(seed)
+    def train(rows, head, minutes):
+        assert minutes is None
+        trained.append(head["seed"])
+        hidden = int(head["hidden"])
         found = {"updates": 0, "seconds": 1.0, "cpu_seconds": 0.5, "warnings": []}
         return hm.RBM(visible=hm.Bernoulli(rows.width), hidden=hm.Bernoulli(hidden)), found
 
@@ -127,7 +129,6 @@ def test_the_diagonal_step_is_the_natural_one_of_independent_units():
 def test_algorithms_are_measured_once_and_failures_are_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_report, "RESULTS", tmp_path)
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-    monkeypatch.setattr(algorithms.plan, "time", algorithms.plan.time)  # main puts another clock there
     measured = []
 
     def measure(source, name, asked):

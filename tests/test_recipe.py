@@ -19,10 +19,18 @@ from harmonium.learning import (
 )
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
 from harmonium.recipes.parts import source_of
-from harmonium.recipes.plan import Asked, Method, Plan, Schedule, default_learning_rate, settled
+from harmonium.recipes.plan import (
+    Asked,
+    Method,
+    Plan,
+    Schedule,
+    default_learning_rate,
+    default_weight_decay,
+    settled,
+)
 from harmonium.recipes.rescue import go_back, ran_away
 from harmonium.recipes.rows import rows_of
-from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap
+from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap, unseen
 from registry import uniforms
 
 
@@ -189,7 +197,8 @@ def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_paramete
 def test_the_gradient_is_exact_where_that_costs_no_more_than_chains_that_mix_badly():
     def exact(columns, chains=512):
         rbm = hm.RBM(hm.Bernoulli(columns), hm.Bernoulli(4))
-        plan = settled(rbm, 300, Asked(chains=chains), Method(None, None), 0)
+        rows = rows_of(rbm, np.zeros((300, columns)), "X")
+        plan = settled(rbm, rows, Asked(chains=chains), Method(None, None), 0)
         found = isinstance(source_of(rbm, plan, None, None), ExactNegatives)
         assert found == (plan.batch_size == 300)  # with the exact means of the data as well
         return found
@@ -285,13 +294,13 @@ def test_the_decay_rises_where_training_rows_fit_too_well_and_never_falls_below_
 
 def test_the_decay_follows_the_validation_rows_in_the_second_half_unless_it_is_given(monkeypatch):
     monkeypatch.setattr("harmonium.recipes.shrinkage.interaction_gap", lambda *rows: (1.0, 1.0))
-    x = (uniforms(12, 200, 12, torch.float32) < 0.5).float()
-    table = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=400).table()
+    x = (uniforms(12, 200, 24, torch.float32) < 0.5).float()
+    table = hm.fit(hm.RBM(hm.Bernoulli(24), hm.Bernoulli(4)), x, steps=400).table()
     first = 2.0 / 180  # rows left to learn from
     early = table["weight_decay"][table.index < 200]
     assert early.tolist() == pytest.approx([first] * len(early)) and len(early) > 1
     assert table["weight_decay"].iloc[-1] > 2.0 * first
-    given = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=40, weight_decay=0.01)
+    given = hm.fit(hm.RBM(hm.Bernoulli(24), hm.Bernoulli(4)), x, steps=40, weight_decay=0.01)
     assert "weight_decay" not in given.records[-1] and given.settings["weight_decay"] == 0.01
 
 
@@ -395,3 +404,24 @@ def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
     assert not torch.equal(stopped.weight, whole.weight)
     fit(resumed, resume=True)
     assert torch.equal(resumed.weight, whole.weight)
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_the_exclusive_or_is_learned_though_no_two_columns_are_correlated(times):
+    patterns = torch.tensor([[0.0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(4))
+    hm.fit(rbm, patterns.repeat(times, 1))
+    assert -np.log(4) - 0.05 < hm.log_likelihood(rbm, patterns).value <= -np.log(4)
+
+
+def test_rows_that_all_repeat_each_other_are_not_shrunk():
+    rbm = hm.RBM(visible=hm.Bernoulli(20), hidden=hm.Bernoulli(4))
+    rows = np.random.default_rng(0).integers(0, 2, (150, 20))
+
+    def decay(*parts):
+        x = rows_of(rbm, np.concatenate(parts), "X")
+        return unseen(x), default_weight_decay(rbm, x) * len(x) / 2
+
+    assert decay(rows, rows) == (0.0, 0.0)
+    assert decay(rows, rows[:50]) == (0.5, 1.0)  # 100 once, 50 twice
+    assert decay(rows, rows[:147], rows[:3]) == pytest.approx((0.01, 0.2))

@@ -90,7 +90,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             training runs away.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
             the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
-            the validation rows; fewer rows are taken for the whole distribution.
+            the validation rows; fewer rows, or rows that all repeat each other, are taken for the whole
+            distribution.
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
@@ -128,7 +129,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     origin = origins.origin_of(model, rows) if named else None
     if origin is not None:
         rows, valid = origins.about(rows, origin), None if valid is None else origins.about(valid, origin)
-    plan = settled(model, len(rows), asked, Method(optimiser, negatives), seed)
+    plan = settled(model, rows, asked, Method(optimiser, negatives), seed)
     source = source_of(model, plan, negatives, gibbs_steps)
     with origins.seen_from(model, origin):
         fresh = {name: p.clone() for name, p in model.state_dict().items()}

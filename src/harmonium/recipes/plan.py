@@ -11,6 +11,8 @@ from harmonium.learning import ExactNegatives
 from harmonium.learning.algorithms import RUNGS
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.recipes.mixing import MOST_SWEEPS
+from harmonium.recipes.rows import Rows
+from harmonium.recipes.shrinkage import unseen
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
@@ -125,10 +127,19 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
     return 10_000 if wide else 20_000
 
 
-def default_weight_decay(model: EnergyModel, n_rows: int) -> float:
-    """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units."""
+HARDLY = 0.05  # probability of an unseen row below which the prior fades
+
+
+def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
+    """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units.
+
+    Rows that all repeat each other show the distribution as it is: where hardly a new row would be another
+    one, the prior fades.
+    """
     bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
-    return 2.0 / n_rows if bounded and n_rows >= HOLD_OUT_FROM else 0.0
+    if not bounded or len(rows) < HOLD_OUT_FROM:
+        return 0.0
+    return 2.0 / len(rows) * min(1.0, unseen(rows) / HARDLY)
 
 
 def few_states(model: EnergyModel, chains: int) -> bool:
@@ -144,9 +155,9 @@ def few_states(model: EnergyModel, chains: int) -> bool:
     return count is not None and 3 * count <= affordable and model.has_free_energy()
 
 
-def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed: int) -> Plan:
+def settled(model: EnergyModel, rows: Rows, asked: Asked, method: Method, seed: int) -> Plan:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
-    name = method.name(model)
+    name, n_rows = method.name(model), len(rows)
     batch = min(n_rows, _number("batch_size", asked.batch_size, 256))
     chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
@@ -156,9 +167,7 @@ def settled(model: EnergyModel, n_rows: int, asked: Asked, method: Method, seed:
         if name == "adam" and method.exact(model, chains):
             rate *= EXACT_PACE
     decay = asked.weight_decay
-    decay = (
-        default_weight_decay(model, n_rows) if decay is None else checks.number("weight_decay", decay, 0.0)
-    )
+    decay = default_weight_decay(model, rows) if decay is None else checks.number("weight_decay", decay, 0.0)
     return Plan(
         seed=seed,
         steps=asked.updates(model, n_rows),

@@ -13,13 +13,16 @@ MacKay (1992) with the effective number of parameters replaced by what the valid
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from harmonium.learning import WeightDecay
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.recipes.rows import Rows
 
+MANY = 20_000  # rows from which on a prior hardly matters
 RANGE = 16.0  # the strength stays between what it was at first and this many times as much
 PACE = 0.5  # share of the way, on a logarithmic scale, that one measurement moves it
 
@@ -52,6 +55,20 @@ class ValidatedDecay:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
         self.strength = float(state["strength"])
+
+
+def unseen(rows: Rows) -> float:
+    """The probability that a new row is none of these: the share of those seen once (Good 1953).
+
+    Of `MANY` rows or more it isn't counted but taken as 1.
+    """
+    if len(rows) >= MANY:
+        return 1.0
+    states = np.ascontiguousarray(rows.states().cpu().numpy())
+    _, counts = np.unique(
+        states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
+    )
+    return float((counts == 1).sum() / len(rows))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.recipes.plan import natural_gradient_fits
 from harmonium.recipes.rows import Rows
 from harmonium.units import Units
+from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
 
 MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
@@ -18,6 +19,7 @@ STARTS = 4096  # rows that chains choose from
 MOST = 10  # directions; the next ones are learned as fast
 STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
 ROUNDING = 1e-20  # variance of a constant column, relative to its mean squared
+BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
 WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
 
 
@@ -41,7 +43,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
     )
     couple_standardised(model)
     if fresh and natural_gradient_fits(model) and not isinstance(source, TemperedChains):
-        couple_along_principal_directions(model, states, weights)
+        if not len(couple_along_principal_directions(model, states, weights)):
+            couple_boldly(model, states)
         if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
             source.start = rows.states(STARTS)
 
@@ -92,6 +95,26 @@ def couple_along_principal_directions(
     visible.bias.sub_((coupled @ mean + 0.5 * skewness * field.square()).to(weight))
     hidden.bias.sub_((centre @ coupled).to(weight))
     return found[:n]
+
+
+@torch.no_grad()
+def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
+    """Make the couplings of a fresh two-block model, of columns that vary, `BOLD` times as large.
+
+    Where no direction shows in the covariance, as in the exclusive or, weak couplings have no gradient to
+    speak of, and training would stay where it begins. The biases keep the means, to first order. Only for
+    bounded units, whose Z is finite whatever the couplings.
+
+    Args:
+        model: its visible units match the data already; changed in place.
+        x: visible states, (rows, n_visible).
+    """
+    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    if not visible.tail == hidden.tail == Tail.BOUNDED:
+        return
+    weight.mul_(1.0 + (BOLD - 1.0) * (x != x[0]).any(0)[:, None].to(weight))
+    visible.bias.sub_(weight @ hidden.mean(hidden.bias[None])[0])
+    hidden.bias.sub_(x.to(weight).mean(0) @ weight)
 
 
 def _skewness(layer: Units) -> Tensor:
