@@ -8,7 +8,7 @@ many standard deviations, so log γ is learned in coordinates centred at the off
 
 The denominator is the variance of γ(x-μ)²/2 for a Gaussian of variance σ². Learning then doesn't depend
 on the units of measurement, and with `Average` neither on their zero, but through the size of the
-steps: columns whose mean is more than some 30 standard deviations from 0 had better be centred.
+steps: columns far from 0 are better learned about their means, as `hm.fit` does.
 """
 
 from __future__ import annotations
