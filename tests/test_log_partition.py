@@ -53,7 +53,7 @@ def test_the_closed_form_is_the_exact_sum_on_a_small_torus():
 
 def test_the_torus_is_found():
     truth = kaufman(10, 0.4) - 2 * 100 * 0.4
-    found = hm.log_partition(torus(10, 0.4), seconds=2.0, seed=1)
+    found = hm.log_partition(torus(10, 0.4), seconds=6.0, seed=1)
     width = found.high - found.low
     assert width < 0.6
     # the interval is made for 95 %; four times as wide it misses less than once in a million (about 8 σ)

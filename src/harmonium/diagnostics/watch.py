@@ -41,7 +41,7 @@ class MixingWatch:
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(12), hidden=hm.Bernoulli(3))
     >>> watch = MixingWatch(every=1, window=16)
-    >>> history = hm.fit(rbm, torch.eye(12), steps=20, callbacks=[watch])
+    >>> history = hm.fit(rbm, torch.eye(12), steps=20, negatives="pcd", callbacks=[watch])
     >>> watch.warning is None, watch.report.r_hat < 1.2
     (True, True)
     """

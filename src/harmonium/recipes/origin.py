@@ -92,10 +92,10 @@ def move(model: PairwiseModel, by: Tensor) -> None:
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Gaussian(1), hidden=hm.Bernoulli(2))
-    >>> hm.log_likelihood(rbm, [[0.5]])
+    >>> print(hm.log_likelihood(rbm, [[0.5]]))
     -1.0245 (exact, sum over 4 states)
     >>> move(rbm, torch.tensor([3.0]))
-    >>> hm.log_likelihood(rbm, [[-2.5]])
+    >>> print(hm.log_likelihood(rbm, [[-2.5]]))
     -1.0245 (exact, sum over 4 states)
     """
     weight, i, _ = model.couplings()[0]
