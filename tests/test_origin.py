@@ -63,6 +63,15 @@ def test_the_model_is_one_of_the_rows_again_whatever_happens():
         torch.testing.assert_close(p, before[name])
 
 
+def test_an_untrained_model_that_could_not_be_trained_stays_untrained(tmp_path):
+    rbm = machine()
+    before = {name: p.clone() for name, p in rbm.state_dict().items()}
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        hm.fit(rbm, table() + 40.0, checkpoint=tmp_path / "none", resume=True)
+    for name, p in rbm.state_dict().items():
+        assert torch.equal(p, before[name])
+
+
 def test_what_is_learned_does_not_depend_on_where_zero_lies():
     held_out, found = table(seed=1), []
     for shift in (0.0, 20.0, [300.0, -200.0, 50.0]):

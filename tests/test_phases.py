@@ -8,7 +8,7 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.kernels import Side, products
+from harmonium.kernels import Side, cpu, products
 from harmonium.learning import Centring, Particles, accumulate_phases, two_phases
 
 needs_units = pytest.mark.skipif(
@@ -72,6 +72,28 @@ def test_both_phases_do_not_depend_on_threads():
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+@needs_units
+def test_a_thread_alone_takes_the_shares_of_the_others(monkeypatch):
+    weight, side = numbers(300, 200) / 20, Side("bernoulli", 1, torch.zeros(200))
+    data, negatives, before = particles(500, 300, 1), particles(77, 300, 2), torch.get_num_threads()
+
+    def centred():
+        gradient, sums = kernels.two_phases(weight, side, data, negatives)
+        a, b = torch.zeros(300), torch.zeros(200)
+        kernels.centre(
+            gradient, (weight[:, 0].contiguous(), weight[0].contiguous()), (a + 0.5, b - 0.5), (a, b)
+        )
+        return torch.cat([x.flatten() for x in (gradient, sums, a, b)])
+
+    together = centred()
+    monkeypatch.setattr(cpu, "run", lambda work, job, threads: work(job))  # the others never come
+    try:
+        torch.set_num_threads(3)
+        assert torch.equal(centred(), together)
+    finally:
+        torch.set_num_threads(before)
 
 
 @needs_units

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.kernels import cpu
 from harmonium.kernels import products as paths
 from harmonium.models import path_to
 from harmonium.random import Address, Purpose
@@ -98,6 +99,19 @@ def test_sweeps_in_one_call_or_in_many_and_on_any_number_of_threads(products):
     finally:
         torch.set_num_threads(before)
     assert_same(at_once, one_by_one)
+
+
+@torch.no_grad()
+def test_a_thread_alone_takes_the_shares_of_the_others(products, monkeypatch):
+    rbm = machine(hm.Bernoulli(200), hm.Bernoulli(100))
+    start, before = initial_chains(rbm, 700, HERE), torch.get_num_threads()
+    together = BlockGibbs(sweeps=2)(rbm, start)
+    monkeypatch.setattr(cpu, "run", lambda work, job, threads: work(job))  # the others never come
+    try:
+        torch.set_num_threads(3)
+        assert_same(BlockGibbs(sweeps=2)(rbm, start), together)
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()

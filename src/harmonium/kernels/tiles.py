@@ -33,6 +33,8 @@ def _instruction(name: str, tiles: tuple[int, ...], operands: int) -> Any:
     @intrinsic
     def call(typing_context, address, stride):
         def codegen(context, builder, signature, args):
+            if not available():
+                return context.get_dummy_value()
             pointer = _BYTE.as_pointer()
             kinds = [_BYTE] * len(tiles) + [pointer, _WORD][:operands]
             function = ir.FunctionType(ir.VoidType(), kinds)

@@ -21,6 +21,7 @@ from torch import Tensor
 from harmonium.learning.shapes import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.recipes.rows import Rows
+from harmonium.recipes.start import untrained
 
 FAR = 1.0  # standard deviations between zero and a mean; what is nearer stays as it is
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
@@ -73,17 +74,19 @@ def about(rows: Rows, origin: Tensor) -> Rows:
 def seen_from(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
     """Within this block the model is one of rows seen from `origin`; afterwards it is one of the rows again.
 
-    A fresh model, whose visible biases are all 0, stays as it is at the beginning: it knows no mean yet.
+    An untrained model knows no mean yet. It stays as it is at the beginning, and in the end where nothing was
+    learned, so that it can still be trained from the start.
     """
     if origin is None or not isinstance(model, PairwiseModel):
         yield
         return
-    if bool((model.layers[0].bias != 0).any()):
+    if not untrained(model):
         move(model, origin)
     try:
         yield
     finally:
-        move(model, -origin)
+        if not untrained(model):
+            move(model, -origin)
 
 
 @torch.no_grad()

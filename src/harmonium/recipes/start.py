@@ -28,7 +28,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
 
     Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
     """
-    if not isinstance(model, BlockModel) or bool((model.layers[0].bias != 0).any()):
+    if not isinstance(model, BlockModel) or not untrained(model):
         return
     limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
     states, weights = rows.states(limit), weights if len(rows) <= limit else None
@@ -47,6 +47,11 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
             couple_boldly(model, states)
         if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
             source.start = rows.states(STARTS)
+
+
+def untrained(model: BlockModel) -> bool:
+    """Whether the visible units know nothing of any data yet: their biases are all 0."""
+    return not bool((model.layers[0].bias != 0).any())
 
 
 @torch.no_grad()
