@@ -1,8 +1,10 @@
 """What every test file shares: threads, pictures without a screen, and signatures checked for shapes."""
 
 import os
+import sys
 
 import jaxtyping
+import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -15,3 +17,11 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WOR
 # compiled, and its functions run some thousand times per test.
 CHECKED = ("units", "models", "sampling", "likelihood", "diagnostics", "learning")
 jaxtyping.install_import_hook([f"harmonium.{floor}" for floor in CHECKED], "typecheck.check")
+
+
+@pytest.fixture(autouse=True)
+def compiled_draws(monkeypatch):
+    """Draws are made by compiled loops at once: the first few would come from the reference otherwise."""
+    draws = sys.modules.get("harmonium.kernels.draws")
+    if draws is not None:
+        monkeypatch.setattr(draws, "FEW", -1)

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import chi2
 
 from harmonium import kernels
-from harmonium.kernels import cpu, reference
+from harmonium.kernels import draws, launch, reference
 from harmonium.random import Address, Purpose
 from statistics_budget import tail_probability, z_threshold
 
@@ -136,7 +136,7 @@ def test_compiled_kernels_equal_the_reference(shape, address, dtype):
         [math.inf, -math.inf, 1e4, -1e4, 0.0, -0.0, 1e-40, math.nan], dtype=dtype
     )[torch.arange(len(field.view(-1)[::7])) % 8]
     out = torch.empty_like(field)
-    assert same(cpu.uniform(address, shape, dtype, "cpu"), reference.uniform(address, shape, dtype, "cpu"))
+    assert same(draws.uniform(address, shape, dtype, "cpu"), reference.uniform(address, shape, dtype, "cpu"))
     for draw in ("draw_bernoulli", "draw_spin"):
         drawn = getattr(kernels, draw)(field, address)
         assert same(drawn, getattr(reference, draw)(field, address, out))
@@ -338,7 +338,7 @@ def test_without_openmp_the_draws_are_the_same(threads, monkeypatch):
     field = fields(100, 500, torch.float32)
     threads(2)
     whole = kernels.draw_bernoulli(field, HERE)
-    monkeypatch.setattr(cpu, "_openmp", lambda: None)
+    monkeypatch.setattr(launch, "openmp", lambda: None)
     assert same(kernels.draw_bernoulli(field, HERE), whole)
 
 

@@ -8,14 +8,20 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.kernels import Side, cpu, products
+from harmonium.kernels import Side, launch, processor
+from harmonium.kernels.matrix import products
 from harmonium.learning import Centring, Particles, accumulate_phases, two_phases
 
 needs_units = pytest.mark.skipif(
-    products.path() != "bfloat16", reason="needs a processor with matrix units for bfloat16"
+    processor.path() != "matrix", reason="needs a processor with matrix units for bfloat16"
 )
 MEANS = {"bernoulli": torch.sigmoid, "spin": torch.tanh}
 SHAPES = [((784, 500), 256, 256), ((65, 129), 101, 300), ((33, 700), 40, 513), ((1000, 31), 40, 64)]
+
+
+def one_thread(loop, job, threads):
+    """The others never come."""
+    launch.compiled(loop)(job)
 
 
 def numbers(*shape, seed=0):
@@ -88,7 +94,7 @@ def test_a_thread_alone_takes_the_shares_of_the_others(monkeypatch):
         return torch.cat([x.flatten() for x in (gradient, sums, a, b)])
 
     together = centred()
-    monkeypatch.setattr(cpu, "run", lambda work, job, threads: work(job))  # the others never come
+    monkeypatch.setattr(launch, "run", one_thread)
     try:
         torch.set_num_threads(3)
         assert torch.equal(centred(), together)

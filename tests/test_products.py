@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from harmonium import kernels
-from harmonium.kernels import products
+from harmonium.kernels import processor
 
 needs_units = pytest.mark.skipif(
-    products.path() != "bfloat16", reason="needs a processor with matrix units for bfloat16"
+    processor.path() != "matrix", reason="needs a processor with matrix units for bfloat16"
 )
 
 
@@ -33,7 +33,7 @@ def test_products_are_as_exact_as_stated(shape, transposed, exact):
     rows, depth, columns = shape
     left, right, bias = (states if exact else numbers)(rows, depth), numbers(depth, columns), numbers(columns)
     given = left.T.contiguous() if transposed else left
-    result = products.product(given, right, bias, transposed=transposed)
+    result = kernels.product(given, right, bias, transposed=transposed)
     truth = left.double() @ right.double() + bias.double()
     size = left.double().abs() @ right.double().abs() + bias.double().abs()
     split, rounding = (2.0**-16 if exact else 2.0**-14), depth * 2.0**-23
@@ -48,7 +48,7 @@ def test_products_add_to_what_is_there_and_read_pieces_of_larger_matrices():
     left = large[3:300, 7:600]
     factor = large[7:600, 200:600]
     out = torch.full((297, 600), 3.0)
-    products.product(left, factor, add_to=out[:, 100:500])
+    kernels.product(left, factor, add_to=out[:, 100:500])
     truth = left.double() @ factor.double()
     size = left.double().abs() @ factor.double().abs()
     assert ((out[:, 100:500].double() - 3.0 - truth).abs() <= 2.0**-13 * (size + 3)).all()
@@ -63,14 +63,14 @@ def test_products_do_not_depend_on_threads():
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append(products.product(left, right))
+            results.append(kernels.product(left, right))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("path", ["auto", "float32"])
+@pytest.mark.parametrize("path", ["auto", "wide", "plain"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_way_of_calling_gives_the_same_product(path, dtype, monkeypatch):
     monkeypatch.setenv("HARMONIUM_PRODUCTS", path)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import harmonium as hm
-from harmonium.kernels import cpu
-from harmonium.kernels import products as paths
+from harmonium.kernels import launch, processor
 from harmonium.models import path_to
 from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, Clamp, advance, gibbs, initial_chains
@@ -22,12 +21,17 @@ LAYERS = {
 }
 
 
-@pytest.fixture(params=["bfloat16", "float32"])
+@pytest.fixture(params=["matrix", "wide"])
 def products(request, monkeypatch):
+    if request.param == "matrix" and processor.no_matrix_units():
+        pytest.skip("test_matrix_units runs these on emulated units here")
     monkeypatch.setenv("HARMONIUM_PRODUCTS", request.param)
-    if paths.path() != request.param:
-        pytest.skip(f"no {request.param} products for compiled sweeps here")
     return request.param
+
+
+def one_thread(loop, job, threads):
+    """The others never come."""
+    launch.compiled(loop)(job)
 
 
 def machine(visible, hidden, seed=0, scale=1.0):
@@ -106,7 +110,7 @@ def test_a_thread_alone_takes_the_shares_of_the_others(products, monkeypatch):
     rbm = machine(hm.Bernoulli(200), hm.Bernoulli(100))
     start, before = initial_chains(rbm, 700, HERE), torch.get_num_threads()
     together = BlockGibbs(sweeps=2)(rbm, start)
-    monkeypatch.setattr(cpu, "run", lambda work, job, threads: work(job))  # the others never come
+    monkeypatch.setattr(launch, "run", one_thread)
     try:
         torch.set_num_threads(3)
         assert_same(BlockGibbs(sweeps=2)(rbm, start), together)
@@ -131,7 +135,7 @@ def test_start_states_that_bfloat16_cannot_hold(products):
     v = start.visible.clone()
     v[17, 3] = 0.3
     fine = start.with_visible(v)
-    assert (gibbs._in_one_call(rbm, fine, 1) is None) == (products == "bfloat16")
+    assert (gibbs._in_one_call(rbm, fine, 1) is None) == (products == "matrix")
     done, expected = BlockGibbs()(rbm, fine), block_by_block(rbm, fine, 1)
     assert torch.equal(done.state[1][:17], expected.state[1][:17])
 
@@ -172,9 +176,9 @@ def test_what_the_loops_do_not_know_is_drawn_block_by_block():
 def test_products_are_chosen_by_name(monkeypatch):
     monkeypatch.setenv("HARMONIUM_PRODUCTS", "float16")
     with pytest.raises(
-        ValueError, match="HARMONIUM_PRODUCTS must be auto, bfloat16 or float32, got 'float16'"
+        ValueError, match="HARMONIUM_PRODUCTS must be auto, matrix, wide or plain, got 'float16'"
     ):
-        paths.path()
+        processor.path()
 
 
 LONG = {

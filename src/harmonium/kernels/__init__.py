@@ -1,4 +1,4 @@
-"""Draws at an address: the one place where a back end is chosen by device.
+"""Draws at an address: the one place where a back end is chosen, by device and by `processor.path`.
 
 Every back end gives the same bits (``harmonium.kernels.reference`` is the definition): a state depends on the
 field and the address alone, never on threads, on how a block is cut up, or on what was drawn before.
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from harmonium.kernels import arguments, reference
+from harmonium.kernels import arguments, processor, reference
+from harmonium.kernels.processor import taking_the_next
+from harmonium.kernels.side import Side
 from harmonium.random import Address
 
 __all__ = [
@@ -35,29 +37,17 @@ __all__ = [
     "uniform",
 ]
 
-_loaded: list[ModuleType] = []  # the back end for processors, imported when first needed
 
-
-@dataclass(frozen=True)
-class Side:
-    """One of two coupled layers: its states are drawn in the field base + beta (bias + product)."""
-
-    kind: str  # "bernoulli", "spin" or "categorical"
-    states: int  # of a site, 1 but for categories
-    bias: Tensor  # (width,)
-    base: Tensor | None = None  # (width,), or None for 0
-
-
-def _backend(on_cpu: bool) -> ModuleType:
-    if not on_cpu:
+def _drawing(on_cpu: bool) -> ModuleType:
+    """Who draws: compiled loops, or the reference on other devices and where nothing can be compiled."""
+    if not on_cpu or processor.path() == "plain":
         return reference
-    if not _loaded:
-        from harmonium.kernels import cpu
+    from harmonium.kernels import draws  # brings Numba, which takes a second
 
-        _loaded.append(cpu)
-    return _loaded[0]
+    return draws
 
 
+@taking_the_next
 def uniform(
     address: Address,
     shape: tuple[int, int],
@@ -89,9 +79,10 @@ def uniform(
         raise ValueError(f"shape must be two numbers (rows, units) of at least 0, got {shape!r}.")
     arguments.check_address(address, shape[0], shape[1])
     device = torch.device(device)
-    return _backend(device.type == "cpu").uniform(address, shape, dtype, device)
+    return _drawing(device.type == "cpu").uniform(address, shape, dtype, device)
 
 
+@taking_the_next
 def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -> Tensor:
     """Draws 0/1 states with P(x = 1) = 1 / (1 + exp(-field)).
 
@@ -114,9 +105,10 @@ def draw_bernoulli(field: Tensor, address: Address, out: Tensor | None = None) -
         tensor([[0., 1.]])
     """
     out = arguments.checked(field, 1, address, out)
-    return _backend(field.is_cpu).draw_bernoulli(field, address, out)
+    return _drawing(field.is_cpu).draw_bernoulli(field, address, out)
 
 
+@taking_the_next
 def draw_spin(field: Tensor, address: Address, out: Tensor | None = None) -> Tensor:
     """Draws -1/+1 states with P(x = +1) = 1 / (1 + exp(-2 field)); otherwise as ``draw_bernoulli``.
 
@@ -126,9 +118,10 @@ def draw_spin(field: Tensor, address: Address, out: Tensor | None = None) -> Ten
         tensor([[-1.,  1.]])
     """
     out = arguments.checked(field, 1, address, out)
-    return _backend(field.is_cpu).draw_spin(field, address, out)
+    return _drawing(field.is_cpu).draw_spin(field, address, out)
 
 
+@taking_the_next
 def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor | None = None) -> Tensor:
     """Draws one-hot states with P(x = k) = exp(field_k) / sum_l exp(field_l) at each site.
 
@@ -158,9 +151,10 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
     if states < 1:
         raise ValueError(f"states must be at least 1, got {states}.")
     out = arguments.checked(field, states, address, out)
-    return _backend(field.is_cpu).draw_categorical(field, states, address, out)
+    return _drawing(field.is_cpu).draw_categorical(field, states, address, out)
 
 
+@taking_the_next
 def product(
     left: Tensor,
     right: Tensor,
@@ -190,7 +184,7 @@ def product(
                 [4., 5.]])
     """
     if _on_units((left,), right, add_to):
-        from harmonium.kernels import products
+        from harmonium.kernels.matrix import products
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
     left = left.T if transposed else left
@@ -206,11 +200,10 @@ def _on_units(lefts: tuple[Tensor, ...], right: Tensor, add_to: Tensor | None) -
             return False
     if right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts):
         return False
-    from harmonium.kernels import products
-
-    return products.path() == "bfloat16"
+    return processor.path() == "matrix"
 
 
+@taking_the_next
 def two_phases(
     weight: Tensor,
     hidden: Side,
@@ -241,7 +234,7 @@ def two_phases(
         data[1], negatives[1], hidden.bias
     ):
         return None
-    from harmonium.kernels import phases
+    from harmonium.kernels.matrix import phases
 
     return phases.two_phases(weight, hidden, data, negatives, add_to)
 
@@ -255,13 +248,11 @@ def unchanged() -> AbstractContextManager[None]:
 
     Changes that PyTorch is told of, by operations in place, are noticed all the same.
     """
-    if not _loaded:
-        return contextlib.nullcontext()
-    from harmonium.kernels import products
-
-    return products.Unchanged()
+    products = sys.modules.get("harmonium.kernels.matrix.products")
+    return contextlib.nullcontext() if products is None else products.Unchanged()
 
 
+@taking_the_next
 def centre(
     gradient: Tensor,
     biases: tuple[Tensor, Tensor],
@@ -282,10 +273,11 @@ def centre(
         >>> gradient
         tensor([[0., 0.]])
     """
-    if _plain(*biases, *offsets, *shifted) and gradient.dtype is torch.float32 and gradient.stride(1) == 1:
-        from harmonium.kernels import phases
+    here = processor.path() != "plain" and gradient.dtype is torch.float32 and gradient.stride(1) == 1
+    if here and _plain(*biases, *offsets, *shifted):
+        from harmonium.kernels import centring
 
-        phases.centre(gradient, biases, offsets, shifted)
+        centring.centre(gradient, biases, offsets, shifted)
         return
     (a, b), (mu, lam) = biases, offsets
     gradient.addmm_(torch.stack([a, mu], 1), torch.stack([lam, b]), alpha=-1.0)
@@ -299,13 +291,10 @@ def sweeps_suit(weight: Tensor) -> bool:
         return False
     if weight.is_cuda:
         return importlib.util.find_spec("triton") is not None
-    if not weight.is_cpu or not weight.is_contiguous():
-        return False
-    from harmonium.kernels import products
-
-    return products.path() is not None
+    return weight.is_cpu and weight.is_contiguous() and processor.path() != "plain"
 
 
+@taking_the_next
 def gibbs(
     weight: Tensor,
     sides: tuple[Side, Side],
@@ -331,21 +320,27 @@ def gibbs(
         Visible and hidden states after the last sweep, or None where the visible states are too fine for the
         products in use, or one of the layers is of a kind that the back end doesn't know.
     """
-    visible = visible.detach()
-    visible = visible if visible.stride(1) == 1 else visible.contiguous()
+    visible = _rows_apart(visible)
     if weight.is_cuda:
         from harmonium.kernels import gpu
 
         return (
             gpu.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta) if gpu.suits(sides) else None
         )
-    from harmonium.kernels import sweeps as loops
-
     if beta is not None:
         beta = beta.expand(len(visible), 1)
-    return loops.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
+    if processor.path() == "matrix":
+        from harmonium.kernels.matrix import sweeps as loops
+
+        return loops.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
+    if processor.path() == "plain":  # since its loops have just been found not to compile
+        return None
+    from harmonium.kernels import chains
+
+    return chains.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
 
 
+@taking_the_next
 def lead(
     weight: Tensor,
     sides: tuple[Side, Side],
@@ -371,10 +366,19 @@ def lead(
         Visible and hidden states after the last sweep, and the work of each chain, (chains,), float64, nats;
         None where there is no compiled loop for this.
     """
-    if not weight.is_cpu:
+    path = processor.path()
+    if not weight.is_cpu or path == "plain" or (path == "matrix" and not _exact_in_bfloat16(given)):
         return None
-    from harmonium.kernels import paths
+    from harmonium.kernels import chains
 
-    given = given.detach()
-    given = given if given.stride(1) == 1 else given.contiguous()
-    return paths.lead(weight.detach(), sides, summed, given, addresses, betas)
+    return chains.lead(weight.detach(), sides, summed, _rows_apart(given), addresses, betas)
+
+
+def _rows_apart(states: Tensor) -> Tensor:
+    """The states with columns next to each other and rows that don't overlap."""
+    stride, columns = states.stride()
+    return states.detach() if columns == 1 and stride >= states.shape[1] else states.detach().contiguous()
+
+
+def _exact_in_bfloat16(states: Tensor) -> bool:
+    return bool((states.view(torch.int32) & 0xFFFF == 0).all())

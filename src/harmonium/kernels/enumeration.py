@@ -11,18 +11,19 @@ two tables of half-states, which are as long as the root of the number of states
 
 from __future__ import annotations
 
+import ctypes
 import math
-from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 
+from harmonium.kernels import plain, processor
+from harmonium.kernels.processor import taking_the_next
+
 LIMIT = 300.0  # |A| and |B| up to which e^A e^B and its inverse can't overflow
-FOLD = 512  # factors 1 + e^-|f| <= 2 multiplied before the product moves into the exponent
-LANES = 64  # low half-states handled together: their products stay in registers and the first-level cache
 PIECES = 64  # parts of the work, the same on any number of threads, so that the sum is rounded the same
 
 
+@taking_the_next
 def log_sum(
     a: np.ndarray, b: np.ndarray, linear_a: np.ndarray, linear_b: np.ndarray, threads: int = 1
 ) -> float | None:
@@ -44,55 +45,20 @@ def log_sum(
     """
     if max(np.abs(a).max(), np.abs(b).max()) > LIMIT:
         return None
+    if processor.path() == "plain":
+        return plain.log_sum_of_pairs(a, b, linear_a, linear_b)
+    from harmonium.kernels import enumeration_loops, launch
+
     # padded low states have no weight
-    pad = -len(b) % LANES
+    pad = -len(b) % enumeration_loops.LANES
     b = np.concatenate([b, np.zeros((pad, b.shape[1]))]).T.copy()
     linear_b = np.concatenate([linear_b, np.full(pad, -np.inf)])
-    grown, shrunk = np.exp(b), np.exp(-b)
     edges = np.linspace(0, len(a), min(PIECES, len(a)) + 1).astype(np.int64)
-
-    def piece(k: int) -> tuple[float, float]:
-        rows = slice(edges[k], edges[k + 1])
-        return _piece(a[rows], linear_a[rows], b, grown, shrunk, linear_b)
-
-    if threads == 1:
-        parts = [piece(k) for k in range(len(edges) - 1)]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(piece, range(len(edges) - 1)))
-    top = max(peak for peak, _ in parts)
-    return top + math.log(math.fsum(total * math.exp(peak - top) for peak, total in parts))
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nnan", "nsz"})
-def _piece(a, linear_a, b, grown, shrunk, linear_b):
-    """(the largest exponent so far, the sum in units of its exponential) over some high rows and all low
-    ones.
-    """
-    n, low = b.shape
-    product, exponent = np.empty(LANES), np.empty(LANES)
-    peak, total = -np.inf, 0.0
-    for high in range(len(a)):
-        grow, shrink = np.exp(a[high]), np.exp(-a[high])
-        for start in range(0, low, LANES):
-            here = slice(start, start + LANES)
-            for j in range(LANES):
-                product[j] = 1.0
-                exponent[j] = linear_a[high] + linear_b[start + j]
-            for first in range(0, n, FOLD):
-                for i in range(first, min(first + FOLD, n)):
-                    up, down, shift = grow[i], shrink[i], a[high, i]
-                    bi, ui, di = b[i, here], grown[i, here], shrunk[i, here]
-                    for j in range(LANES):
-                        product[j] *= 1.0 + min(up * ui[j], down * di[j])
-                        exponent[j] += max(shift + bi[j], 0.0)
-                for j in range(LANES):
-                    exponent[j] += math.log(product[j])
-                    product[j] = 1.0
-            top = exponent.max()
-            if top > peak:
-                total *= math.exp(peak - top)
-                peak = top
-            for j in range(LANES):
-                total += math.exp(exponent[j] - peak)
-    return peak, total
+    parts, counter = np.empty((len(edges) - 1, 2)), ctypes.c_int64(0)
+    both = a, np.exp(a), np.exp(-a), linear_a, b, np.exp(b), np.exp(-b), linear_b
+    arrays = [*(np.ascontiguousarray(x) for x in both), edges, parts]
+    sizes = [ctypes.addressof(counter), len(parts), len(a), *b.shape]
+    job = np.array([*sizes, *(x.ctypes.data for x in arrays)], np.int64)
+    launch.run(enumeration_loops.pieces, job, min(launch.threads(True), threads))
+    top = parts[:, 0].max()
+    return float(top + math.log(math.fsum(total * math.exp(peak - top) for peak, total in parts.tolist())))

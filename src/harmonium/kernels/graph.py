@@ -10,15 +10,15 @@ and variables of any number of states with log-potential tables over several of 
 from __future__ import annotations
 
 import ctypes
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.kernels import plain, processor
+from harmonium.kernels.processor import taking_the_next
 from harmonium.random import Address
 
 
@@ -112,6 +112,7 @@ class Tables:
     table: np.ndarray  # float32, all tables one after the other
 
 
+@taking_the_next
 def colour_classes(edges: np.ndarray, sites: int) -> list[np.ndarray]:
     """Sites by colour, such that no two joined by one of the edges (edges, 2) share one.
 
@@ -122,9 +123,17 @@ def colour_classes(edges: np.ndarray, sites: int) -> list[np.ndarray]:
     start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=sites))])
     other = np.concatenate([edges[:, 1], edges[:, 0]])[order].astype(np.int32)
     colours = np.empty(sites, np.int64)
-    count = _compiled("colour")(start, other, colours)
+    count = _colour()(start, other, colours)
     order = np.argsort(colours, kind="stable")
     return np.split(order, np.searchsorted(colours[order], np.arange(1, count)))
+
+
+def _colour() -> Callable[[np.ndarray, np.ndarray, np.ndarray], int]:
+    if processor.path() == "plain":
+        return plain.colour
+    from harmonium.kernels import graph_loops, launch
+
+    return launch.function(graph_loops.COLOUR, graph_loops.colour)
 
 
 @dataclass(frozen=True)
@@ -142,9 +151,13 @@ class Sweeps:
     held: Tensor | None = None
 
 
+@taking_the_next
 def sweep_pairs(x: Tensor, graph: Pairs, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
     """0/1 states (chains, sites) after some sweeps, float32; P(x_i = 1 | rest) = σ(β·field_i)."""
     state = _fresh(x, torch.float32)
+    if _plainly(scan, address, state):
+        plain.sweep_pairs(state, graph, scan, address, sweeps)
+        return state
     other = scan.places.astype(np.int32)[graph.other]
     _run(
         "work_two", state, scan, address, sweeps, [graph.start, other, graph.weight, graph.bias, scan.places]
@@ -152,6 +165,7 @@ def sweep_pairs(x: Tensor, graph: Pairs, scan: Scan, address: Address, sweeps: S
     return state
 
 
+@taking_the_next
 def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
     """States (chains, sites) after some sweeps, int32; P(x_i = c | rest) ∝ exp(β Σ log-potentials).
 
@@ -161,11 +175,21 @@ def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps:
     state = _fresh(x, torch.int32)
     arrays = [graph.states, graph.factor, graph.table, graph.offset, graph.stride, graph.member]
     arrays += [graph.members, graph.member_stride]
-    if _run("work_many", state, scan, address, sweeps, arrays):
+    if _plainly(scan, address, state):
+        stuck = plain.sweep_tables(state, graph, scan, address, sweeps)
+    else:
+        stuck = _run("work_many", state, scan, address, sweeps, arrays)
+    if stuck:
         raise ValueError(
             "model: every state of some variable is forbidden given the others; the chain is stuck."
         )
     return state
+
+
+def _plainly(scan: Scan, address: Address, state: Tensor) -> bool:
+    """Whether to sweep without compiled code; the addresses are looked at here."""
+    address.check(len(state), int(scan.numbers[-1]) + 1 if len(scan.numbers) else 0)
+    return processor.path() == "plain" and len(scan.sites) > 0
 
 
 def _fresh(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -176,10 +200,9 @@ def _run(
     work: str, state: Tensor, scan: Scan, address: Address, sweeps: Sweeps, arrays: list[np.ndarray]
 ) -> bool:
     """Sweeps the states in place; whether some chain is stuck."""
-    from harmonium.kernels import cpu, graph_loops
+    from harmonium.kernels import graph_loops, launch
 
     rows, sites = state.shape
-    address.check(rows, int(scan.numbers[-1]) + 1 if len(scan.numbers) else 0)
     if rows == 0 or len(scan.sites) == 0:
         return False
     chains = address.chains(rows)
@@ -200,12 +223,8 @@ def _run(
     job[18 : 18 + len(arrays)] = [array.ctypes.data for array in arrays]
     if work == "work_two":
         job[graph_loops.APART], job[graph_loops.LENGTH] = scan.apart, scan.places.max() // 4 * 4 + 4
-    function = _compiled(work)
-    threads = min(torch.get_num_threads(), -(-rows // graph_loops.LANES))
-    if threads > 1 and not cpu._forked and cpu._openmp() is not None:
-        cpu._openmp()(function, job.ctypes.data, threads, 0)
-    else:
-        function(job.ctypes.data)
+    threads = min(launch.threads(True), -(-rows // graph_loops.LANES))
+    launch.run(getattr(graph_loops, work), job, threads)
     return bool(stuck.value)
 
 
@@ -214,18 +233,3 @@ def _numbers(beta: Tensor, rows: int) -> np.ndarray:
     if len(flat) not in (1, rows):
         raise ValueError(f"beta: expected one number, or one for each of {rows} chains, got {len(flat)}.")
     return np.ascontiguousarray(flat.expand(rows).numpy())
-
-
-@functools.cache
-def _compiled(name: str) -> Any:
-    """The compiled loop of this name, from the cache on disk where there is one."""
-    import numba
-
-    from harmonium.kernels import graph_loops
-
-    if name == "colour":
-        return numba.njit(graph_loops.COLOUR, cache=True)(graph_loops.colour.py_func)
-    code: Any = numba.cfunc(graph_loops.SIGNATURE, cache=True)(getattr(graph_loops, name))
-    entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-    entry.code = code  # the machine code lives as long as this object
-    return entry

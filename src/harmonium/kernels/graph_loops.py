@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import carray, types
+from numba import carray
 
-from harmonium.kernels import loops
-from harmonium.kernels.loops import _philox, _unit32
+from harmonium.kernels import draw_loops as loops
+from harmonium.kernels.draw_loops import _philox, _unit32
 from harmonium.kernels.primitives import _claim, _pointer, _wide
 
 LANES = 32  # two AVX-512 registers, four of AVX2
@@ -172,7 +172,8 @@ def _sweep_two(scratch, chain, beta, step, first, job):
         low, high = (number[k] & 3) * LANES, (number[end - 1] & 3) * LANES + LANES
         rows = s[4 * group * LANES + low : 4 * group * LANES + high]
         if job[HELD] or end - k < (high - low) // LANES:
-            old[low:high] = rows
+            for j in range(high - low):
+                old[low + j] = rows[j]
         _draw_two(f[low:high], u[low:high], beta[low:high], rows)
         if job[HELD] or end - k < (high - low) // LANES:
             _put_back(s, old, order, number, (k, end, first), job)
@@ -323,12 +324,12 @@ def work_many(pointer):
         first = _claim(job[COUNTER], LANES)
 
 
-@_jit
 def colour(start, other, colours):
     """First-fit colouring of a graph in breadth-first order, which needs two colours wherever two will do."""
     n = colours.size
     queue, taken = np.empty(n, np.int64), np.full(n + 1, -1, np.int64)
-    colours[:] = -1
+    for i in range(n):
+        colours[i] = -1
     seen = np.zeros(n, np.uint8)
     most = 0
     for root in range(n):
@@ -355,5 +356,4 @@ def colour(start, other, colours):
     return most
 
 
-SIGNATURE = types.void(types.CPointer(types.int64))
 COLOUR = "int64(int64[::1], int32[::1], int64[::1])"

@@ -105,6 +105,19 @@ def _call_number(typing_context, function):
     return types.int64(types.int64), codegen
 
 
+@intrinsic
+def _call(typing_context, function, pointer):
+    """Calls the compiled loop at an address with the address of its job."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+        code = builder.inttoptr(args[0], kind.as_pointer())
+        builder.call(code, [builder.inttoptr(args[1], ir.IntType(8).as_pointer())])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), codegen
+
+
 @_inline
 def _thread(function):
     """The number of this thread, by OpenMP's function at an address; 0 stands for a thread that is alone."""

@@ -140,20 +140,23 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor) 
     """
     rows, sites = field.shape[0], field.shape[1] // states
     u = uniform(address, (rows, sites), field.dtype, field.device)
-    field = field.reshape(rows, sites, states)
+    return out.copy_(chosen(field.reshape(rows, sites, states), u).reshape(rows, sites * states))
+
+
+def chosen(field: Tensor, u: Tensor) -> Tensor:
+    """The one-hot states, (rows, sites, states), that the uniforms (rows, sites) choose in these fields."""
     top = field.amax(dim=2, keepdim=True)
     shifted = torch.where(
         field == top, torch.where(top == -math.inf, math.nan, torch.zeros_like(top)), field - top
     )
     weights = exp(shifted)
     total = torch.zeros_like(u)
-    for k in range(states):  # not cumsum: its order and precision are its own
+    for k in range(field.shape[2]):  # not cumsum: its order and precision are its own
         total = total + weights[:, :, k]
     threshold, before = u * total, torch.zeros_like(u)
     one_hot = torch.empty_like(weights)
-    for k in range(states):
+    for k in range(field.shape[2]):
         after = before + weights[:, :, k]
         one_hot[:, :, k] = ((before <= threshold) & (after > threshold)).to(field.dtype)
         before = after
-    one_hot = torch.where(total.isnan()[:, :, None], math.nan, one_hot)
-    return out.copy_(one_hot.reshape(rows, sites * states))
+    return torch.where(total.isnan()[:, :, None], math.nan, one_hot)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import carray, literal_unroll, types
+from numba import carray, literal_unroll
 
-from harmonium.kernels import loops
+from harmonium.kernels import draw_loops as loops
 from harmonium.kernels.graph_loops import _wide
 from harmonium.kernels.primitives import _claim, _pointer
 
@@ -117,14 +117,16 @@ def _hand_over(s, top, total, index, job):
         row = s[c * inner : c * inner + inner]
         if job[MODE] == JOIN:
             out = carray(_pointer(job[OUT] + (c * outer + index) * inner * 8), (inner,), np.float64)
-            out[:] = row
+            for k in range(inner):  # assigned whole, it would take seconds more to compile
+                out[k] = row[k]
         else:
             _top(row, top, c == 0)
     if job[MODE] == JOIN:
         return
     out = carray(_pointer(job[OUT] + index * inner * 8), (inner,), np.float64)
     if job[MODE] == MAXIMUM:
-        out[:] = top
+        for k in range(inner):
+            out[k] = top[k]
         return
     for c in range(states):
         _add_exp(s[c * inner : c * inner + inner], top, total, c == 0)
@@ -146,7 +148,8 @@ def work(pointer):
     first = _claim(job[COUNTER], job[GRAIN])
     while first < outer:
         for index in range(first, min(first + job[GRAIN], outer)):
-            base[:] = 0
+            for p in range(parts):
+                base[p] = 0
             rest = index
             for a in range(axes - 1, -1, -1):
                 digit = rest % sizes[a]
@@ -160,6 +163,3 @@ def work(pointer):
                     _gather(row, table, base[p] + c * strides[p], offsets[p], kinds[p], p == 0)
             _hand_over(s, top, total, index, job)
         first = _claim(job[COUNTER], job[GRAIN])
-
-
-SIGNATURE = types.void(types.CPointer(types.int64))

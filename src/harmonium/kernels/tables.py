@@ -5,13 +5,14 @@ pass.
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from harmonium.kernels import plain, processor
+from harmonium.kernels.processor import taking_the_next
 
 Part = tuple[tuple[int, ...], Tensor]  # variables, and a float64 table with one axis for each
 
@@ -19,6 +20,7 @@ PIECE = 1024  # entries of the output that share their offsets
 SERIAL = 2**18  # entries below which starting threads costs more than it saves
 
 
+@taking_the_next
 def log_sum(scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
     """log Σ exp(Σ of the tables) over the first variable of `scope`, a float64 table over the others.
 
@@ -31,18 +33,25 @@ def log_sum(scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
     return _run("log_sum", scope, parts)
 
 
+@taking_the_next
 def maximum(scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
     """The maximum over the first variable of `scope` of the sum of the tables."""
     return _run("maximum", scope, parts)
 
 
+@taking_the_next
 def join(scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
     """The sum of the tables as one table with the axes of `scope`."""
     return _run("join", scope, parts)
 
 
 def _run(mode: str, scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
-    from harmonium.kernels import cpu, table_loops
+    if processor.path() == "plain":
+        whole = plain.joined(scope, parts)
+        return {"join": lambda x: x, "maximum": lambda x: x.amax(0), "log_sum": lambda x: x.logsumexp(0)}[
+            mode
+        ](whole)
+    from harmonium.kernels import launch, table_loops
 
     size_of = {v: n for variables, table in parts for v, n in zip(variables, table.shape, strict=True)}
     sizes = [size_of[v] for v in scope]
@@ -69,7 +78,7 @@ def _run(mode: str, scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
         np.ascontiguousarray(jumps[:, 1:split]),
         np.array([_kind(row) for row in offsets], np.int64),
     ]
-    threads = torch.get_num_threads() if outer * inner * sizes[0] >= SERIAL and not cpu._forked else 1
+    threads = launch.threads(outer * inner * sizes[0] >= SERIAL)
     grain = max(1, outer // (8 * threads))
     counter = ctypes.c_int64(0)
     number = {"log_sum": table_loops.LOG_SUM, "maximum": table_loops.MAXIMUM, "join": table_loops.JOIN}[mode]
@@ -78,10 +87,7 @@ def _run(mode: str, scope: tuple[int, ...], parts: Sequence[Part]) -> Tensor:
         + [out.data_ptr(), *(array.ctypes.data for array in arrays)],
         np.int64,
     )
-    if threads > 1 and cpu._openmp() is not None:
-        cpu._openmp()(_compiled(), job.ctypes.data, threads, 0)
-    else:
-        _compiled()(job.ctypes.data)
+    launch.run(table_loops.work, job, threads)
     return out
 
 
@@ -91,15 +97,3 @@ def _kind(offsets: np.ndarray) -> int:
     if not offsets.any():
         return table_loops.CONSTANT
     return table_loops.CONTIGUOUS if (np.diff(offsets) == 1).all() else table_loops.SCATTERED
-
-
-@functools.cache
-def _compiled() -> Any:
-    import numba
-
-    from harmonium.kernels import table_loops
-
-    code: Any = numba.cfunc(table_loops.SIGNATURE, cache=True)(table_loops.work)
-    entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-    entry.code = code  # the machine code lives as long as this object
-    return entry

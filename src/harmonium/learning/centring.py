@@ -67,6 +67,6 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
                 "model: centring needs the gradients of all couplings and biases; some are missing."
             )
         pair = shifted[i], shifted[j]
-        kernels.centre(grad, (left, right), (offsets[i], offsets[j]), pair)  # type: ignore[arg-type]  # not None
+        kernels.centre(grad, (left, right), (offsets[i], offsets[j]), pair)
     for layer, gradient in zip(model.layers, shifted, strict=True):
         layer.bias.grad = gradient

@@ -10,14 +10,10 @@ Three instructions matter: load 1 KB from memory, ``sums += left right`` over 32
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import platform
-import sys
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -33,8 +29,6 @@ def _instruction(name: str, tiles: tuple[int, ...], operands: int) -> Any:
     @intrinsic
     def call(typing_context, address, stride):
         def codegen(context, builder, signature, args):
-            if not available():
-                return context.get_dummy_value()
             pointer = _BYTE.as_pointer()
             kinds = [_BYTE] * len(tiles) + [pointer, _WORD][:operands]
             function = ir.FunctionType(ir.VoidType(), kinds)
@@ -63,15 +57,3 @@ LAYOUT = np.zeros(64, np.uint8)
 LAYOUT[0] = 1
 LAYOUT[16:32:2] = 64
 LAYOUT[48:56] = 16
-
-
-@functools.cache
-def available() -> bool:
-    """Whether the processor has such units for bfloat16 and the system lets this process use them."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return False
-    features = binding.get_host_cpu_features()
-    if not (features.get("amx-tile") and features.get("amx-bf16")):
-        return False
-    arch_prctl, request, tile_data = 158, 0x1023, 18  # Linux asks for a permission once per process
-    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0

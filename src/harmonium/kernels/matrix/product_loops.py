@@ -1,4 +1,4 @@
-"""The compiled products on matrix units behind ``kernels.products`` and ``kernels.sweeps``.
+"""The compiled products on matrix units behind ``matrix.products`` and its neighbours.
 
 A float32 number is taken as the sum of two bfloat16 numbers, the nearest one and the nearest to what that
 leaves. Products of bfloat16 numbers are exact in float32, and the units sum them in float32. A left factor
@@ -21,7 +21,20 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from harmonium.kernels import tiles
+from harmonium.kernels.chain_loops import (
+    P_CALLED,
+    P_DEPTH,
+    P_FIELDS,
+    P_PLACES,
+    P_ROOM,
+    P_ROWS,
+    P_SOURCE,
+    P_STRIDE,
+    P_WEIGHT,
+    P_WIDTH,
+    _field_stride,
+)
+from harmonium.kernels.matrix import units
 from harmonium.kernels.primitives import _array, _bits, _claim, _claim_near, _inline, _jit, _thread, _wide
 
 PLANES = 2  # bfloat16 numbers whose sum stands for a float32 number
@@ -30,19 +43,17 @@ u16, u32, f32 = np.uint16, np.uint32, np.float32
 
 @_inline
 def _blocks(n):
-    return (n + (tiles.SIDE - 1)) // tiles.SIDE
+    return (n + (units.SIDE - 1)) // units.SIDE
 
 
-@_inline
-def _state_stride(width, product):
-    # bytes between the rows of a panel of left factors, bfloat16 or float32: whole blocks, and a cache line
-    # more, so that rows don't fall on the same places of the cache
-    return _blocks(width) * (64 if product == 0 else 128) + 64
+def state_stride(width):
+    """Bytes between the rows of a panel of left factors: whole blocks, and a cache line more, so that rows
+    don't fall on the same places of the cache.
+    """
+    return (width + 31) // 32 * 64 + 64
 
 
-@_inline
-def _field_stride(width):
-    return _blocks(width) * 128 + 64
+_state_stride = _inline(state_stride)
 
 
 # ---------------------------------------------------------------- products
@@ -51,26 +62,26 @@ def _field_stride(width):
 @_jit
 def _block(a, stride, b, depth, c, c_stride):
     """32 x 32 sums: left factors at a times packed right factors at b, to c."""
-    tiles.zero0(0, 0)
-    tiles.zero1(0, 0)
-    tiles.zero2(0, 0)
-    tiles.zero3(0, 0)
+    units.zero0(0, 0)
+    units.zero1(0, 0)
+    units.zero2(0, 0)
+    units.zero3(0, 0)
     for _ in range(depth):
-        tiles.load4(a, stride)
-        tiles.load5(a + 16 * stride, stride)
+        units.load4(a, stride)
+        units.load5(a + 16 * stride, stride)
         a += 64
         for _ in range(PLANES):
-            tiles.load6(b, 64)
-            tiles.load7(b + 1024, 64)
+            units.load6(b, 64)
+            units.load7(b + 1024, 64)
             b += 2048
-            tiles.add0(0, 0)
-            tiles.add1(0, 0)
-            tiles.add2(0, 0)
-            tiles.add3(0, 0)
-    tiles.store0(c, c_stride)
-    tiles.store1(c + 64, c_stride)
-    tiles.store2(c + 16 * c_stride, c_stride)
-    tiles.store3(c + 16 * c_stride + 64, c_stride)
+            units.add0(0, 0)
+            units.add1(0, 0)
+            units.add2(0, 0)
+            units.add3(0, 0)
+    units.store0(c, c_stride)
+    units.store1(c + 64, c_stride)
+    units.store2(c + 16 * c_stride, c_stride)
+    units.store3(c + 16 * c_stride + 64, c_stride)
 
 
 @_jit
@@ -87,36 +98,36 @@ def _multiply(a, stride, b, shape, c, c_stride):
 def _block_of_sums(left, stride, b, depth, c, c_stride):
     """The same where the left factors have a remainder: high low + high high + low high."""
     a, rest = left
-    tiles.zero0(0, 0)
-    tiles.zero1(0, 0)
-    tiles.zero2(0, 0)
-    tiles.zero3(0, 0)
+    units.zero0(0, 0)
+    units.zero1(0, 0)
+    units.zero2(0, 0)
+    units.zero3(0, 0)
     for _ in range(depth):
         for step in range(3):
             if step != 1:
                 factors = a if step == 0 else rest
-                tiles.load4(factors, stride)
-                tiles.load5(factors + 16 * stride, stride)
+                units.load4(factors, stride)
+                units.load5(factors + 16 * stride, stride)
             if step != 2:
-                tiles.load6(b + 2048 * step, 64)
-                tiles.load7(b + 2048 * step + 1024, 64)
-            tiles.add0(0, 0)
-            tiles.add1(0, 0)
-            tiles.add2(0, 0)
-            tiles.add3(0, 0)
+                units.load6(b + 2048 * step, 64)
+                units.load7(b + 2048 * step + 1024, 64)
+            units.add0(0, 0)
+            units.add1(0, 0)
+            units.add2(0, 0)
+            units.add3(0, 0)
         a += 64
         rest += 64
         b += 4096
-    tiles.store0(c, c_stride)
-    tiles.store1(c + 64, c_stride)
-    tiles.store2(c + 16 * c_stride, c_stride)
-    tiles.store3(c + 16 * c_stride + 64, c_stride)
+    units.store0(c, c_stride)
+    units.store1(c + 64, c_stride)
+    units.store2(c + 16 * c_stride, c_stride)
+    units.store3(c + 16 * c_stride + 64, c_stride)
 
 
 # ---------------------------------------------------------------- packed right factors
 
 # Places in a job: counters of the shares; the matrix; addresses to pack it to as it is and transposed, or 0
-P_COUNTERS, P_NUMBER, P_THREADS, P_SOURCE, P_STRIDE, P_ROWS, P_COLUMNS, P_OUT, P_OUT_TRANSPOSED = range(9)
+K_COUNTERS, K_NUMBER, K_THREADS, K_SOURCE, K_STRIDE, K_ROWS, K_COLUMNS, K_OUT, K_OUT_TRANSPOSED = range(9)
 PACK = struct.Struct("=9q")
 
 
@@ -199,42 +210,37 @@ def _pack_block(job, i, j, tile, rows):
     """32 x 32 weights, which are block (i, j) of the matrix: for each half of a block its plane of remainders
     and 2 KB further on that of the nearest numbers.
     """
-    source, stride = job[P_SOURCE] + 32 * i * job[P_STRIDE] + 128 * j, job[P_STRIDE]
-    height, width = min(32, job[P_ROWS] - 32 * i), min(32, job[P_COLUMNS] - 32 * j)
+    source, stride = job[K_SOURCE] + 32 * i * job[K_STRIDE] + 128 * j, job[K_STRIDE]
+    height, width = min(32, job[K_ROWS] - 32 * i), min(32, job[K_COLUMNS] - 32 * j)
     if height < 32 or width < 32:
         _filled_up(source, stride, height, width, tile)
         source, stride = tile.ctypes.data, 128
     for half in range(2):
-        if job[P_OUT]:
-            place = job[P_OUT] + (j * _blocks(job[P_ROWS]) + i) * PLANES * 2048 + 1024 * half
+        if job[K_OUT]:
+            place = job[K_OUT] + (j * _blocks(job[K_ROWS]) + i) * PLANES * 2048 + 1024 * half
             _pack_rows(source + 64 * half, stride, _array(place + 2048, 256, u32), _array(place, 256, u32))
-        if job[P_OUT_TRANSPOSED]:
-            place = job[P_OUT_TRANSPOSED] + (i * _blocks(job[P_COLUMNS]) + j) * PLANES * 2048 + 1024 * half
+        if job[K_OUT_TRANSPOSED]:
+            place = job[K_OUT_TRANSPOSED] + (i * _blocks(job[K_COLUMNS]) + j) * PLANES * 2048 + 1024 * half
             high, low = _array(place + 2048, 256, u32), _array(place, 256, u32)
             _pack_columns(source + 16 * half * stride, stride, high, low, rows)
 
 
-def _pack(pointer):
+def pack(pointer):
     """What each thread does: claim 32 rows of the matrix, until all are taken.
 
     A right factor is laid out as `_block` reads it: 32 columns after the other, then its depth.
     """
     job = carray(pointer, (9,), np.int64)
     tile, words = np.empty(1024, f32), np.empty(512, u32)
-    bands, thread = _blocks(job[P_ROWS]), _thread(job[P_NUMBER])
-    band = _claim_near(job[P_COUNTERS], thread, job[P_THREADS], bands)
+    bands, thread = _blocks(job[K_ROWS]), _thread(job[K_NUMBER])
+    band = _claim_near(job[K_COUNTERS], thread, job[K_THREADS], bands)
     while band < bands:
-        for j in range(_blocks(job[P_COLUMNS])):
+        for j in range(_blocks(job[K_COLUMNS])):
             _pack_block(job, band, j, tile, words)
-        band = _claim_near(job[P_COUNTERS], thread, job[P_THREADS], bands)
+        band = _claim_near(job[K_COUNTERS], thread, job[K_THREADS], bands)
 
 
-# ---------------------------------------------------------------- whole products
-
-# Places in a job; strides in bytes, addresses 0 where there is no such thing
-COUNTERS, ROWS, HEIGHT, DEPTH, COLUMNS, LEFT, LEFT_STRIDE, TRANSPOSED, RIGHT, BIAS, OUT = range(11)
-OUT_STRIDE, ADD, SPACE, SPACE_SIZE, LAYOUT = range(11, 16)
-PRODUCT = struct.Struct("=16q")
+# ---------------------------------------------------------------- products within chains
 
 
 @_jit
@@ -246,10 +252,42 @@ def _clear_margin(panel, rows, begin, stride):
 
 
 @_jit
+def _load_exact(source, stride, width, rows, panel):
+    """States that bfloat16 holds into a panel of left factors."""
+    _wide()
+    for r in range(rows):
+        x = _array(source + r * stride, width, f32)
+        short = _array(panel + r * _state_stride(width), width, u16)
+        for i in range(width):  # the upper half of a float32 is a bfloat16
+            short[i] = u16(_bits(x[i], u32) >> u32(16))
+
+
+def panel_product(pointer):
+    """Fields of a panel of states, as `chain_loops` asks for them; the weight is packed."""
+    job = carray(pointer, (P_PLACES,), np.int64)
+    depth, width, rows, panel = job[P_DEPTH], job[P_WIDTH], job[P_ROWS], job[P_ROOM]
+    stride = _state_stride(depth)
+    _clear_margin(panel, _blocks(rows) * units.SIDE, 2 * depth, stride)
+    _load_exact(job[P_SOURCE], job[P_STRIDE], depth, rows, panel)
+    units.configure(job[P_CALLED], 0)
+    shape = _blocks(rows), _blocks(depth), _blocks(width)
+    _multiply(panel, stride, job[P_WEIGHT], shape, job[P_FIELDS], _field_stride(width))
+    units.release(0, 0)
+
+
+# ---------------------------------------------------------------- whole products
+
+# Places in a job; strides in bytes, addresses 0 where there is no such thing
+COUNTERS, ROWS, HEIGHT, DEPTH, COLUMNS, LEFT, LEFT_STRIDE, TRANSPOSED, RIGHT, BIAS, OUT = range(11)
+OUT_STRIDE, ADD, SPACE, SPACE_SIZE, LAYOUT = range(11, 16)
+PRODUCT = struct.Struct("=16q")
+
+
+@_jit
 def _load_rows(job, first, rows, panel, rest):
     """Left factors into panels, rounded and the rest; returns a number that isn't 0 if there is any rest."""
     _wide()
-    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH], 0), u32(0)
+    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH]), u32(0)
     for r in range(rows):
         x = _array(job[LEFT] + (first + r) * job[LEFT_STRIDE], depth, f32)
         high = _array(panel + r * stride, depth, u16)
@@ -266,7 +304,7 @@ def _load_rows(job, first, rows, panel, rest):
 def _load_columns(job, first, rows, panel, rest, scratch):
     """The same where the left factor is given transposed, in pieces of 32 x 16."""
     _wide()
-    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH], 0), u32(0)
+    depth, stride, lost = job[DEPTH], _state_stride(job[DEPTH]), u32(0)
     tile, pairs = scratch
     for k in range(0, depth, 32):
         for r in range(0, rows, 16):
@@ -310,7 +348,7 @@ def _write(job, row, panel):
 @_inline
 def _product_panel(job, first, rows, panels, scratch):
     high, low, sums = panels
-    stride, sums_stride = _state_stride(job[DEPTH], 0), _field_stride(job[COLUMNS])
+    stride, sums_stride = _state_stride(job[DEPTH]), _field_stride(job[COLUMNS])
     if job[TRANSPOSED]:
         lost = _load_columns(job, first, rows, high, low, scratch)
     else:
@@ -331,18 +369,18 @@ def _product_panel(job, first, rows, panels, scratch):
         _write(job, first + r, sums + r * sums_stride)
 
 
-def _product(pointer):
+def product(pointer):
     """What each thread does: claim some rows of the result, until all are taken."""
     job = carray(pointer, (16,), np.int64)
-    stride, height, depth = _state_stride(job[DEPTH], 0), job[HEIGHT], job[DEPTH]
+    stride, height, depth = _state_stride(job[DEPTH]), job[HEIGHT], job[DEPTH]
     high = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8, 1)
     panels = high, high + height * stride, high + 2 * height * stride
     for panel in panels[:2]:
         _clear_margin(panel, height, 2 * depth, stride)
     scratch = np.empty(512, f32), np.empty(512, u32)
-    tiles.configure(job[LAYOUT], 0)
+    units.configure(job[LAYOUT], 0)
     first = _claim(job[COUNTERS], height)
     while first < job[ROWS]:
         _product_panel(job, first, min(height, job[ROWS] - first), panels, scratch)
         first = _claim(job[COUNTERS], height)
-    tiles.release(0, 0)
+    units.release(0, 0)

@@ -6,7 +6,7 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.kernels import products as paths
+from harmonium.kernels import processor
 from harmonium.models import independent
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp, segments
@@ -23,11 +23,11 @@ LAYERS = {
 }
 
 
-@pytest.fixture(params=["bfloat16", "float32"])
+@pytest.fixture(params=["matrix", "wide"])
 def products(request, monkeypatch):
+    if request.param == "matrix" and processor.no_matrix_units():
+        pytest.skip("test_matrix_units runs these on emulated units here")
     monkeypatch.setenv("HARMONIUM_PRODUCTS", request.param)
-    if paths.path() != request.param:
-        pytest.skip(f"no {request.param} products for compiled sweeps here")
 
 
 def piece(layers, scale=1.0, dtype=torch.float32):
@@ -120,9 +120,8 @@ def test_everything_else_goes_step_by_step():
 
 
 def test_states_that_bfloat16_cannot_hold(monkeypatch):
-    monkeypatch.setenv("HARMONIUM_PRODUCTS", "bfloat16")
-    if paths.path() != "bfloat16":
-        pytest.skip("no matrix units here")
+    if processor.path() != "matrix":
+        pytest.skip("test_matrix_units runs this on emulated units here")
     segment = piece((hm.Bernoulli(4), hm.Bernoulli(3)))
     pair = hm.models.path_to(segment.end).at(1.0).bipartite()
     sides = segments.sides_of(segment.end, pair)

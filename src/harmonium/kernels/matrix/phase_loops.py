@@ -1,4 +1,4 @@
-"""The compiled loops behind ``harmonium.kernels.phases``: Σₙ wₙ vₙ ⟨h | vₙ⟩ᵀ, second phase minus first.
+"""The compiled loops behind ``matrix.phases``: Σₙ wₙ vₙ ⟨h | vₙ⟩ᵀ, second phase minus first.
 
 Two calls on all threads. In the first a thread takes a panel of particles: product with the weights, means
 of the hidden units, sums over the panel, and both factors of the second product as the matrix units read
@@ -16,14 +16,22 @@ from __future__ import annotations
 
 import struct
 
-import numba
 import numpy as np
 from numba import carray
 
-from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import SPIN
+from harmonium.kernels import draw_loops as loops
+from harmonium.kernels.draw_loops import SPIN
+from harmonium.kernels.matrix import units
+from harmonium.kernels.matrix.product_loops import (
+    PLANES,
+    _blocks,
+    _field_stride,
+    _multiply,
+    _pack_rows,
+    _state_stride,
+    _transpose,
+)
 from harmonium.kernels.primitives import (
-    OPTIONS,
     _array,
     _bits,
     _claim,
@@ -33,15 +41,6 @@ from harmonium.kernels.primitives import (
     _pointer,
     _thread,
     _wide,
-)
-from harmonium.kernels.product_loops import (
-    PLANES,
-    _blocks,
-    _field_stride,
-    _multiply,
-    _pack_rows,
-    _state_stride,
-    _transpose,
 )
 
 # Places in a job; addresses, and 0 where there is no such thing.
@@ -58,7 +57,7 @@ NEXT_THREAD, INEXACT, SHARES = range(
 )  # counters that the threads share; from SHARES on, one for each of them
 
 u16, u32, f32 = np.uint16, np.uint32, np.float32
-SIDE = tiles.SIDE
+SIDE = units.SIDE
 HEIGHT = 128  # particles in a panel at most: the packed weights are read once for each panel
 # Sums are made over SIDE particles, and then over these: in the same order whatever the panels and threads.
 BAND = 64  # visible units taken at a time in the second call
@@ -130,7 +129,7 @@ def _lay_means(fields, stride, columns, out, depth):
 def _means_of_rows(job, phase, first, rows, memory, sums):
     """Weighted means of the hidden units where their fields were; True if the states are too fine."""
     states, fields, bias, x, sign = memory
-    stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
+    stride, field_stride = _state_stride(job[VISIBLE]), _field_stride(job[HIDDEN])
     weights = _array(phase[WEIGHTS] + 4 * first, rows, f32)
     sums[: _blocks(rows)] = f32(0)
     lost = u32(0)
@@ -155,7 +154,7 @@ def _means_of_rows(job, phase, first, rows, memory, sums):
 def _lay_panel(job, block, rows, memory, words):
     """Lays out states and means of a panel, whose first particle is the first of this block of all."""
     states, fields = memory[0], memory[1]
-    stride, field_stride = _state_stride(job[VISIBLE], 0), _field_stride(job[HIDDEN])
+    stride, field_stride = _state_stride(job[VISIBLE]), _field_stride(job[HIDDEN])
     depth = job[DEPTH]
     for r in range(rows, SIDE * _blocks(rows)):
         _array(states + r * stride, stride, np.uint8)[:] = np.uint8(0)
@@ -164,13 +163,13 @@ def _lay_panel(job, block, rows, memory, words):
         place = job[FACTORS] + (block + i) * PLANES * 2048
         _lay_means(fields + SIDE * i * field_stride, field_stride, _blocks(job[HIDDEN]), place, depth)
         place, width = job[STATES] + 64 * (block + i), SIDE * _blocks(job[VISIBLE])
-        _lay_states(states + SIDE * i * stride, stride, width, place, _state_stride(SIDE * depth, 0), words)
+        _lay_states(states + SIDE * i * stride, stride, width, place, _state_stride(SIDE * depth), words)
 
 
-def _means(pointer):
+def means(pointer):
     """What each thread does in the first call: claim a panel of particles, until all are taken."""
     job = carray(pointer, (PLACES,), np.int64)
-    stride, wide, height = _state_stride(job[VISIBLE], 0), _blocks(job[HIDDEN]) * SIDE, job[PANEL]
+    stride, wide, height = _state_stride(job[VISIBLE]), _blocks(job[HIDDEN]) * SIDE, job[PANEL]
     thread = _thread(job[NUMBER])
     states = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
     fields = states + height * stride
@@ -183,7 +182,7 @@ def _means(pointer):
     words = place + 8 * wide
     _array(states, height * stride, np.uint8)[:] = np.uint8(0)  # the margins stay so
     sums = carray(_pointer(job[SUMS]), (job[DEPTH], job[VISIBLE] + job[HIDDEN]), f32)
-    tiles.configure(job[LAYOUT], 0)
+    units.configure(job[LAYOUT], 0)
     for late in range(
         1, -1, -1
     ):  # the negatives first: who has just drawn them still has their states at hand
@@ -200,7 +199,7 @@ def _means(pointer):
             else:
                 _lay_panel(job, block, rows, memory, words)
             panel = _claim_near(shares, thread, job[THREADS], panels)
-    tiles.release(0, 0)
+    units.release(0, 0)
 
 
 @_jit
@@ -231,13 +230,13 @@ def _add_up(job):
         totals[0, i] = totals[2, i] - totals[1, i]
 
 
-def _gradient(pointer):
+def gradient(pointer):
     """What each thread does in the second call: claim a band of visible units, until all are taken."""
     job = carray(pointer, (PLACES,), np.int64)
-    depth, stride = job[DEPTH], _state_stride(SIDE * job[DEPTH], 0)
+    depth, stride = job[DEPTH], _state_stride(SIDE * job[DEPTH])
     sums_stride, columns = _field_stride(job[HIDDEN]), _blocks(job[HIDDEN])
     sums = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
-    tiles.configure(job[LAYOUT], 0)
+    units.configure(job[LAYOUT], 0)
     shares, thread, bands = (
         job[COUNTERS] + 8 * SHARES,
         _thread(job[NUMBER]),
@@ -255,54 +254,4 @@ def _gradient(pointer):
         if band == 0:
             _add_up(job)
         band = _claim_near(shares, thread, job[THREADS], bands)
-    tiles.release(0, 0)
-
-
-# ---------------------------------------------------------------- centring
-
-# Places in a job of `_centre`; SHIFTED: where Gλ and Gᵀμ are subtracted
-C_COUNTERS, C_VISIBLE, C_HIDDEN, C_GRADIENT, C_STRIDE, C_LEFT, C_RIGHT, C_MU, C_LAMBDA = range(9)
-C_SHIFTED_LEFT, C_SHIFTED_RIGHT, C_PARTS, C_NUMBER, C_THREADS = range(9, 14)
-CENTRE = struct.Struct("=14q")
-
-
-@numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})
-def _centre_row(g, offsets, right, pair, across):
-    """g <- g - aλ - μb with the pair (a, μ); returns gλ, and adds μg to `across`."""
-    _wide()
-    (a, mu), along = pair, f32(0)
-    for j in range(g.size):
-        value = g[j] - (a * offsets[j] + mu * right[j])
-        g[j] = value
-        along += value * offsets[j]
-        across[j] += mu * value
-    return along
-
-
-@_inline
-def _vector(address, size):
-    return _array(address, size, f32)
-
-
-def _centre(pointer):
-    """What each thread does: claim a band of rows, until all are taken; the last to finish adds up."""
-    job = carray(pointer, (14,), np.int64)
-    visible, hidden = job[C_VISIBLE], job[C_HIDDEN]
-    left, mu = _vector(job[C_LEFT], visible), _vector(job[C_MU], visible)
-    right, offsets = _vector(job[C_RIGHT], hidden), _vector(job[C_LAMBDA], hidden)
-    shifted, bands = _vector(job[C_SHIFTED_LEFT], visible), (visible + BAND - 1) // BAND
-    done, shares, thread = job[C_COUNTERS], job[C_COUNTERS] + 8, _thread(job[C_NUMBER])
-    band = _claim_near(shares, thread, job[C_THREADS], bands)
-    while band < bands:
-        across = _vector(job[C_PARTS] + 4 * hidden * band, hidden)
-        across[:] = f32(0)
-        for i in range(band * BAND, min((band + 1) * BAND, visible)):
-            g = _vector(job[C_GRADIENT] + i * job[C_STRIDE], hidden)
-            shifted[i] -= _centre_row(g, offsets, right, (left[i], mu[i]), across)
-        if _claim(done, 1) == bands - 1:
-            total = _vector(job[C_SHIFTED_RIGHT], hidden)
-            for b in range(bands):
-                across = _vector(job[C_PARTS] + 4 * hidden * b, hidden)
-                for j in range(hidden):
-                    total[j] -= across[j]
-        band = _claim_near(shares, thread, job[C_THREADS], bands)
+    units.release(0, 0)

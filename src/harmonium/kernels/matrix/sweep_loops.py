@@ -1,4 +1,4 @@
-"""The compiled loops behind ``harmonium.kernels.sweeps``: k Gibbs sweeps between two layers in one go.
+"""The compiled loops behind ``matrix.sweeps``: k Gibbs sweeps between two layers in one go.
 
 A thread takes a panel of chains and makes all of its sweeps: product with the weights into a panel of fields,
 bias, draw, and the new states are the left factor of the next product. Panels share nothing, so threads never
@@ -16,12 +16,18 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import intrinsic
+from numba import carray
 
-from harmonium.kernels import loops, tiles
-from harmonium.kernels.loops import BERNOULLI, CATEGORICAL, PAD, TILE, _padded
+from harmonium.kernels import draw_loops as loops
+from harmonium.kernels.draw_loops import BERNOULLI, CATEGORICAL, PAD, TILE, _padded
+from harmonium.kernels.matrix import units
+from harmonium.kernels.matrix.product_loops import (
+    _blocks,
+    _clear_margin,
+    _field_stride,
+    _multiply,
+    _state_stride,
+)
 from harmonium.kernels.primitives import (
     _array,
     _bits,
@@ -33,11 +39,10 @@ from harmonium.kernels.primitives import (
     _thread,
     _wide,
 )
-from harmonium.kernels.product_loops import _blocks, _clear_margin, _field_stride, _multiply, _state_stride
 
 # Places in a job. The first ones lie where `loops` has them, because its uniforms read them.
-COUNTERS, ROWS, PANEL, SWEEPS, PRODUCT, SPACE, SPACE_SIZE, LAYOUT = range(8)  # SPACE: of each thread
-BETA, BETA_STRIDE, NUMBER, THREADS = range(8, 12)  # NUMBER: as `_thread` takes it
+COUNTERS, ROWS, PANEL, SWEEPS, SPACE, SPACE_SIZE, LAYOUT = range(7)  # SPACE: of each thread
+BETA, BETA_STRIDE, NUMBER, THREADS = range(7, 11)  # NUMBER: as `_thread` takes it
 SEED, PURPOSE, STEP, UNIT, CHAIN, CHAINS = range(12, 18)
 SIDES = 18  # then, for each side, visible first:
 WIDTH, KIND, STATES, FIRST_UNIT, BIAS, BASE, WEIGHT, START, START_STRIDE, OUT, OUT_STRIDE = range(11)
@@ -51,68 +56,16 @@ NEXT_THREAD, INEXACT, SHARES = range(
 u16, u32, f32 = np.uint16, np.uint32, np.float32
 
 
-# ---------------------------------------------------------------- products by the library
-
-
-@intrinsic
-def _call_sgemm(typing_context, function, characters, integers, numbers):
-    """sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) from a pack of each kind."""
-
-    def codegen(context, builder, signature, args):
-        function, characters, integers, numbers = args
-        pointer, size = ir.IntType(8).as_pointer(), ir.IntType(64)
-
-        def at(base, offset):
-            return builder.inttoptr(builder.add(base, ir.Constant(size, offset)), pointer)
-
-        def stored(offset):
-            place = builder.inttoptr(builder.add(integers, ir.Constant(size, offset)), size.as_pointer())
-            return builder.inttoptr(builder.load(place), pointer)
-
-        kind = ir.FunctionType(ir.VoidType(), [pointer] * 13)
-        code = builder.inttoptr(function, kind.as_pointer())
-        m, n, k, lda, ldb, ldc = (at(integers, 8 * i) for i in range(6))
-        a, b, c = (stored(8 * i) for i in range(6, 9))
-        alpha, beta = at(numbers, 0), at(numbers, 4)
-        operands = [at(characters, 0), at(characters, 1), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
-        builder.call(code, operands)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64, types.int64, types.int64), codegen
-
-
-@_jit
-def _library_product(function, a, rows, weight, shape, c):
-    """Panel (rows, depth) times W (depth, columns), or W' where `shape` says that W is (columns, depth)."""
-    depth, columns, transposed = shape
-    # in the library's column-major eyes: c' (columns, rows) = weight' a'
-    characters, numbers = np.empty(2, np.uint8), np.empty(2, np.float32)
-    integers = np.empty(9, np.int64)  # the low half is what a Fortran integer reads
-    characters[0] = 84 if transposed else 78  # T or N
-    characters[1] = 78
-    numbers[0], numbers[1] = f32(1), f32(0)
-    integers[0], integers[1], integers[2] = columns, rows, depth
-    integers[3] = depth if transposed else columns
-    integers[4], integers[5] = _state_stride(depth, function) // 4, _field_stride(columns) // 4
-    integers[6], integers[7], integers[8] = weight, a, c
-    _call_sgemm(function, characters.ctypes.data, integers.ctypes.data, numbers.ctypes.data)
-
-
 # ---------------------------------------------------------------- draws
 
 
 @_jit
-def _store_state(x, n, place, product):
+def _store_state(x, n, place):
     """A piece of a row of drawn states into the panel that is the next left factor."""
     _wide()
-    if product == 0:  # the upper half of a float32 is a bfloat16
-        short = _array(place, n, u16)
-        for i in range(n):
-            short[i] = u16(_bits(x[i], u32) >> u32(16))
-    else:
-        single = _array(place, n, f32)
-        for i in range(n):
-            single[i] = x[i]
+    short = _array(place, n, u16)
+    for i in range(n):  # the upper half of a float32 is a bfloat16
+        short[i] = u16(_bits(x[i], u32) >> u32(16))
 
 
 @_jit
@@ -147,7 +100,7 @@ def _draw_row(row, addresses, side, ground, job, scratch):
     """Draws one row; addresses: of its fields, of its states in the panel, and of the result or 0."""
     field, state, out = addresses
     u, x, y, t = scratch
-    states, product = side[STATES], job[PRODUCT]
+    states = side[STATES]
     units = side[WIDTH] // states
     width = TILE if states == 1 else max(16, TILE // states // 4 * 4)
     beta = f32(1)
@@ -161,7 +114,7 @@ def _draw_row(row, addresses, side, ground, job, scratch):
         _add_bias(here, ground[0, place : place + numbers], ground[1, place : place + numbers], beta)
         drawn = y[:numbers]
         _draw_piece(side[KIND], here, drawn, (u, x, t[:n]), states)
-        _store_state(drawn, numbers, state + (2 if product == 0 else 4) * place, product)
+        _store_state(drawn, numbers, state + 2 * place)
         if out:
             result = _array(out + 4 * place, n * states, f32)
             for i in range(result.size):
@@ -172,26 +125,25 @@ def _draw_row(row, addresses, side, ground, job, scratch):
 
 
 @_jit
-def _load_states(side, first, rows, panel, product):
+def _load_states(side, first, rows, panel):
     """Visible states of the panel's chains; returns a number that isn't 0 if bfloat16 can't hold them."""
     _wide()
-    width, stride = side[WIDTH], _state_stride(side[WIDTH], product)
+    width, stride = side[WIDTH], _state_stride(side[WIDTH])
     lost = u32(0)
     for r in range(rows):
         source = side[START] + (first + r) * side[START_STRIDE]
         x = _array(source, width, f32)
         for i in range(width):
             lost = u32(lost | (_bits(x[i], u32) & u32(0xFFFF)))
-        _store_state(x, width, panel + r * stride, product)
-    return lost if product == 0 else u32(0)
+        _store_state(x, width, panel + r * stride)
+    return lost
 
 
 @_inline
 def _sweep_panel(job, first, rows, memory, local):
     panels, grounds, scratch = memory
-    product, visible = job[PRODUCT], job[SIDES : SIDES + PLACES_OF_SIDE]
-    hidden = job[SIDES + PLACES_OF_SIDE :]
-    if _load_states(visible, first, rows, panels[0], product):
+    visible, hidden = job[SIDES : SIDES + PLACES_OF_SIDE], job[SIDES + PLACES_OF_SIDE :]
+    if _load_states(visible, first, rows, panels[0]):
         _array(job[COUNTERS], SHARES, np.int64)[INEXACT] = 1
         return
     for half in range(2 * job[SWEEPS]):
@@ -199,13 +151,10 @@ def _sweep_panel(job, first, rows, memory, local):
         k = half % 2
         side, other = (hidden, visible) if k == 0 else (visible, hidden)
         source, target = (panels[0], panels[1]) if k == 0 else (panels[1], panels[0])
-        stride, field_stride = _state_stride(other[WIDTH], product), _field_stride(side[WIDTH])
-        if product == 0:
-            shape = _blocks(rows), _blocks(other[WIDTH]), _blocks(side[WIDTH])
-            _multiply(source, stride, side[WEIGHT], shape, panels[2], field_stride)
-        else:
-            _library_product(product, source, rows, side[WEIGHT], (other[WIDTH], side[WIDTH], k), panels[2])
-        last, state_stride = half >= 2 * job[SWEEPS] - 2, _state_stride(side[WIDTH], product)
+        stride, field_stride = _state_stride(other[WIDTH]), _field_stride(side[WIDTH])
+        shape = _blocks(rows), _blocks(other[WIDTH]), _blocks(side[WIDTH])
+        _multiply(source, stride, side[WEIGHT], shape, panels[2], field_stride)
+        last, state_stride = half >= 2 * job[SWEEPS] - 2, _state_stride(side[WIDTH])
         for r in range(rows):
             out = side[OUT] + (first + r) * side[OUT_STRIDE] if last else 0
             addresses = panels[2] + r * field_stride, target + r * state_stride, out
@@ -221,7 +170,7 @@ def _carve(place, length):
 @_inline
 def _ground(side, place):
     """Bias and base of a side, filled up with zeros: (2, whole blocks)."""
-    wide = _blocks(side[WIDTH]) * tiles.SIDE
+    wide = _blocks(side[WIDTH]) * units.SIDE
     ground = carray(_pointer(place), (2, wide), f32)
     ground[:] = f32(0)
     for k in range(2):
@@ -232,21 +181,21 @@ def _ground(side, place):
     return ground
 
 
-def _sweep(pointer):
+def sweep(pointer):
     """What each thread does: claim a panel, make all its sweeps, until all are taken."""
     job = carray(pointer, (PLACES,), np.int64)
     local = job.copy()  # holds the time, which differs among threads
-    product, height = job[PRODUCT], _blocks(job[PANEL]) * tiles.SIDE
+    height = _blocks(job[PANEL]) * units.SIDE
     visible, hidden = job[SIDES : SIDES + PLACES_OF_SIDE], job[SIDES + PLACES_OF_SIDE :]
     place = job[SPACE] + job[SPACE_SIZE] * _claim(job[COUNTERS] + 8 * NEXT_THREAD, 1)
-    second = place + height * _state_stride(visible[WIDTH], product)
-    fields = second + height * _state_stride(hidden[WIDTH], product)
+    second = place + height * _state_stride(visible[WIDTH])
+    fields = second + height * _state_stride(hidden[WIDTH])
     place, panels = (
         fields + height * _field_stride(max(visible[WIDTH], hidden[WIDTH])),
         (place, second, fields),
     )
-    grounds = _ground(hidden, place), _ground(visible, place + 8 * tiles.SIDE * _blocks(hidden[WIDTH]))
-    place += 8 * tiles.SIDE * (_blocks(hidden[WIDTH]) + _blocks(visible[WIDTH]))
+    grounds = _ground(hidden, place), _ground(visible, place + 8 * units.SIDE * _blocks(hidden[WIDTH]))
+    place += 8 * units.SIDE * (_blocks(hidden[WIDTH]) + _blocks(visible[WIDTH]))
     most = TILE + PAD + 16 * max(visible[STATES], hidden[STATES])
     scratch = (
         _carve(place, TILE + PAD),
@@ -254,11 +203,9 @@ def _sweep(pointer):
         _carve(place + 4 * (TILE + PAD + most), most),
         _carve(place + 4 * (TILE + PAD + 2 * most), TILE),
     )
-    item = 2 if product == 0 else 4
     for side, panel in ((visible, panels[0]), (hidden, panels[1])):
-        _clear_margin(panel, height, side[WIDTH] * item, _state_stride(side[WIDTH], product))
-    if product == 0:
-        tiles.configure(job[LAYOUT], 0)
+        _clear_margin(panel, height, side[WIDTH] * 2, _state_stride(side[WIDTH]))
+    units.configure(job[LAYOUT], 0)
     shares, thread, n = job[COUNTERS] + 8 * SHARES, _thread(job[NUMBER]), -(-job[ROWS] // job[PANEL])
     panel = _claim_near(shares, thread, job[THREADS], n)
     while panel < n:
@@ -266,5 +213,4 @@ def _sweep(pointer):
         rows = min(job[PANEL], job[ROWS] - first)
         _sweep_panel(job, first, rows, (panels, grounds, scratch), local)
         panel = _claim_near(shares, thread, job[THREADS], n)
-    if product == 0:
-        tiles.release(0, 0)
+    units.release(0, 0)

@@ -1,4 +1,4 @@
-"""The compiled loops behind ``harmonium.kernels.cpu``.
+"""The compiled loops behind ``harmonium.kernels.draws``.
 
 A block of draws is cut into tiles (a piece of one row each), and threads take tiles from a shared counter
 until none is left. What a tile holds depends on its address alone, so neither the number of threads nor their
@@ -271,23 +271,20 @@ def _only_uniforms(kind, field, out, scratch, states):
         out[i] = scratch[0][i]
 
 
-@_inline
-def _draws(kind, field, out, scratch, states, two):
+@_jit
+def _single_two(kind, field, out, scratch, states):
+    _draw_two(field, out, scratch[0], scratch[1], np.float32(0 if kind == BERNOULLI else -1))
+
+
+@_jit
+def _double_two(kind, field, out, scratch, states):
+    _two_states(field, out, scratch[0], scratch[1], np.float64(0 if kind == BERNOULLI else -1))
+
+
+@_jit
+def _sites(kind, field, out, scratch, states):
     u, x, t = scratch
-    if kind == CATEGORICAL:
-        _categories(field, out, u, x, t[: field.size // states], states)
-    else:
-        two(field, out, u, x, x.dtype.type(0 if kind == BERNOULLI else -1))
-
-
-@_jit
-def _single_draws(kind, field, out, scratch, states):
-    _draws(kind, field, out, scratch, states, _draw_two)
-
-
-@_jit
-def _double_draws(kind, field, out, scratch, states):
-    _draws(kind, field, out, scratch, states, _two_states)
+    _categories(field, out, u, x, t[: field.size // states], states)
 
 
 @_inline
@@ -316,21 +313,32 @@ def _work(pointer, number, fill, finish):
         first = _claim(job[COUNTER], job[GRAIN]) if job[COUNTER] else tiles
 
 
-# Compiled one by one, as they are needed: few programs need all four.
-def _uniforms32(pointer):
+# Compiled one by one, as they are needed: few programs need all of them.
+def uniforms32(pointer):
+    """Uniforms in float32."""
     _work(pointer, np.float32, _uniform32, _only_uniforms)
 
 
-def _uniforms64(pointer):
+def uniforms64(pointer):
+    """Uniforms in float64."""
     _work(pointer, np.float64, _uniform64, _only_uniforms)
 
 
-def _draws32(pointer):
-    _work(pointer, np.float32, _uniform32, _single_draws)
+def two_states32(pointer):
+    """0/1 or -1/+1 states in float32."""
+    _work(pointer, np.float32, _uniform32, _single_two)
 
 
-def _draws64(pointer):
-    _work(pointer, np.float64, _uniform64, _double_draws)
+def two_states64(pointer):
+    """0/1 or -1/+1 states in float64."""
+    _work(pointer, np.float64, _uniform64, _double_two)
 
 
-SIGNATURE = types.void(types.CPointer(types.int64))
+def categories32(pointer):
+    """One-hot states in float32."""
+    _work(pointer, np.float32, _uniform32, _sites)
+
+
+def categories64(pointer):
+    """One-hot states in float64."""
+    _work(pointer, np.float64, _uniform64, _sites)

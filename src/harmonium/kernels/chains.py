@@ -1,0 +1,168 @@
+"""Chains of two coupled layers, swept or led along a path of models, on either path of the processor.
+
+One compiled loop (``chain_loops``) makes both, and is given what it multiplies and draws by as addresses.
+Draws are those of ``draw_bernoulli`` and its kin in the fields, at the same addresses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.kernels import chain_loops, cumulant_loops, draw_loops, draws, launch, memory, processor
+from harmonium.kernels.side import Side, chain_numbers
+from harmonium.random import Address
+
+HEIGHT = 128  # chains in a panel at most: its fields then stay in the second-level cache
+STEP = 32  # panels are multiples of this
+SERIAL = 2**15  # draws below which starting threads costs more than it saves
+WORKS = {
+    "bernoulli": cumulant_loops.two_states,
+    "spin": cumulant_loops.two_states,
+    "categorical": cumulant_loops.categories,
+}
+
+
+def gibbs(
+    weight: Tensor,
+    sides: tuple[Side, Side],
+    visible: Tensor,
+    addresses: tuple[Address, Address],
+    sweeps: int,
+    beta: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As ``kernels.gibbs``."""
+    betas = visible.new_ones(len(visible)) if beta is None else beta[:, 0].contiguous()
+    return _run(weight, (sides, addresses, 1), visible, betas[None], sweeps, None)
+
+
+def lead(
+    weight: Tensor,
+    sides: tuple[Side, Side],
+    summed: int,
+    given: Tensor,
+    addresses: tuple[Address, Address],
+    betas: Tensor,
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """As ``kernels.lead``."""
+    works = torch.zeros(len(given), dtype=torch.float64, device="cpu")
+    states = _run(weight, (sides, addresses, summed), given, betas.contiguous(), len(betas) - 1, works)
+    return states, works
+
+
+Layers = tuple[tuple[Side, Side], tuple[Address, Address], int]
+"""Both sides, the addresses of their draws, and which one is drawn first."""
+
+
+def _run(
+    weight: Tensor, layers: Layers, given: Tensor, betas: Tensor, steps: int, works: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Visible and hidden states after `steps` steps; betas: one row for all of them, or steps + 1 rows."""
+    sides, addresses, summed = layers
+    rows, widths = len(given), weight.shape
+    out = [given.new_empty(rows, width) for width in widths]
+    for side, address in zip(sides, addresses, strict=True):
+        address.check(rows, len(side.bias) // side.states)
+    if rows == 0:
+        return out[0], out[1]
+    threads = launch.threads(rows * sum(widths) * steps >= SERIAL)
+    height = min(HEIGHT, STEP * -(-rows // (STEP * threads)))
+    product = _product(weight, height)
+    room = max(product.room, 0 if works is None else cumulant_loops.room(sides[summed].states))
+    places = [chain_loops.OWN, chain_loops.OWN + 8 * height, chain_loops.OWN + 8 * height + room]
+    size = -(-(places[2] + height * chain_loops.field_stride(max(widths))) // 64) * 64
+    counters = (ctypes.c_int64 * 2)()
+    drawing = [
+        ctypes.create_string_buffer(_draw_job(*layer), draw_loops.JOB.size)
+        for layer in zip(sides, addresses, widths, strict=True)
+    ]
+    described: list[int] = []
+    for i in (summed, 1 - summed):
+        described += [widths[i], *_ground(sides[i], widths[i]), product.weights[i]]
+        described += [out[i].data_ptr(), 4 * widths[i]]
+        described += [ctypes.addressof(drawing[i]), draws.loop_for(sides[i].kind)]
+    told, loop = _work_job(sides[summed], widths[summed]), 0
+    work = ctypes.create_string_buffer(told, len(told))
+    if works is not None:
+        loop = launch.address(WORKS[sides[summed].kind])
+    job = chain_loops.JOB.pack(
+        *(ctypes.addressof(counters), rows, height, steps, memory.space([threads * size])[0], size),
+        *(betas.data_ptr(), 0 if len(betas) == 1 else 4 * rows),
+        *(0 if works is None else works.data_ptr(), ctypes.addressof(work), loop),
+        *(addresses[0].step, *chain_numbers(addresses[0]), given.data_ptr(), 4 * given.stride(0)),
+        *(launch.address(product.loop), product.called, summed == 0, *places, *described),
+    )
+    launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
+    return out[0], out[1]
+
+
+class _Product(NamedTuple):
+    loop: Callable[[Any], None]
+    called: int  # what it's given to work with
+    weights: tuple[int, int]  # addresses, for the fields of the visible and of the hidden layer
+    room: int  # bytes of scratch memory
+
+
+def _product(weight: Tensor, height: int) -> _Product:
+    """The product of the present path."""
+    if processor.path() == "matrix":
+        from harmonium.kernels.matrix import product_loops, products, units
+
+        room = height * product_loops.state_stride(max(weight.shape))
+        visible, hidden = products.packed(weight, True, False)
+        return _Product(product_loops.panel_product, units.LAYOUT.ctypes.data, (visible, hidden), room)
+    from harmonium.kernels import library_loops
+
+    weights = weight.data_ptr(), weight.data_ptr()
+    return _Product(library_loops.library_product, processor.sgemm(), weights, library_loops.ROOM)
+
+
+def _draw_job(side: Side, address: Address, width: int) -> bytes:
+    """What is the same in all draws of a layer; the loop fills in the rest."""
+    return draw_loops.JOB.pack(
+        *(draws.KINDS[side.kind], 0, 2**62, 0, width // side.states, draws.piece(side.states), side.states),
+        *(0, chain_loops.field_stride(width), 0, 4 * width, 4),
+        *(address.seed, address.purpose, 0, address.unit, 0, 0),
+    )
+
+
+def _work_job(side: Side, width: int) -> bytes:
+    """What is the same in all steps' works; the loop fills in the rest."""
+    kind, states = draws.KINDS[side.kind], side.states
+    return struct.pack(
+        "=13q",
+        0,
+        chain_loops.field_stride(width),
+        0,
+        width,
+        kind,
+        states,
+        *_ground(side, width),
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
+
+
+def _ground(side: Side, width: int) -> tuple[int, int]:
+    """Addresses of bias and base."""
+    return side.bias.data_ptr(), _zeros(width) if side.base is None else side.base.data_ptr()
+
+
+@functools.cache
+def _zeros(width: int) -> int:
+    """The base of layers that have none."""
+    _kept.append(np.zeros(width, np.float32))
+    return int(_kept[-1].ctypes.data)
+
+
+_kept: list[np.ndarray] = []

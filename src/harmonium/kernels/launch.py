@@ -1,0 +1,125 @@
+"""How compiled loops are made and run: one compiler, one cache, one rule for threads and forks.
+
+A loop is a Python function of the address of its job (integers that describe one call). It's compiled when it
+is first run, for the processor that it runs on, and kept in a cache on disk where there is room for one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import gc
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from harmonium.kernels import processor
+
+# Freeing one large block teaches glibc to keep freed memory of up to twice its size. Otherwise the pages of
+# each matrix of an update go back to the system and come anew, which takes longer than computing in them.
+torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
+
+
+@functools.cache
+def compiled(loop: Callable[[Any], None]) -> Any:
+    """A loop as a C function of one pointer.
+
+    Raises:
+        PathLeft: it doesn't compile; `processor.path` names the next path from then on.
+    """
+    import numba
+    from numba import types
+
+    signature = types.void(types.CPointer(types.int64))
+    collecting = gc.isenabled()
+    gc.disable()  # a tenth of the time would go into looking for garbage
+    try:
+        code = _with_a_cache(lambda cache: numba.cfunc(signature, cache=cache)(loop))
+    except Exception as error:  # what a compiler may raise is not listed anywhere
+        raise processor.leave(processor.path(), error) from error
+    finally:
+        if collecting:
+            gc.enable()
+    entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+    entry.code = code  # the machine code lives as long as this object
+    return entry
+
+
+@functools.cache
+def function(signature: str, python: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays, compiled for one signature; raises as `compiled`."""
+    import numba
+
+    try:
+        jit: Any = numba.njit
+        options = {"error_model": "numpy", "boundscheck": False}
+        return _with_a_cache(lambda cache: jit(signature, cache=cache, **options)(python))
+    except Exception as error:
+        raise processor.leave(processor.path(), error) from error
+
+
+def _with_a_cache(make: Callable[[bool], Any]) -> Any:
+    try:
+        return make(True)
+    except (RuntimeError, OSError):  # no place where a cache could be kept, or no room in it
+        return make(False)
+
+
+def address(loop: Callable[[Any], None]) -> int:
+    """The address of a loop's machine code, for other compiled code to call."""
+    return int(compiled(loop).code.address)
+
+
+def run(loop: Callable[[Any], None], job: Any, threads: int) -> None:
+    """Calls a loop on each of this many of PyTorch's own threads, with the same job (bytes, or an array)."""
+    code = compiled(loop)
+    job = job if isinstance(job, bytes) else job.ctypes.data
+    if threads > 1:
+        openmp()(code, job, threads, 0)
+    else:
+        code(job)
+
+
+@functools.cache
+def openmp() -> Any:
+    """GOMP_parallel of the OpenMP library that PyTorch itself runs on, or None where it has none.
+
+    Its threads are the ones that have just computed the field. The symbol is looked up through PyTorch's
+    library, so that it's the same copy even where the system has another.
+    """
+    try:
+        parallel = processor.library().GOMP_parallel
+    except AttributeError:
+        return None
+    parallel.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
+    parallel.restype = None
+    return parallel
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # a forked child has none of its parent's threads, and OpenMP would wait for them for ever
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def threads(worth: bool) -> int:
+    """How many threads to run on: PyTorch's number, or 1 where it isn't `worth` it or there are none."""
+    return torch.get_num_threads() if worth and not _forked and openmp() is not None else 1
+
+
+@functools.cache
+def team(threads: int) -> tuple[int, int]:
+    """Address of the function that tells each of these threads its number, 0 for one thread; and how many."""
+    number = 0
+    if threads > 1:
+        number = ctypes.cast(processor.library().omp_get_thread_num, ctypes.c_void_p).value or 0
+    return number, threads
