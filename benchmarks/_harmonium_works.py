@@ -11,7 +11,7 @@ from _inputs import N_ROWS, grid_tables, lattice, rows
 from _serve import Work, serve
 
 import harmonium as hm
-from harmonium.kernels.products import path
+from harmonium.kernels.processor import path
 from harmonium.learning import Batches, Centring, GradientDescent, Learner, NaturalGradient, PersistentChains
 from harmonium.likelihood.annealing import annealed_importance_sampling
 from harmonium.random import Address, Purpose

@@ -15,7 +15,7 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.kernels import products
+from harmonium.kernels import processor
 from harmonium.learning import Batches, Centring, Learner, NaturalGradient, PersistentChains
 from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, initial_chains
@@ -40,6 +40,10 @@ def on(path: str, work: Work) -> Work:
     return run
 
 
+def _paths() -> list[str]:
+    return ["wide"] if processor.no_matrix_units() else ["wide", "matrix"]
+
+
 def sweeps(visible: int, hidden: int, states: int, chains: int) -> dict[str, Work]:
     """Two products as the yardstick, and sweeps by each kind of product."""
     layer = hm.Bernoulli(visible) if states == 1 else hm.Categorical(visible, states)
@@ -53,7 +57,7 @@ def sweeps(visible: int, hidden: int, states: int, chains: int) -> dict[str, Wor
         torch.mm(h, weight.T, out=out[0])
 
     works: dict[str, Work] = {"two products, float32": two_products}
-    for path in ("float32", "bfloat16"):
+    for path in _paths():
         for count in (1, 10):
             works[f"{count} sweeps, {path}"] = on(path, lambda n=count: BlockGibbs(sweeps=n)(rbm, start))
     return works
@@ -66,13 +70,13 @@ def updates(visible: int, hidden: int, rows: int) -> dict[str, Work]:
     h = torch.sigmoid(v @ weight)
     works: dict[str, Work] = {
         "product v W, float32": lambda: torch.mm(v, weight),
-        "product v W, split": lambda: products.product(v, weight),
+        "product v W, split": lambda: kernels.product(v, weight),
         "statistics v'h, float32": lambda: torch.mm(v.T, h),
-        "statistics v'h, split": lambda: products.product(v, h, transposed=True),
+        "statistics v'h, split": lambda: kernels.product(v, h, transposed=True),
         "draw": lambda: kernels.draw_bernoulli(h, HERE),
     }
     for name, k, transforms in (("PCD-1", 1, [Centring()]), ("PCD-10", 10, [Centring()])):
-        for path in ("float32", "bfloat16"):
+        for path in _paths():
             works[f"{name} update, centred, {path}"] = on(path, _update(x, hidden, k, transforms))
     works["PCD-1 update, natural, auto"] = on("auto", _update(x, hidden, 1, [NaturalGradient()]))
     return works
@@ -112,9 +116,9 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=5.0, help="for each table")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    print(f"{chosen.threads} threads, torch {torch.__version__}, products of the kernels: {products.path()}")
-    if products.path() != "bfloat16":
-        print("no matrix units for bfloat16 here: rows with that name ran in float32")
+    print(f"{chosen.threads} threads, torch {torch.__version__}, products of the kernels: {processor.path()}")
+    if processor.path() != "matrix":
+        print("no matrix units here: there are no rows of that name")
     for name, shape in SHAPES.items():
         with torch.no_grad():
             report(name, sweeps(*shape), chosen.seconds)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks import _imports, _race, _report
 from benchmarks._report import threads
 from benchmarks._workers import Contestant, Timing, Worker, compare
-from harmonium.kernels.products import path
+from harmonium.kernels.processor import path
 
 LARGE, SMALL, POTTS = (784, 500), (64, 128), (100, 200)
 

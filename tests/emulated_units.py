@@ -1,6 +1,6 @@
-"""Matrix units in software, so that the loops made for them run, and are tested, on processors without any.
+"""Matrix units in software, so that the loops made for them are tested on processors without any.
 
-As a plugin of pytest (``-p emulated_units``) it has the path ``matrix`` taken and everything run on one thread.
+As a plugin of pytest (``-p emulated_units``) it has the path ``matrix`` taken, and one thread run everything.
 """
 
 import numba

@@ -1,4 +1,4 @@
-"""The loops for matrix units on emulated ones, in a process of their own: the tests of all that is made of them."""
+"""The loops for matrix units on emulated ones, in a process of their own."""
 
 import os
 import subprocess

@@ -12,12 +12,13 @@ import contextlib
 import importlib.util
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from harmonium.kernels import arguments, processor, reference
+from harmonium.kernels import arguments, phases, processor, reference
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -229,13 +230,15 @@ def two_phases(
     """
     if hidden.kind not in ("bernoulli", "spin"):
         return None
-    weight = weight.detach()
-    if not _on_units((data[0], negatives[0]), weight, add_to) or not _plain(
-        data[1], negatives[1], hidden.bias
-    ):
-        return None
-    from harmonium.kernels.matrix import phases
+    weight, hidden = weight.detach(), replace(hidden, bias=hidden.bias.detach())
+    if _on_units((data[0], negatives[0]), weight, add_to):
+        from harmonium.kernels.matrix import phases as on_units
 
+        if not _plain(data[1], negatives[1], hidden.bias):
+            return None
+        return on_units.two_phases(weight, hidden, data, negatives, add_to)
+    if any(x.dtype is not weight.dtype for x in (*data, *negatives, hidden.bias)):
+        return None
     return phases.two_phases(weight, hidden, data, negatives, add_to)
 
 

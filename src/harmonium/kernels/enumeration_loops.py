@@ -13,7 +13,7 @@ from numba import carray
 
 from harmonium.kernels.primitives import _array, _claim, _pointer
 
-# Places in a job: numbers, then addresses. EDGES: where pieces of the high states begin; PARTS: their results.
+# Places in a job: numbers, then addresses. EDGES: where pieces of the high states begin; PARTS: their sums.
 COUNTER, PIECES, HIGH, N, LOW = range(5)
 A, GROW, SHRINK, LINEAR_A, B, GROWN, SHRUNK, LINEAR_B, EDGES, PARTS = range(5, 15)
 PLACES = 15

@@ -60,18 +60,19 @@ def path() -> str:
 
 
 def _best(first: int) -> str:
-    return next(p for p in PATHS[first:] if p not in _left and not _missing(p))
+    best = next(p for p in PATHS[first:] if p not in _left and not _missing(p))
+    if best == "plain" and first == 0 and not _left:
+        _say_that_nothing_is_compiled()
+    return best
 
 
 @functools.cache
-def warn_of_plain() -> None:
-    """Says once why nothing is compiled, where nobody has asked for that."""
-    if os.environ.get(VARIABLE, "auto") == "auto" and not _left:
-        warnings.warn(
-            f"Nothing is compiled on this processor ({name()}), which costs much speed: {_missing('wide')}.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+def _say_that_nothing_is_compiled() -> None:
+    warnings.warn(
+        f'This processor ({name()}) takes the path "plain", which costs much speed: {_missing("wide")}.',
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def reason() -> str:
