@@ -4,8 +4,8 @@
 
 Every library works in a process of its own and they take turns: a turn is about a fifth of a second, and
 there are nine rounds, so that whatever else the machine does hits all alike. The table shows medians with
-quartiles. Each run replaces the rows it measured in benchmarks/results/speed.json and writes speed.md from
-it. HARMONIUM_PEERS names the interpreter that has the peers.
+quartiles. Each run replaces the rows it measured in benchmarks/results/speed-PATH.json, where PATH is that of the
+processor (`harmonium doctor` tells), and writes speed-PATH.md from it. HARMONIUM_PEERS names the interpreter that has the peers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harmonium.kernels.processor import path
 LARGE, SMALL, POTTS = (784, 500), (64, 128), (100, 200)
 
 
-PRODUCTS = "split products" if path() == "bfloat16" else "float32 products"
+PRODUCTS = "split products" if path() == "matrix" else "float32 products"
 """In the precision that the sweeps run in here."""
 
 
@@ -284,7 +284,7 @@ def main() -> None:
     asked = parser.parse_args()
     available = groups(asked.quick)
     names = asked.only.split(",") if asked.only else [*available, *OTHERS]
-    results = {"rows": {}} if asked.quick else _report.load("speed")
+    results = {"rows": {}} if asked.quick else _report.load(f"speed-{path()}")
     results |= {"machine": _report.machine(), "versions": _report.versions()}
     for name in names:
         if name in OTHERS:
@@ -294,7 +294,7 @@ def main() -> None:
         results["rows"][name] = rows
         print(*map(markdown, rows), sep="\n", flush=True)
         if not asked.quick:
-            _report.save("speed", results, table(results))
+            _report.save(f"speed-{path()}", results, table(results))
 
 
 if __name__ == "__main__":
