@@ -104,7 +104,9 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     seen = y if y.shape[1] <= COLUMNS else PCA(COLUMNS, random_state=0).fit_transform(y)
     labels, best, normal, worse = None, math.inf, -math.inf, 0
     for k in range(1, min(CLOUDS, len(y) // 10) + 1):
-        mixture = GaussianMixture(k, covariance_type="tied", n_init=1 + 2 * (k > 1), max_iter=50, random_state=0)
+        mixture = GaussianMixture(
+            k, covariance_type="tied", n_init=1 + 2 * (k > 1), max_iter=50, random_state=0
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(seen)
@@ -120,7 +122,9 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
         elif mixture.weights_.min() > SMALLEST:
             best, labels, worse = score, (p.argmax(1) if k > 1 else None), 0
     if seen is not y:
-        normal = float(GaussianMixture(1, reg_covar=1e-6).fit(y).score(y)) if len(y) > 2 * y.shape[1] else normal
+        normal = (
+            float(GaussianMixture(1, reg_covar=1e-6).fit(y).score(y)) if len(y) > 2 * y.shape[1] else normal
+        )
     return labels, normal
 
 
@@ -209,7 +213,9 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
     about, noise = centres - origin, z - centres[labels]
     gaps = torch.pdist(about)
     factor = min(1.0, NEAR / float(gaps.min()))
-    u = kernels.uniform(Address(seed, Purpose.START), (z.shape[1], hidden), torch.float64, torch.device("cpu"))
+    u = kernels.uniform(
+        Address(seed, Purpose.START), (z.shape[1], hidden), torch.float64, torch.device("cpu")
+    )
     weight = 0.5 * factor * about.std(correction=0) * torch.special.ndtri(u)
     zero = weight.new_zeros(len(weight))
     machine = Machine(-0.5 * weight.sum(1), weight, zero.new_zeros(hidden), zero)
@@ -252,4 +258,8 @@ def _set_scales(parts: list[Scale], precision: Tensor) -> None:
     for part in parts:
         found = precision[part.columns].to(part.units.log_precision)
         own = part.units.log_precision
-        own.copy_(torch.where(found > 0, torch.log(found.clamp(min=1e-300 if own.dtype == torch.float64 else 1e-38)), own))
+        own.copy_(
+            torch.where(
+                found > 0, torch.log(found.clamp(min=1e-300 if own.dtype == torch.float64 else 1e-38)), own
+            )
+        )

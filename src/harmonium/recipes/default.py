@@ -30,6 +30,7 @@ from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import split
 from harmonium.recipes.start import start
+from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
 from harmonium.units import Bernoulli
 
 
@@ -58,7 +59,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
-    values of X (0/1, ±1 or real), and as many hidden units as short trials find to pay on held-out rows.
+    values of X (0/1, ±1 or real, column by column), and as many hidden units as short trials find to pay on held-out rows.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, and
     learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
@@ -126,6 +127,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     _check_model(model)
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     named = negatives is None or isinstance(negatives, str)  # another's chains may be rows as they are
+    narrow = few_valued(model, rows)
     origin = origins.origin_of(model, rows) if named else None
     if origin is not None:
         rows, valid = origins.about(rows, origin), None if valid is None else origins.about(valid, origin)
@@ -144,7 +146,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             [*transforms_of(model, plan, asked), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
         )
-        said = doubts(model, rows) + origins.doubt(model, rows, origin)
+        said = doubts(model, rows) + warnings(narrow) + origins.doubt(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         if tried:
             history.settings["hidden_tried"] = tried
@@ -154,7 +156,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         first = _attached(recorder, checkpoint, resume)
         with ProgressBar(schedule, progress) as bar:
             recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
-            train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
+            floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
+            train(learner, plan.steps, [*floor, recorder.average, *callbacks, bar, recorder], first)
         recorder.choose()
     history.warnings += found_wrong(history)
     return history
