@@ -36,9 +36,9 @@ def algorithm(name: str, chains: int = 512, k: int | None = None, seed: int = 0)
     """The way to train that goes by this name.
 
     From samples: "cd", "pcd", "fpcd" (fast weights), "pt" (parallel tempering), "trajectory" (tempering along
-    the history of training), "restart" (chains from noise),
-    "ancestral" (independent draws by way of an enumerated hidden side). Without: "exact", "pl" and "stochastic-pl"
-    (pseudo-likelihood over all or some variables), "mean-field" and "tap".
+    the history of training), "restart" (chains from noise), "ancestral" (independent draws by way of an
+    enumerated hidden side). Without: "exact", "pl" and "stochastic-pl" (pseudo-likelihood over all or some
+    variables), "mean-field" and "tap".
 
     Args:
         name: one of these.

@@ -4,8 +4,8 @@ A machine with Gaussian visible and 0/1 hidden units is a mixture of 2ⁿ Gaussi
 
     P(v) = Σₕ πₕ N(v; (a + W h) / γ, 1/γ),     log πₕ = b·h + Σᵢ (a + W h)ᵢ² / 2γᵢ + const.
 
-Training hardly leaves one normal as wide as all the rows for clouds that are far narrower: couplings and widths
-would have to change by large factors together. So clouds are looked for first, by a mixture of normals, and a
+Training hardly leaves one normal as wide as all the rows for clouds that are far narrower: couplings and
+widths would have to change by large factors together. So clouds are looked for first, by a mixture of normals, and a
 few of the hidden units begin as a small machine that has the clouds for its Gaussians; the others begin weak.
 Of one column with two clouds 40 deviations apart training then learns 3.48 nats, the mixture's own, in place
 of 2.26.
@@ -40,7 +40,7 @@ WORTH = 0.05  # nats per row by which clouds must be likelier than one normal of
 
 
 class Machine(NamedTuple):
-    """A small machine of 0/1 hidden units for columns in units of exp(-shrink): all that `likelihood` needs."""
+    """A small machine of 0/1 hidden units for columns in units of exp(-shrink)."""
 
     bias: Tensor  # (columns,)
     weight: Tensor  # (columns, hidden)

@@ -59,10 +59,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
-    values of X (0/1, ±1 or real, column by column), and as many hidden units as short trials find to pay on held-out rows.
+    values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
+    held-out rows.
 
-    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, and
-    learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
+    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
+    with the separate clouds of its real columns, and learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
     the centred gradient, any other energy by Adam; models with at most 2¹² visible states by the exact
     gradient. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
@@ -96,9 +97,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
-            "trajectory", "restart", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
-            By default persistent chains, or the exact gradient for at most 2¹² visible states
-            (fewer where fewer chains are asked for).
+            "trajectory", "restart", "ancestral", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
+            By default persistent chains, the exact gradient for at most 2¹² visible states, or
+            independent draws for as many hidden ones (fewer where fewer chains are asked for).
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update, and what they have as `record` with each new record.
         progress: show a progress bar; by default when stderr is a terminal.

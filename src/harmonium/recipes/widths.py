@@ -65,12 +65,12 @@ def warnings(found: FewValued | None) -> list[str]:
         for c, values in list(found.values.items())[:NAMED]
     ]
     more = len(found.values) - len(named)
+    least = float(found.floor[found.floor > 0].min())
     return [
-        f"X holds few values in {', '.join(named)}{f' and {more} more' * (more > 0)}, which Gaussian units take"
-        " for real numbers, with a likelihood that would grow without bound as their width shrinks: it is kept"
-        f" from falling below {float(found.floor[next(iter(found.values))]):.2g}. Units that suit such values,"
-        " side by side with others in hm.Mixed, are hm.Bernoulli for 0 and 1, hm.Spin for -1 and 1, and"
-        " hm.Categorical for whole numbers from 0."
+        f"X holds few values in {', '.join(named)}{f' and {more} more' * (more > 0)}, which Gaussian units"
+        " take for real numbers; as their likelihood has no bound while the width shrinks, that is kept from"
+        f" falling below {least:.2g}. Units that suit such values, side by side with others in hm.Mixed, are"
+        " hm.Bernoulli for 0 and 1, hm.Spin for -1 and 1, and hm.Categorical for whole numbers from 0."
     ]
 
 
@@ -95,7 +95,7 @@ class ScaleFloor:
             floor, log_precision = self.floor[part.columns], part.units.log_precision
             most = torch.where(floor > 0, -2.0 * floor.clamp(min=1e-150).log(), torch.inf).to(log_precision)
             change = (most - log_precision).clamp(max=0.0)
-            log_precision += change
+            log_precision.add_(change)
             part.bias.mul_(change.exp())
             for weight, i, _ in model.couplings():
                 if i == 0 and weight.is_leaf:
