@@ -1,4 +1,4 @@
-"""Awkward tables for tests and benchmarks: separate clouds of rows, and columns of few values among real ones."""
+"""Awkward tables for tests and benchmarks: separate clouds of rows, columns of few values among real ones."""
 
 from __future__ import annotations
 

@@ -7,17 +7,17 @@ import torch
 import harmonium as hm
 from awkward import CLOUDS, clouds
 from harmonium.recipes.clouds import couple_to_clouds
+from registry import uniforms
 from statistics_budget import z_threshold
 
 FORMS = {"Bernoulli": hm.Bernoulli, "Spin": hm.Spin}
 
 
-@pytest.mark.parametrize("hidden", FORMS)
-@pytest.mark.parametrize("name", CLOUDS)
+@pytest.mark.parametrize(("name", "hidden"), [*((name, "Bernoulli") for name in CLOUDS), ("three", "Spin")])
 def test_a_machine_begins_as_the_mixture(name, hidden):
     x, _, best = clouds(name)
     rows = torch.from_numpy(x)
-    rbm = hm.RBM(hm.Gaussian(x.shape[1]), FORMS[hidden](8), dtype=torch.float64)
+    rbm = hm.RBM(hm.Gaussian(x.shape[1]), FORMS[hidden](6), dtype=torch.float64)
     rbm.visible.match(rows)
     assert couple_to_clouds(rbm, rows)
     assert abs(hm.log_likelihood(rbm, rows).value - best) < 0.15
@@ -25,12 +25,12 @@ def test_a_machine_begins_as_the_mixture(name, hidden):
 
 @pytest.mark.parametrize("columns", [[0, 2], [1]], ids=["in two", "in one"])
 def test_only_real_columns_are_coupled(columns):
-    x, _, best = clouds("two")
+    x, _, _ = clouds("two")
     bits = (torch.arange(600 * 3).reshape(600, 3) * 7919 % 11 < 4).double()
     table, kinds = bits.clone(), [hm.Bernoulli(1) for _ in range(3)]
     for c in columns:
         table[:, c], kinds[c] = torch.from_numpy(x[:, 0]) * (c + 1), hm.Gaussian(1)
-    table[:, columns[1:]] += torch.from_numpy(clouds("two", seed=1)[0])[:, :1] * 0.01
+    table += torch.special.ndtri(uniforms(0, 600, 3)) * torch.tensor([1.0, 0.0, 2.0])
     rbm = hm.RBM(hm.Mixed(*kinds), hm.Bernoulli(4), dtype=torch.float64)
     rbm.visible.match(table)
     before = rbm.weight.detach().clone()
@@ -72,7 +72,7 @@ def test_usual_columns_start_as_before(kind):
     assert all(torch.equal(p, before[name]) for name, p in rbm.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["two far apart", "unequal", "three", "small and far from zero"])
+@pytest.mark.parametrize("name", ["two far apart", "unequal", "small and far from zero"])
 def test_training_keeps_the_clouds_and_their_shares(name):
     x, centres, best = clouds(name)
     rbm = hm.RBM(hm.Gaussian(x.shape[1]), hm.Bernoulli(3))

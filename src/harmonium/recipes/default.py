@@ -29,7 +29,7 @@ from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import split
-from harmonium.recipes.start import start
+from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
 from harmonium.units import Bernoulli
 
@@ -63,9 +63,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     held-out rows.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
-    with the separate clouds of its real columns, and learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
-    the centred gradient, any other energy by Adam; models with at most 2¹² visible states by the exact
-    gradient. The parameters are averaged over the last updates; along the way log Z is carried from
+    with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
+    that start at rows; other pairwise models learn by the centred gradient, any other energy by Adam; models
+    with at most 2¹² visible states by the exact gradient, and those with as many hidden ones from independent
+    draws. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
     doubt. A run that runs away goes back to its best model and takes smaller steps. Chains that hardly mix
@@ -97,9 +98,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
-            "trajectory", "restart", "ancestral", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
-            By default persistent chains, the exact gradient for at most 2¹² visible states, or
-            independent draws for as many hidden ones (fewer where fewer chains are asked for).
+            "trajectory", "restart", "ancestral", "exact", "pl",
+            "stochastic-pl", "mean-field", "tap") or such an object. By default persistent chains, the exact
+            gradient for at most 2¹² visible states, or independent draws for as many hidden ones (fewer where
+            fewer chains are asked for).
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update, and what they have as `record` with each new record.
         progress: show a progress bar; by default when stderr is a terminal.
@@ -138,6 +140,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         fresh = {name: p.clone() for name, p in model.state_dict().items()}
         if not resume:
             start(model, rows, weights, source)
+        let_chains_jump(model, rows, weights, source)
         schedule = Schedule(plan)
         learner = Learner(
             model,

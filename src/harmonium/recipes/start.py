@@ -8,7 +8,7 @@ from torch import Tensor
 from harmonium.learning import PersistentChains, Source, TemperedChains
 from harmonium.learning.shapes import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
-from harmonium.recipes.clouds import couple_to_clouds
+from harmonium.recipes.clouds import couple_to_clouds, jumps
 from harmonium.recipes.plan import natural_gradient_fits
 from harmonium.recipes.rows import Rows
 from harmonium.units import Units
@@ -44,12 +44,19 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
     )
     couple_standardised(model)
     if fresh and natural_gradient_fits(model) and not isinstance(source, TemperedChains):
-        if couple_to_clouds(model, states, weights):
-            pass
-        elif not len(couple_along_principal_directions(model, states, weights)):
-            couple_boldly(model, states)
+        if not couple_to_clouds(model, states, weights):
+            if not len(couple_along_principal_directions(model, states, weights)):
+                couple_boldly(model, states)
         if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
             source.start = rows.states(STARTS)
+
+
+def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
+    """Give persistent chains of no kernel of their own moves between separate clouds, where there are any."""
+    if isinstance(source, PersistentChains) and source.kernel is None and isinstance(model, PairwiseModel):
+        if natural_gradient_fits(model):
+            states = rows.states(MATCHED_ROWS)
+            source.kernel = jumps(model, states, weights if len(states) == len(rows) else None)
 
 
 def untrained(model: BlockModel) -> bool:
