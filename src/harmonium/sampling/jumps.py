@@ -18,10 +18,10 @@ from harmonium.sampling.gibbs import BlockGibbs
 class CloudJumps:
     """A Gibbs sweep, then a Metropolis step by the vector from one centre to another.
 
-    The cloud i of a state is that of the nearest centre. Another, j, is drawn with its share qⱼ, and
-    v' = v + cⱼ - cᵢ is taken with probability min(1, exp(F(v) - F(v')) qᵢ / qⱼ) if its cloud is j: a step that
-    can be undone, and so leaves P(v) as it is wherever the centres are (Hastings 1970). The blocks other than
-    v are drawn anew by the next sweep before they are read.
+    The cloud i of a state is that of the nearest centre. Some cloud j is drawn with its share qⱼ, and
+    v' = v + cⱼ - cᵢ is taken with probability min(1, exp(F(v) - F(v')) qᵢ / qⱼ) if its cloud is j. Such a
+    step can be undone, and so leaves P(v) as it is wherever the centres are (Hastings 1970). The blocks other
+    than v are drawn anew by the next sweep before they are read.
 
     Attributes:
         centres: (clouds, n_visible).
@@ -37,12 +37,8 @@ class CloudJumps:
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
         chains = BlockGibbs()(model, chains)
         v, now = chains.visible, chains.address
-        u, w = (
-            kernels.uniform(
-                Address(now.seed, purpose, now.step, now.chain), (len(v), 1), torch.float64, v.device
-            )
-            for purpose in (Purpose.PROPOSAL, Purpose.ACCEPT)
-        )
+        places = (Address(now.seed, p, now.step, now.chain) for p in (Purpose.PROPOSAL, Purpose.ACCEPT))
+        u, w = (kernels.uniform(place, (len(v), 1), torch.float64, v.device) for place in places)
         here = self.cloud(v)
         cumulative = self.shares.cumsum(0)
         there = torch.searchsorted(cumulative, u[:, 0] * cumulative[-1]).clamp(max=len(self.shares) - 1)
