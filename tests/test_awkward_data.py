@@ -163,7 +163,7 @@ def test_the_command_line_trains_on_few_and_constant_rows(tmp_path, capsys):
 
 def test_units_are_chosen_column_by_column_from_python_and_the_command_line(tmp_path):
     x = binary_among_real()
-    found = hm.fit(x, steps=20)
+    found = hm.fit(x, steps=8)
     parts = [(type(part), part.n) for part in found.model.visible.parts]
     assert parts == [(hm.Gaussian, 3), (hm.Bernoulli, 1)] and not found.warnings
     np.save(tmp_path / "x.npy", x)
@@ -182,7 +182,7 @@ def test_units_are_chosen_column_by_column_from_python_and_the_command_line(tmp_
 def test_votes_are_not_taken_for_real_numbers_in_silence():
     with pytest.raises(ValueError, match=r"whole numbers from -1 up to 1, .*states=3\).* and X \+ 1 or"):
         hm.fit(votes(), steps=5)
-    mixed = hm.fit(np.c_[binary_among_real(400), votes(400, 2)], steps=20)
+    mixed = hm.fit(np.c_[binary_among_real(400), votes(400, 2)], steps=8)
     assert "column 4 (-1, 0, 1), column 5 (-1, 0, 1)" in mixed.warnings[0]
 
 

@@ -6,7 +6,7 @@ import torch
 
 import harmonium as hm
 from awkward import CLOUDS, clouds
-from harmonium.learning import AncestralNegatives, PersistentChains
+from harmonium.learning import AncestralNegatives, PersistentChains, equally_weighted
 from harmonium.random import Address, Purpose
 from harmonium.recipes.clouds import couple_to_clouds
 from harmonium.sampling import initial_chains
@@ -14,6 +14,7 @@ from harmonium.sampling.jumps import CloudJumps
 from registry import uniforms
 from statistics_budget import z_threshold
 
+NO_ROWS = equally_weighted(torch.zeros(1, 1))
 FORMS = {"Bernoulli": hm.Bernoulli, "Spin": hm.Spin}
 
 
@@ -130,9 +131,9 @@ def test_ancestral_draws_have_the_moments_of_the_model(visible):
     p = torch.softmax(-rbm.hidden_free_energy(h), 0)
     mean = p @ rbm.visible_given_hidden(h)
     negatives = AncestralNegatives(2000, seed=4)
-    particles = negatives.draw(rbm, None, 7)
+    particles = negatives.draw(rbm, NO_ROWS, 7)
     v = particles.v
-    assert torch.equal(v, AncestralNegatives(2000, seed=4).draw(rbm, None, 7).v)
+    assert torch.equal(v, AncestralNegatives(2000, seed=4).draw(rbm, NO_ROWS, 7).v)
     errors = v.std(0) / len(v) ** 0.5
     assert bool(((v.mean(0) - mean).abs() <= z_threshold(len(mean)) * errors).all())
     counts = torch.stack([(particles.state[1] == state).all(1).sum() for state in h])
@@ -142,7 +143,7 @@ def test_ancestral_draws_have_the_moments_of_the_model(visible):
 def test_ancestral_draws_need_a_hidden_side_that_can_be_enumerated():
     rbm = hm.RBM(hm.Bernoulli(3), hm.Bernoulli(30))
     with pytest.raises(ValueError, match="at most 65536 hidden states"):
-        AncestralNegatives().draw(rbm, None, 0)
+        AncestralNegatives().draw(rbm, NO_ROWS, 0)
 
 
 def test_overlapping_bars_are_told_apart():

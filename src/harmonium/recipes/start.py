@@ -25,7 +25,7 @@ WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fr
 
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
-    """Give a fresh model the data's own means, scales, clouds or leading directions, and its chains rows of data.
+    """Give a fresh model the data's means, scales and clouds or leading directions, and its chains rows.
 
     Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
     """
