@@ -5,7 +5,10 @@ import pytest
 import torch
 
 import harmonium as hm
+from awkward import binary_among_real, votes
 from harmonium.cli import main
+from harmonium.recipes.choice import units_for
+from harmonium.recipes.widths import ScaleFloor
 from registry import uniforms
 
 BITS = (uniforms(1, 40, 6, torch.float32) < 0.4).float()
@@ -135,7 +138,6 @@ def test_validation_rows_are_checked_as_the_others_are(validation, message):
         ({"train": np.full((20, 3), np.nan)}, "NaN"),
         ({"train": BITS.numpy(), "valid": BITS.numpy()[:, :5], "test": BITS.numpy()}, "equally many columns"),
         ({"train": np.zeros((0, 4))}, "row"),
-        ({"train": REAL.numpy()}, "say what the columns are"),
     ],
 )
 def test_the_command_line_refuses_in_one_sentence(tmp_path, capsys, parts, message):
@@ -157,3 +159,51 @@ def test_the_command_line_trains_on_few_and_constant_rows(tmp_path, capsys):
         ), name
         assert (out / "report.html").exists()
     capsys.readouterr()
+
+
+def test_units_are_chosen_column_by_column_from_python_and_the_command_line(tmp_path):
+    x = binary_among_real()
+    found = hm.fit(x, steps=8)
+    parts = [(type(part), part.n) for part in found.model.visible.parts]
+    assert parts == [(hm.Gaussian, 3), (hm.Bernoulli, 1)] and not found.warnings
+    np.save(tmp_path / "x.npy", x)
+    options = ["--out", str(tmp_path / "run"), "--steps", "20", "--quiet"]
+    assert main(["fit", str(tmp_path / "x.npy"), *options]) == 0
+    again = hm.load(tmp_path / "run" / "model.safetensors")
+    assert [(type(part), part.n) for part in again.visible.parts] == parts
+    spins = units_for(np.c_[x[:, 3] * 2 - 1, x])
+    assert [type(part) for part in spins.parts] == [hm.Spin, hm.Gaussian, hm.Bernoulli]
+    assert [type(part) for part in units_for(np.c_[x[:, 3] * 2 - 1, x[:, 3]]).parts] == [
+        hm.Spin,
+        hm.Bernoulli,
+    ]
+
+
+def test_votes_are_not_taken_for_real_numbers_in_silence():
+    with pytest.raises(ValueError, match=r"whole numbers from -1 up to 1, .*states=3\).* and X \+ 1 or"):
+        hm.fit(votes(), steps=5)
+    mixed = hm.fit(np.c_[binary_among_real(400), votes(400, 2)], steps=8)
+    assert "column 4 (-1, 0, 1), column 5 (-1, 0, 1)" in mixed.warnings[0]
+
+
+def test_columns_of_few_values_keep_a_width_and_are_named():
+    x = binary_among_real()
+    rbm = hm.RBM(hm.Gaussian(4), hm.Bernoulli(8))
+    history = hm.fit(rbm, x, steps=1500, learning_rate=0.8)
+    assert "column 3 (0, 1)" in history.warnings[0] and "0.29" in history.warnings[0]
+    assert float(rbm.visible.scale[3]) >= 1 / 12**0.5 - 1e-6
+    plain = hm.fit(hm.RBM(hm.Gaussian(3), hm.Bernoulli(4)), x[:, :3], steps=20)
+    assert not any("few values" in w for w in plain.warnings)
+
+
+def test_a_floor_widens_what_is_narrower_and_keeps_the_means():
+    rbm = hm.RBM(hm.Gaussian(3), hm.Bernoulli(2), dtype=torch.float64)
+    with torch.no_grad():
+        rbm.visible.log_precision.copy_(torch.tensor([6.0, 6.0, 0.0]))
+        rbm.visible.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    h = torch.tensor([[0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    before = rbm.visible_given_hidden(h).detach()
+    ScaleFloor(torch.tensor([0.25, 0.0, 0.5], dtype=torch.float64)).apply(rbm)
+    wanted = torch.tensor([0.25, np.exp(-3.0), 1.0], dtype=torch.float64)
+    torch.testing.assert_close(rbm.visible.scale, wanted)
+    torch.testing.assert_close(rbm.visible_given_hidden(h).detach(), before)

@@ -348,7 +348,6 @@ WRONG_OPTIONS = {
         ["fit", "digits-counts", "--out", "x", "--visible", "binomial:9"],
         "needs a whole number from 0 to 9 in every cell",
     ),
-    "wine": (["fit", "wine", "--out", "x"], "(alcohol), which is neither 0 or 1 nor a probability"),
     "hidden type": (["fit", "digits", "--out", "x", "--hidden-type", "binomial"], "needs its trials"),
     "pairing": (
         ["fit", "wine", "--out", "x", "--visible", "gaussian", "--hidden-type", "poisson"],

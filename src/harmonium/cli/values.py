@@ -14,6 +14,7 @@ from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
+from harmonium.recipes.choice import told_by
 from harmonium.recipes.rows import rows_of
 from harmonium.units import Units
 
@@ -92,9 +93,8 @@ def visible_units(data: Dataset, text: str | None) -> Units:
         ValueError: a value that is none of the type's, the first of which is named; or no type can be told.
     """
     if text is None:
-        name, number = _told_by(data), None
-    else:
-        name, number = parse("--visible", text)
+        return _told_by(data)
+    name, number = parse("--visible", text)
     kind = KINDS[name]
     if kind.option and number is None:
         largest = max(float(data.part(part).max()) for part in PARTS)
@@ -107,20 +107,15 @@ def visible_units(data: Dataset, text: str | None) -> Units:
     return kind.make(data.width, number)
 
 
-def _told_by(data: Dataset) -> str:
-    if data.support in ("binary", "unit interval"):
-        return "bernoulli"
-    if data.support == "spin":
-        return "spin"
-    found = first_offence(data, lambda x: (x >= 0) & (x <= 1))
-    choices = (
-        "poisson, binomial, categorical or gaussian"
-        if data.support == "counts"
-        else "gaussian for real numbers, spin for -1 and +1"
-    )
+def _told_by(data: Dataset) -> Units:
+    """The units that `hm.fit` chooses, from the values of all parts."""
+    found = told_by([data.part(part) for part in PARTS], data.name)
+    if isinstance(found, Units):
+        return found
+    offence = first_offence(data, lambda x: (x >= 0) & (x <= 1))
     raise ValueError(
-        f"{found}, which is neither 0 or 1 nor a probability between; say what the columns are with"
-        f" --visible ({choices})."
+        f"{offence}, which is neither 0 or 1 nor a probability between; say what the columns are with"
+        " --visible (poisson, binomial, categorical or gaussian)."
     )
 
 

@@ -1,6 +1,7 @@
 """Learning: two phases, negative particles, centring, regularisers, and the one training loop."""
 
 from harmonium.learning.algorithms import ALGORITHMS, algorithm
+from harmonium.learning.ancestral import AncestralNegatives
 from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
@@ -22,6 +23,7 @@ from harmonium.learning.tempered import TemperedChains, TrajectoryChains
 __all__ = [
     "ALGORITHMS",
     "ActivitySparsity",
+    "AncestralNegatives",
     "Average",
     "Batches",
     "Centring",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harmonium import checks
+from harmonium.learning.ancestral import AncestralNegatives
 from harmonium.learning.fast import FastPersistentChains
 from harmonium.learning.meanfield import MeanField
 from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, PersistentChains
@@ -22,6 +23,7 @@ ALGORITHMS: dict[str, Callable[[int, int | None, int], Source]] = {
     "pt": lambda chains, k, seed: TemperedChains(max(1, chains // RUNGS), RUNGS, k or 2, seed),
     "trajectory": lambda chains, k, seed: TrajectoryChains(max(1, chains // RUNGS), k or 2, seed),
     "restart": lambda chains, k, seed: RestartedChains(chains, k or 50, seed),
+    "ancestral": lambda chains, k, seed: AncestralNegatives(chains, seed),
     "exact": lambda chains, k, seed: ExactNegatives(),
     "pl": lambda chains, k, seed: PseudoLikelihood(),
     "stochastic-pl": lambda chains, k, seed: PseudoLikelihood(k or 4, seed),
@@ -34,8 +36,9 @@ def algorithm(name: str, chains: int = 512, k: int | None = None, seed: int = 0)
     """The way to train that goes by this name.
 
     From samples: "cd", "pcd", "fpcd" (fast weights), "pt" (parallel tempering), "trajectory" (tempering along
-    the history of training), "restart" (chains from noise). Without: "exact", "pl" and "stochastic-pl"
-    (pseudo-likelihood over all or some variables), "mean-field" and "tap".
+    the history of training), "restart" (chains from noise), "ancestral" (independent draws by way of an
+    enumerated hidden side). Without: "exact", "pl" and "stochastic-pl" (pseudo-likelihood over all or some
+    variables), "mean-field" and "tap".
 
     Args:
         name: one of these.

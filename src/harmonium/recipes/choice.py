@@ -6,11 +6,12 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from harmonium.data.values import survey
+from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
 from harmonium.likelihood.partition import annealed_log_partition
@@ -20,7 +21,8 @@ from harmonium.models.rows import as_table
 from harmonium.recipes.history import History
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
-from harmonium.units import Bernoulli, Gaussian, Spin, Units
+from harmonium.recipes.widths import FEW
+from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
 WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
@@ -96,28 +98,58 @@ def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, flo
 
 
 def units_for(x: Any, name: str = "X") -> Units:
-    """Visible units for the columns of a table: 0/1 or between → Bernoulli, ±1 → Spin, real → Gaussian.
+    """Visible units for the columns of a table, as `told_by`.
 
     Raises:
         ValueError: whole numbers, which may be counts or categories.
     """
-    table = as_table(x, name)
-    found = survey(name, np.asarray(table))
-    width = table.shape[1]
-    if found.support == "counts":
-        q, n = int(found.high), first_number(width)
-        raise ValueError(
-            f"{name} holds whole numbers up to {q}, which may be categories or counts; pass a model that says"
-            f" so as the first argument, such as hm.RBM(hm.Categorical({width}, states={q + 1}),"
-            f" hm.Bernoulli({n})) or hm.RBM(hm.Poisson({width}), hm.Bernoulli({n}))."
-        )
-    kinds: dict[str, Callable[[int], Units]] = {
-        "binary": Bernoulli,
-        "unit interval": Bernoulli,
-        "spin": Spin,
-        "real": Gaussian,
-    }
-    return kinds[found.support](width)
+    table = np.asarray(as_table(x, name))
+    found = told_by([table], name)
+    if isinstance(found, Units):
+        return found
+    width, (low, high) = table.shape[1], (int(found.low), int(found.high))
+    n, q = first_number(width), high - low + 1
+    shifted = f" and {name} + {-low}" if low < 0 else ""
+    rest = f"hm.RBM(hm.{'Gaussian' if low < 0 else 'Poisson'}({width}), hm.Bernoulli({n}))"
+    raise ValueError(
+        f"{name} holds whole numbers {f'from {low} ' * (low < 0)}up to {high}, which may be categories or"
+        f" {'amounts' if low < 0 else 'counts'}; pass a model that says so as the first argument, such as"
+        f" hm.RBM(hm.Categorical({width}, states={q}), hm.Bernoulli({n})){shifted} or {rest}."
+    )
+
+
+def told_by(tables: Sequence[np.ndarray], name: str = "X") -> Units | Survey:
+    """Visible units for the columns of tables of one kind, or their survey where the values don't tell.
+
+    Values of 0 and 1, or between → Bernoulli; of -1 and 1 → Spin. Where some columns are real, it goes column
+    by column: 0 and 1 → Bernoulli, -1 and 1 → Spin, all others Gaussian, side by side. Whole numbers
+    throughout, counts or from a small range about 0, may be categories.
+    """
+    found = joint(survey(name, table) for table in tables)
+    width = tables[0].shape[1]
+    if found.support in ("binary", "unit interval"):
+        return Bernoulli(width)
+    if found.support == "spin":
+        return Spin(width)
+    if found.support == "counts" or (found.whole and found.high - found.low < FEW):
+        kinds = _kinds(tables)
+        return found if Gaussian in kinds else _side_by_side(kinds)
+    return _side_by_side(_kinds(tables))
+
+
+def _kinds(tables: Sequence[np.ndarray]) -> list[type[Units]]:
+    """The type of each column by itself."""
+    binary, spin = (np.ones(tables[0].shape[1], dtype=bool) for _ in range(2))
+    for table in tables:
+        for _, block in chunks(table):
+            binary &= ((block == 0) | (block == 1)).all(0)
+            spin &= ((block == -1) | (block == 1)).all(0)
+    return [Bernoulli if b else Spin if s else Gaussian for b, s in zip(binary, spin, strict=True)]
+
+
+def _side_by_side(kinds: Sequence[type[Units]]) -> Units:
+    parts = [kind(len(list(columns))) for kind, columns in groupby(kinds)]
+    return parts[0] if len(parts) == 1 else Mixed(*parts)
 
 
 def first_number(width: int) -> int:

@@ -29,7 +29,8 @@ from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.record import SUBSET, Recorder
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import split
-from harmonium.recipes.start import start
+from harmonium.recipes.start import let_chains_jump, start
+from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
 from harmonium.units import Bernoulli
 
 
@@ -58,12 +59,14 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
-    values of X (0/1, ±1 or real), and as many hidden units as short trials find to pay on held-out rows.
+    values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
+    held-out rows.
 
-    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, and
-    learn by the natural gradient with persistent chains that start at rows; other pairwise models learn by
-    the centred gradient, any other energy by Adam; models with at most 2¹² visible states by the exact
-    gradient. The parameters are averaged over the last updates; along the way log Z is carried from
+    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
+    with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
+    that start at rows; other pairwise models learn by the centred gradient, any other energy by Adam; models
+    with at most 2¹² visible states by the exact gradient, and those with as many hidden ones from independent
+    draws. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
     doubt. A run that runs away goes back to its best model and takes smaller steps. Chains that hardly mix
@@ -95,9 +98,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
             which gets the plain gradient (give `transforms` for another).
         negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
-            "trajectory", "restart", "exact", "pl", "stochastic-pl", "mean-field", "tap") or such an object.
-            By default persistent chains, or the exact gradient for at most 2¹² visible states
-            (fewer where fewer chains are asked for).
+            "trajectory", "restart", "ancestral", "exact", "pl",
+            "stochastic-pl", "mean-field", "tap") or such an object. By default persistent chains, the exact
+            gradient for at most 2¹² visible states, or independent draws for as many hidden ones (fewer where
+            fewer chains are asked for).
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update, and what they have as `record` with each new record.
         progress: show a progress bar; by default when stderr is a terminal.
@@ -126,6 +130,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     _check_model(model)
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     named = negatives is None or isinstance(negatives, str)  # another's chains may be rows as they are
+    narrow = few_valued(model, rows)
     origin = origins.origin_of(model, rows) if named else None
     if origin is not None:
         rows, valid = origins.about(rows, origin), None if valid is None else origins.about(valid, origin)
@@ -135,6 +140,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         fresh = {name: p.clone() for name, p in model.state_dict().items()}
         if not resume:
             start(model, rows, weights, source)
+        let_chains_jump(model, rows, weights, source)
         schedule = Schedule(plan)
         learner = Learner(
             model,
@@ -144,7 +150,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             [*transforms_of(model, plan, asked), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
         )
-        said = doubts(model, rows) + origins.doubt(model, rows, origin)
+        said = doubts(model, rows) + warnings(narrow) + origins.doubt(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         if tried:
             history.settings["hidden_tried"] = tried
@@ -154,7 +160,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         first = _attached(recorder, checkpoint, resume)
         with ProgressBar(schedule, progress) as bar:
             recorder.after += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
-            train(learner, plan.steps, [recorder.average, *callbacks, bar, recorder], first)
+            floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
+            train(learner, plan.steps, [*floor, recorder.average, *callbacks, bar, recorder], first)
         recorder.choose()
     history.warnings += found_wrong(history)
     return history

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from harmonium.learning import (
+    AncestralNegatives,
     Centring,
     ExactNegatives,
     GradientDescent,
@@ -19,6 +20,7 @@ from harmonium.models import EnergyModel
 from harmonium.recipes.plan import (
     Asked,
     Plan,
+    few_hidden_states,
     few_states,
     natural_gradient_fits,
 )
@@ -33,6 +35,8 @@ def source_of(model: EnergyModel, plan: Plan, given: str | Source | None, k: int
         return given
     if few_states(model, plan.chains):
         return ExactNegatives()
+    if few_hidden_states(model, plan.chains):
+        return AncestralNegatives(plan.chains, plan.seed)
     return PersistentChains(plan.chains, plan.gibbs_steps, plan.seed)
 
 

@@ -155,6 +155,23 @@ def few_states(model: EnergyModel, chains: int) -> bool:
     return count is not None and 3 * count <= affordable and model.has_free_energy()
 
 
+ANCESTRAL_CELLS = 2**18  # hidden states × columns that cost no more than a few sweeps of the chains
+
+
+def few_hidden_states(model: EnergyModel, chains: int) -> bool:
+    """Whether negative particles can be drawn independently, by way of the hidden side, at about the cost of
+    chains.
+
+    As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
+    a cumulant for each column.
+    """
+    if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
+        return False
+    count, width = model.layers[1].n_states, model.layers[0].width
+    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
+    return count is not None and 3 * count <= affordable and count * width <= ANCESTRAL_CELLS
+
+
 def settled(model: EnergyModel, rows: Rows, asked: Asked, method: Method, seed: int) -> Plan:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = method.name(model), len(rows)

@@ -1,4 +1,4 @@
-"""Where training starts: units that match the data, and couplings along its principal directions."""
+"""Where training starts: units that match the data, and couplings for its clouds or principal directions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from harmonium.learning import PersistentChains, Source, TemperedChains
 from harmonium.learning.shapes import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.recipes.clouds import couple_to_clouds, jumps
 from harmonium.recipes.plan import natural_gradient_fits
 from harmonium.recipes.rows import Rows
 from harmonium.units import Units
@@ -24,7 +25,7 @@ WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fr
 
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
-    """Give a fresh model the data's own means, scales and leading directions, and its chains rows of data.
+    """Give a fresh model the data's means, scales and clouds or leading directions, and its chains rows.
 
     Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
     """
@@ -43,10 +44,20 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
     )
     couple_standardised(model)
     if fresh and natural_gradient_fits(model) and not isinstance(source, TemperedChains):
-        if not len(couple_along_principal_directions(model, states, weights)):
+        clouds = couple_to_clouds(model, states, weights)
+        if not clouds and not len(couple_along_principal_directions(model, states, weights)):
             couple_boldly(model, states)
         if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
             source.start = rows.states(STARTS)
+
+
+def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
+    """Give persistent chains of no kernel of their own moves between separate clouds, where there are any."""
+    if not isinstance(source, PersistentChains) or source.kernel is not None:
+        return
+    if isinstance(model, PairwiseModel) and natural_gradient_fits(model):
+        states = rows.states(MATCHED_ROWS)
+        source.kernel = jumps(model, states, weights if len(states) == len(rows) else None)
 
 
 def untrained(model: BlockModel) -> bool:
