@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from harmonium import checks, kernels
 from harmonium.kernels import graph
+from harmonium.models.cliques import symmetric
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
 from harmonium.models.space import Discrete
@@ -296,30 +297,38 @@ class BoltzmannMachine(GraphModel):
         """The machine with E(x) = -bias·x - ½ xᵀJ x; the first `n_visible` of the units are visible.
 
         Args:
-            couplings: J, (n, n), symmetric with zero diagonal; a tensor or an array, like `bias`.
+            couplings: J, (n, n), symmetric but for rounding, with zero diagonal; a tensor or an array, like
+                `bias`. Each pair counts once: J_ij = J_ji is its coupling.
             bias: (n,).
             n_visible: how many units are visible.
-            options: `units`, `positive_phase`, `dtype`, `device` of the machine.
+            options: `units`, `lateral`, `positive_phase`, `dtype`, `device` of the machine.
 
         Raises:
-            ValueError: J is not symmetric or has a diagonal.
+            ValueError: J is not symmetric within 1e-8 of its largest entry (1e-5 in float32), has a diagonal,
+                or has couplings where `lateral` allows none.
         """
-        couplings, bias = torch.as_tensor(couplings), torch.as_tensor(bias)
-        checks.matrix("couplings", couplings, len(bias))
-        if not bool((couplings == couplings.T).all()) or bool(couplings.diagonal().any()):
-            raise ValueError(
-                "couplings: expected a symmetric matrix with zeros on its diagonal, got another."
-            )
-        n = checks.integer("n_visible", n_visible, low=1, high=len(bias))
-        machine = cls(n, len(bias) - n, **{"dtype": couplings.dtype, **options})
-        machine.weight.copy_(couplings[:n, n:])
-        machine.visible.bias.copy_(bias[:n])
-        if machine.visible_lateral is not None:
-            machine.visible_lateral.copy_(couplings[:n, :n])
+        given = torch.as_tensor(bias)
+        if given.ndim != 1 or len(given) == 0:
+            raise ValueError(f"bias: expected one number per unit, got shape {tuple(given.shape)}.")
+        joint = symmetric("couplings", couplings, len(given))
+        n = checks.integer("n_visible", n_visible, low=1, high=len(given))
+        dtype = torch.as_tensor(couplings).dtype
+        options = {"dtype": dtype if dtype in (torch.float32, torch.float64) else torch.float64, **options}
+        machine = cls(n, len(given) - n, **options)
+        machine.weight.copy_(joint[:n, n:])
+        machine.visible.bias.copy_(given[:n])
         if machine.hidden is not None:
-            machine.hidden.bias.copy_(bias[n:])
-        if machine.hidden_lateral is not None:
-            machine.hidden_lateral.copy_(couplings[n:, n:])
+            machine.hidden.bias.copy_(given[n:])
+        sides = {"visible": (machine.visible_lateral, joint[:n, :n])}
+        sides["hidden"] = (machine.hidden_lateral, joint[n:, n:])
+        for name, (lateral, values) in sides.items():
+            if lateral is not None:
+                lateral.copy_(values)
+            elif bool(values.any()):
+                raise ValueError(
+                    f"couplings: expected none among the {name} units, as lateral={machine._lateral!r} says, "
+                    "got others."
+                )
         return machine
 
     @classmethod
