@@ -10,8 +10,8 @@ from scipy import stats
 
 import harmonium as hm
 from goodness import assert_counts, assert_distribution, assert_means
-from registry import CONTINUOUS, DOUBLE, FINITE, LAYERS, address, layer, table, uniforms
 from harmonium.units import binomial, quantile
+from registry import CONTINUOUS, DOUBLE, FINITE, LAYERS, address, layer, table, uniforms
 from site_reference import distribution, site_at
 
 DRAWS = 40_000

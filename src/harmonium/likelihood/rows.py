@@ -55,7 +55,14 @@ class RowEstimates:
             )
             details = {**self.details, "data_stderr": math.inf if n > len(impossible) else 0.0, "rows": n}
             return Estimate(
-                -math.inf, 0.0, -math.inf, -math.inf, self.method, math.inf, (*self.warnings, warning), details
+                -math.inf,
+                0.0,
+                -math.inf,
+                -math.inf,
+                self.method,
+                math.inf,
+                (*self.warnings, warning),
+                details,
             )
         # errors of one cause add up, those of many partly cancel
         share = 1.0 if self.shared else n**-0.5

@@ -22,7 +22,9 @@ from harmonium.random import Address
 
 Given = Mapping[Any, int] | None
 STAGES = 60  # sweeps that lead uniform states to what the constraints allow
-SEARCH_STEPS = 2**40  # their draws are that many steps away from those of a chain that begins at the same address
+SEARCH_STEPS = (
+    2**40
+)  # their draws are that many steps away from those of a chain that begins at the same address
 MEMORY = 2**30  # bytes that the tables of an exact answer may take, if nothing else is said
 Field = TypeVar("Field", bound="Answers")
 

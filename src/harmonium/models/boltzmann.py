@@ -13,6 +13,7 @@ from harmonium.kernels import graph
 from harmonium.models.cliques import symmetric
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
+from harmonium.models.rows import as_numbers
 from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Spin, Units
@@ -121,6 +122,7 @@ class BoltzmannMachine(GraphModel):
         )
 
     def _states(self, name: str, x: Tensor, width: int) -> Tensor:
+        x = x if isinstance(x, Tensor) else torch.as_tensor(as_numbers(x, name))
         return checks.matrix(name, x, width).to(self.weight)
 
     def local_fields(self, *state: Tensor) -> tuple[Tensor, ...]:

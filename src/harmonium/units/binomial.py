@@ -15,7 +15,6 @@ from harmonium.random import Address
 from harmonium.units.base import Units
 from harmonium.units.quantile import normal_guess, smallest
 
-
 _FEW = 64  # up to so many trials adding up probabilities is fastest
 
 

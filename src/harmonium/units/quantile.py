@@ -18,9 +18,7 @@ def normal_guess(u: Tensor, mean: Tensor, deviation: Tensor, skewness: Tensor) -
     return torch.ceil(mean + z * deviation + skewness * (z * z - 1.0) / 6.0 - 0.5) + 0.0  # -0 becomes 0
 
 
-def smallest(
-    reaches: Callable[[Tensor, Tensor], Tensor], guess: Tensor, low: Tensor, high: Tensor
-) -> Tensor:
+def smallest(reaches: Callable[[Tensor, Tensor], Tensor], guess: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The smallest count that reaches its uniform, float64 (draws,), however far `low` and `high` are apart.
 
     A few evaluations where the guess is near, the logarithm of the distance where it isn't.
