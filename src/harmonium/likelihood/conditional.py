@@ -145,13 +145,14 @@ def _by_name(field: MarkovRandomField, given: Any, v: Tensor) -> Any:
         other = torch.nonzero((v[:, held] != row[held]).any(1)).flatten()
         if len(other):
             raise ValueError(
-                f"given: row {int(other[0])} of X has other states than {dict(given)!r}; the rows say what is "
-                "given, a mask or names say where."
+                f"given: row {int(other[0])} of X has other states than {dict(given)!r}; the rows say what "
+                "is given, a mask or names say where."
             )
         return held
-    if isinstance(given, (list, tuple)) and given and all(name in field.variables for name in given):
-        if not all(isinstance(name, bool) for name in given):
-            return torch.tensor([name in given for name in field.variables])
+    if not isinstance(given, (list, tuple)) or all(isinstance(name, bool) for name in given):
+        return given
+    if all(name in field.variables for name in given):
+        return torch.tensor([name in given for name in field.variables])
     return given
 
 
@@ -193,8 +194,8 @@ def clamped_log_partitions(
             return _exact(_sum_hidden(model, v, held, free), f"{states} hidden states")
     if isinstance(model, MarkovRandomField) and not model.positive:
         raise ValueError(
-            "model: a field with zero potentials, too wide for exact sums given these variables; one row at a "
-            "time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
+            "model: a field with zero potentials, too wide for exact sums given these variables; one row at "
+            "a time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
         )
     return _exchanged(model, v, held, budget, seed)
 

@@ -105,7 +105,7 @@ class BoltzmannMachine(GraphModel):
     def dtype(self) -> torch.dtype:
         return self.weight.dtype
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(v, h) of paired rows, (batch,), nats; `energy(v)` for a machine without hidden units."""
         v = self._states("v", state[0], self.n_visible)
         if len(state) != (1 if self.hidden is None else 2):
@@ -121,7 +121,7 @@ class BoltzmannMachine(GraphModel):
             - _lateral(h, self.hidden_lateral)
         )
 
-    def _states(self, name: str, x: Tensor, width: int) -> Tensor:
+    def _states(self, name: str, x: Any, width: int) -> Tensor:
         x = x if isinstance(x, Tensor) else torch.as_tensor(as_numbers(x, name))
         return checks.matrix(name, x, width).to(self.weight)
 
@@ -149,7 +149,7 @@ class BoltzmannMachine(GraphModel):
     def has_free_energy(self) -> bool:
         return self.hidden_lateral is None or len(self.hidden_lateral) <= HIDDEN_UNITS
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats.
 
         Raises:
@@ -182,7 +182,7 @@ class BoltzmannMachine(GraphModel):
         h = self.hidden.states(torch.arange(2**self.hidden.n, device=self.device)).to(self.weight)
         return h, -_lateral(h, self.hidden_lateral)
 
-    def hidden_given_visible(self, v: Tensor) -> Tensor:
+    def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden), exactly, where the free energy can be had."""
         if self.hidden is None:
             raise ValueError("hidden_given_visible: expected a machine with hidden units, got none.")

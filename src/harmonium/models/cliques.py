@@ -215,13 +215,13 @@ def per_edge(couplings: Any, edges: np.ndarray, names: Sequence[Name]) -> np.nda
 
 def check_order(what: str, names: Sequence[Name]) -> None:
     """Refuse numbers by place where nodes 0, 1, … are held in another order: place and name would differ."""
-    if all(isinstance(name, int) for name in names) and set(names) == set(range(len(names))):
-        if list(names) != list(range(len(names))):
-            shown = ", ".join(str(name) for name in names[:6]) + (", …" if len(names) > 6 else "")
-            raise ValueError(
-                f"{what}: the graph holds its nodes in the order {shown}, so numbers by place could be meant "
-                "by either; expected a mapping from nodes."
-            )
+    numbered = all(isinstance(name, int) for name in names) and set(names) == set(range(len(names)))
+    if numbered and list(names) != list(range(len(names))):
+        shown = ", ".join(str(name) for name in names[:6]) + (", …" if len(names) > 6 else "")
+        raise ValueError(
+            f"{what}: the graph holds its nodes in the order {shown}, so numbers by place could be meant by "
+            "either; expected a mapping from nodes."
+        )
 
 
 def _per_place(what: str, values: Any, count: int) -> np.ndarray:
@@ -297,8 +297,8 @@ def symmetric(what: str, matrix: Any, n: int) -> Tensor:
     if n and float(gap.max()) > allowed:
         i, j = divmod(int(gap.argmax()), n)
         raise ValueError(
-            f"{what}: expected a symmetric matrix, got {square[i, j]:.8g} at ({i}, {j}) and {square[j, i]:.8g} "
-            f"at ({j}, {i}), {float(gap.max()):.2g} apart where rounding allows {allowed:.2g}."
+            f"{what}: expected a symmetric matrix, got {square[i, j]:.8g} at ({i}, {j}) and "
+            f"{square[j, i]:.8g} at ({j}, {i}), {float(gap.max()):.2g} apart where rounding allows {allowed:.2g}."
         )
     own = square.diagonal().abs()
     if n and float(own.max()) > allowed:

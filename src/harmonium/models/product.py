@@ -129,7 +129,7 @@ class FactorProduct(GraphModel):
 
     # -- energies --------------------------------------------------------------------------------------------
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(x) = -Σ_c log ψ_c(x_c), (batch,), nats, for states (batch, variables); +inf where it is
         forbidden.
 
@@ -140,7 +140,7 @@ class FactorProduct(GraphModel):
         """
         return self._energy(self._states(state[0]))
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """The energy: nothing is hidden."""
         return self.checked_energy(self._states(v))
 
@@ -184,7 +184,7 @@ class FactorProduct(GraphModel):
     # -- hard constraints ------------------------------------------------------------------------------------
 
     def softened(self: Field) -> Field:
-        """The field with finite penalties in place of zero potentials: most of its mass obeys the constraints.
+        """The field with finite penalties in place of zero potentials: most of its mass is where they allow.
 
         Chains can cross what is forbidden there, at a price of the logarithm of 1000 times the number of
         forbidden entries, and of what a single variable can gain elsewhere. This field itself where no

@@ -146,7 +146,8 @@ def read_evidence(path: str | Path, states: Sequence[int]) -> dict[int, int]:
     samples = _samples(tokens.words)
     if samples > 1:
         raise ValueError(
-            f"{path}: expected the evidence of one sample, got {samples} of them; give each a file of its own."
+            f"{path}: expected the evidence of one sample, got {samples} of them; give each a file of its "
+            "own."
         )
     tokens.next = samples  # the older form says how many
     evidence: dict[int, int] = {}

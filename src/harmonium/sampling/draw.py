@@ -37,9 +37,10 @@ def sample(
     """Draw `n` visible states from P(v), or from P(free | given).
 
     Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side, and
-    nothing given) or contracted (a Markov random field) the draws are exact and independent. Otherwise each row is the end of a Markov chain of its own, `sweeps`
-    long: annealed from independent variables during the first half, which lets chains choose among modes
-    while these are still connected, then at the model itself.
+    nothing given) or contracted (a Markov random field) the draws are exact and independent. Otherwise each
+    row is the end of a Markov chain of its own, `sweeps` long: annealed from independent variables during the
+    first half, which lets chains choose among modes while these are still connected, then at the model
+    itself.
 
     Args:
         model: the model.
@@ -121,8 +122,8 @@ def _exact_given(model: EnergyModel, n: int, clamp: Clamp, address: Address) -> 
         mine, weights = kind == k, torch.where(agrees, log_p, -torch.inf)
         if not bool((weights > -torch.inf).any()):
             raise ValueError(
-                f"given: the values in row {int(mine.nonzero()[0])} have probability zero, so there is nothing "
-                "to draw."
+                f"given: the values in row {int(mine.nonzero()[0])} have probability zero, so there is "
+                "nothing to draw."
             )
         index[mine] = _inverse_transform(weights, u[mine.to(u.device)]).cpu()
     return x[index.to(x.device)]
