@@ -94,9 +94,9 @@ def test_a_general_energy_is_conditioned_by_enumeration():
 
 
 def test_log_z_under_constraints_too_wide_to_sum_holds_the_exact_one():
-    exact = float(hard_squares(5).log_partition())
-    field = hard_squares(5, memory=64)
-    found = hm.log_partition(field, seconds=3)
+    exact = float(hard_squares(4).log_partition())
+    field = hard_squares(4, memory=64)
+    found = hm.log_partition(field)
     assert found.low <= exact <= found.high and found.high - found.low < 1.0
     annealed = likelihood.annealed_importance_sampling(field, 200, 100)
     assert abs(annealed.value - exact) < 6 * annealed.stderr + 0.05
@@ -139,8 +139,8 @@ def test_any_model_is_annealed_or_refused():
     for model in (hm.MarkovRandomField.ising(np.array([[0, 1], [1, 2]]), 1.0), hm.BoltzmannMachine(4, 2)):
         found = likelihood.annealed_importance_sampling(model, 50, 200)
         assert abs(found.value - hm.log_partition(model).value) < 6 * found.stderr + 1e-3
-    with pytest.raises(TypeError, match="model must be an energy-based model"):
-        likelihood.annealed_importance_sampling(3)
+    with pytest.raises(ValueError, match="chains must be an integer of at least 2"):
+        likelihood.annealed_importance_sampling(hm.BoltzmannMachine(4, 2), chains=1)
 
 
 def test_energies_of_arrays_lists_and_frames():

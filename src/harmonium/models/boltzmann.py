@@ -122,7 +122,7 @@ class BoltzmannMachine(GraphModel):
         )
 
     def _states(self, name: str, x: Any, width: int) -> Tensor:
-        x = x if isinstance(x, Tensor) else torch.as_tensor(as_numbers(x, name))
+        x = x if isinstance(x, Tensor) else torch.from_numpy(np.array(as_numbers(x, name)))
         return checks.matrix(name, x, width).to(self.weight)
 
     def local_fields(self, *state: Tensor) -> tuple[Tensor, ...]:

@@ -147,7 +147,7 @@ class FactorProduct(GraphModel):
     def _states(self, x: Any) -> Tensor:
         """Rows of states, long (batch, variables), checked."""
         if not isinstance(x, Tensor):
-            x = torch.as_tensor(as_numbers(self.in_order(x), "x")).to(self.device)
+            x = torch.from_numpy(np.array(as_numbers(self.in_order(x), "x"))).to(self.device)
         if x.ndim != 2 or x.shape[1] != len(self.variables):
             raise ValueError(f"x: expected shape (batch, {len(self.variables)}), got {tuple(x.shape)}.")
         problem = self.visible_space.violation(x)
