@@ -298,7 +298,8 @@ def symmetric(what: str, matrix: Any, n: int) -> Tensor:
         i, j = divmod(int(gap.argmax()), n)
         raise ValueError(
             f"{what}: expected a symmetric matrix, got {square[i, j]:.8g} at ({i}, {j}) and "
-            f"{square[j, i]:.8g} at ({j}, {i}), {float(gap.max()):.2g} apart where rounding allows {allowed:.2g}."
+            f"{square[j, i]:.8g} at ({j}, {i}), {float(gap.max()):.2g} apart where rounding allows "
+            f"{allowed:.2g}."
         )
     own = square.diagonal().abs()
     if n and float(own.max()) > allowed:
