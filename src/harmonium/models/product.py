@@ -159,8 +159,8 @@ class FactorProduct(GraphModel):
         """A DataFrame whose columns are the variables, by name, with these in the order of the field;
         anything else as it is.
         """
-        columns = getattr(rows, "columns", None)
-        named = columns is not None and self.variables != tuple(range(len(self.variables)))
+        columns = list(getattr(rows, "columns", []))
+        named = self.variables != tuple(range(len(self.variables)))
         if named and len(columns) == len(self.variables) and set(columns) == set(self.variables):
             return rows[list(self.variables)]
         return rows

@@ -125,7 +125,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         model, tried = _choose(X, seed, asked, given)
         asked = asked.after(time.monotonic() - begun)
     _check_model(model)
-    check_possible(model, X), check_possible(model, validation, "validation")
+    check_possible(model, X)
+    check_possible(model, validation, "validation")
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     named = negatives is None or isinstance(negatives, str)  # another's chains may be rows as they are
     origin = origins.origin_of(model, rows) if named else None
