@@ -93,6 +93,27 @@ def test_layout_of_white_space_does_not_matter(tmp_path):
     assert float(one_line.log_partition()) == float(lines.log_partition())
 
 
+@pytest.mark.parametrize("comment", ["# a, b and c", "// a 7", "/* two\nlines */"])
+def test_comments_and_marks_of_the_encoding_are_passed_over(comment, tmp_path):
+    lines = MARKOV.split("\n")
+    for k in (0, 4, 5, 7, 12):
+        lines[k] += "  " + comment
+    text = comment + "\n" + "\n".join(lines)
+    field = MarkovRandomField.from_uai(write(tmp_path, text))
+    plain = MarkovRandomField.from_uai(write(tmp_path, MARKOV))
+    assert float(field.log_partition()) == float(plain.log_partition())
+    (tmp_path / "marked.uai").write_bytes(b"\xef\xbb\xbf" + MARKOV.encode())
+    assert MarkovRandomField.from_uai(tmp_path / "marked.uai").cardinalities == (2, 2, 3)
+    given = MarkovRandomField.from_uai(
+        tmp_path / "marked.uai", write(tmp_path, f"{comment}\n1 2 {comment}\n 0")
+    )
+    assert given.variables == (0, 1)
+    wrong = text.replace(" 0.920 0.080", " 0.920 x")
+    line = wrong[: wrong.index("0.920 x")].count("\n") + 1
+    with pytest.raises(ValueError, match=f"line {line}: expected potential"):
+        MarkovRandomField.from_uai(write(tmp_path, wrong))
+
+
 def test_fields_are_written_back_to_the_last_digit(tmp_path):
     rng = np.random.default_rng(0)
     factors = [
@@ -159,6 +180,7 @@ def test_malformed_files_are_refused_with_the_line(text, message, tmp_path):
         ("1\n2 3", "line 2: expected a state of variable 2 from 0 to 2, got 3"),
         ("2\n0 1\n0 1", "line 3: variable 0 is observed twice"),
         ("2 0 1", "the file ends where a variable was expected"),
+        ("2\n1 0 1\n2 0 1 1 0", "expected the evidence of one sample, got 2 of them"),
         ("1 0 1 5", "expected the end of the file after the last observation, got '5'"),
         ("one", "expected the number of observed variables, got 'one'"),
         ("", "the file ends where the number of observed variables was expected"),

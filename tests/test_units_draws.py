@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
+from scipy import stats
 
 import harmonium as hm
 from goodness import assert_counts, assert_distribution, assert_means
+from harmonium.units import binomial, quantile
 from registry import CONTINUOUS, DOUBLE, FINITE, LAYERS, address, layer, table, uniforms
 from site_reference import distribution, site_at
 
@@ -95,6 +98,38 @@ def test_large_poisson_draws_go_on_where_the_exact_ones_end():
         x = hm.Poisson(1).double().sample(torch.full((DRAWS, 1), field, dtype=DOUBLE), address(9))
         scores.append((x - math.exp(field)) * math.exp(-0.5 * field))
     torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("trials", [65, 1000, 20_000, 10**6])
+def test_draws_of_many_trials_have_their_distribution(trials):
+    fields = [-1e4, -math.log(trials), -3.0, 0.0, 0.7, 9.0, 1e4]
+    units = hm.Binomial(1, trials=trials).double()
+    for field in fields:
+        x = draws(units, field)[:, 0]
+        law = stats.binom(trials, scipy.special.expit(field))
+        levels = np.unique(law.ppf([1e-4, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999]))
+        counts = [(x <= level).sum() for level in levels]
+        assert_counts(counts, DRAWS, law.cdf(levels), 4 * len(fields) * len(levels))
+
+
+@pytest.mark.parametrize("trials", [1, 3, 64])
+def test_many_trials_are_drawn_as_few_are(trials):
+    u, field = uniforms(11, 4000, 2, dtype=DOUBLE), 16.0 * uniforms(12, 4000, 2, dtype=DOUBLE) - 8.0
+    assert torch.equal(binomial._quantile(u, field, trials), binomial._small_quantile(u, field, trials))
+
+
+@pytest.mark.parametrize("guess", [0.0, 37.0, 41.0, 1e3, 1e6])
+def test_a_count_is_found_in_few_steps_from_any_guess(guess):
+    asked = []
+
+    def reaches(k, draws):
+        asked.append(len(draws))
+        return k >= 40.0 + draws
+
+    low, high = torch.full((3,), -1.0, dtype=DOUBLE), torch.full((3,), 1e6, dtype=DOUBLE)
+    found = quantile.smallest(reaches, torch.full((3,), guess, dtype=DOUBLE), low, high)
+    assert found.tolist() == [40.0, 41.0, 42.0]
+    assert len(asked) < 26  # three steps from the guess, then 2^20 by halves
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -12,12 +12,14 @@ exchange of its own, all rows at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.likelihood import schedule
 from harmonium.likelihood.bridge import bridge
 from harmonium.likelihood.estimate import Estimate
@@ -25,7 +27,7 @@ from harmonium.likelihood.interval import GUARD, student
 from harmonium.likelihood.partition import WORK
 from harmonium.likelihood.rows import RowEstimates, free_energies, visible_states
 from harmonium.likelihood.tempered import Budget, Progress, Run, advance
-from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models import EnergyModel, MarkovRandomField, PairwiseModel
 from harmonium.models.space import Discrete, Space
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp
@@ -59,13 +61,15 @@ def conditional_log_likelihood(
         model: the model.
         X: complete visible states, (rows, n_visible).
         given: bool, (n_visible,) or one for each site: True for the variables B that are given, False for
-            those of A.
+            those of A. For a Markov random field also the names of B, or a mapping from them to states, which
+            the rows must agree with.
         seconds: about how long an estimate may take; more time gives a narrower interval.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
 
     Raises:
-        ValueError: X or `given` has the wrong shape, or X values outside the support.
+        ValueError: X or `given` has the wrong shape, X values outside the support, or what is given has
+            probability zero.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
@@ -96,6 +100,9 @@ def conditional_log_probabilities(
         raise TypeError(f"model: expected a model with a free energy, got {type(model).__name__} without.")
     value = -free_energies(model, v)
     log_z = clamped_log_partitions(model, v, held, Budget(WORK, seconds, progress), seed)
+    impossible = torch.nonzero(log_z.value == -math.inf).flatten()
+    if len(impossible):
+        raise ValueError(f"given: what row {int(impossible[0])} of X gives has probability zero.")
     return RowEstimates(
         value=value - log_z.value,
         stderr=log_z.stderr,
@@ -109,7 +116,15 @@ def conditional_log_probabilities(
 
 
 def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
-    held, columns = torch.as_tensor(given).to(v.device), _columns(model)
+    if isinstance(model, MarkovRandomField):
+        given = _by_name(model, given, v)
+    try:
+        held, columns = torch.as_tensor(given).to(v.device), _columns(model)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"given: expected a boolean mask of shape ({v.shape[1]},), True where a variable is given, "
+            f"got {checks.describe(given)}."
+        ) from None
     if held.dtype != torch.bool or held.shape not in (v.shape[1:], columns.shape):
         raise ValueError(
             f"given: expected a boolean mask of shape ({v.shape[1]},), got {held.dtype} of shape "
@@ -120,6 +135,25 @@ def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
     if not torch.equal(held, _by_site(model.visible_space, held).repeat_interleave(columns)):
         raise ValueError("given: expected all columns of a one-hot site to be given, or none of them.")
     return held
+
+
+def _by_name(field: MarkovRandomField, given: Any, v: Tensor) -> Any:
+    """The mask that names stand for; anything else as it is."""
+    if isinstance(given, Mapping):
+        row = field.evidence_row(given).to(v)
+        held = ~torch.isnan(row)
+        other = torch.nonzero((v[:, held] != row[held]).any(1)).flatten()
+        if len(other):
+            raise ValueError(
+                f"given: row {int(other[0])} of X has other states than {dict(given)!r}; the rows say what "
+                "is given, a mask or names say where."
+            )
+        return held
+    if not isinstance(given, (list, tuple)) or all(isinstance(name, bool) for name in given):
+        return given
+    if all(name in field.variables for name in given):
+        return torch.tensor([name in given for name in field.variables])
+    return given
 
 
 def _columns(model: EnergyModel) -> Tensor:
@@ -146,6 +180,10 @@ def clamped_log_partitions(
     model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int
 ) -> RowEstimates:
     """log Σ exp(-E) over everything but the held visible variables, for every row of v, nats."""
+    if isinstance(model, MarkovRandomField):
+        values = model.log_partitions(torch.where(held, v.double(), torch.nan))
+        if values is not None:
+            return _exact(values.to(v.device), "states by contraction")
     free = ~_by_site(model.visible_space, held)
     completions = _completions(model, held, free)
     if completions is not None and model.has_free_energy() and len(completions) * len(v) <= PAIRS:
@@ -154,6 +192,11 @@ def clamped_log_partitions(
         states = model.layers[1].n_states
         if states is not None and states * len(v) <= PAIRS:
             return _exact(_sum_hidden(model, v, held, free), f"{states} hidden states")
+    if isinstance(model, MarkovRandomField) and not model.positive:
+        raise ValueError(
+            "model: a field with zero potentials, too wide for exact sums given these variables; one row at "
+            "a time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
+        )
     return _exchanged(model, v, held, budget, seed)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,9 +13,9 @@ from harmonium import checks
 from harmonium.likelihood import annealing, inputs, schedule, tempered
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.likelihood.interval import estimate
+from harmonium.likelihood.interval import estimate, student
 from harmonium.likelihood.tempered import Budget, Progress, Run
-from harmonium.models import EnergyModel
+from harmonium.models import EnergyModel, MarkovRandomField
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 
@@ -24,6 +26,7 @@ ANNEALED_SHARE = 0.12  # of the time, for annealing
 RECKONING_SHARE = 0.06  # for finding the interval
 ANNEALED_CHAINS = 64
 ANNEALED_STEPS = 50, 4000  # fewest and most
+BOUNDS = "from_reference", "from_modes", "annealed_forward", "annealed_reverse", "annealed_joined"
 KNOWN = 128  # rows of data, at most, from which chains are started
 
 
@@ -97,16 +100,70 @@ def annealed_log_partition(
     """log Z by replica exchange and annealing; visible rows `data` are among the places where chains
     begin.
     """
+    if isinstance(model, MarkovRandomField) and not model.positive:
+        return _constrained(model, budget, seed, data, nodes)
     known = None
     if data is not None:
         rows = torch.linspace(0, len(data) - 1, min(len(data), KNOWN), device=data.device).long()
         known = model.state_of(data[rows])
+    return _estimated(model, budget, seed, known, nodes)[0]
+
+
+def _estimated(
+    model: EnergyModel, budget: Budget, seed: int, known: State | None, nodes: tuple[EnergyModel, ...]
+) -> tuple[Estimate, Run]:
     budget.hold_back(ANNEALED_SHARE + RECKONING_SHARE)
     run = tempered.run_exchange(model, seed, budget, known, nodes)
     budget.hold_back(RECKONING_SHARE)
     result = estimate(run, run.base, _anneal(run, budget, seed))
     budget.tell("done")
-    return result
+    return result, run
+
+
+def _constrained(
+    field: MarkovRandomField,
+    budget: Budget,
+    seed: int,
+    data: Tensor | None,
+    nodes: tuple[EnergyModel, ...],
+) -> Estimate:
+    """log Z of a field with zero potentials: that of the softened field, and the share of its mass that obeys
+    the constraints, log Z = log Z_soft + log P_soft(allowed).
+
+    Raises:
+        ValueError: no state that obeys them turned up.
+    """
+    soft = field.softened()
+    passed = tuple(node.softened() if isinstance(node, MarkovRandomField) else node for node in nodes)
+    known = None if data is None else (data[:KNOWN],)
+    result, run = _estimated(soft, budget, seed, known, passed)
+    later = run.kept[len(run.kept) // 2 :]
+    shares = np.mean([field.obeys(state[0]).double().cpu().numpy() for state in later], axis=0)
+    share = float(shares.mean())
+    if share == 0.0:
+        raise ValueError(
+            "model: no state that obeys the constraints of the field was found; every state may have "
+            "probability zero."
+        )
+    groups = len(shares)
+    # at least the error of one state more or less, since groups that all agree show none
+    least = 1.0 / (len(later) * groups)
+    error = max(float(shares.std(ddof=1)) / groups**0.5, least if share < 1.0 else 0.5 * least) / share
+    reach = student(groups - 1, 0.975) * error
+    moved = float(np.log(share))
+    details = dict(result.details)
+    for name in BOUNDS:
+        if name in details:
+            details[name] += moved
+    return replace(
+        result,
+        value=result.value + moved,
+        stderr=float(np.hypot(result.stderr, error)),
+        low=result.low + moved - reach,
+        high=result.high + moved + min(reach, -moved),
+        method=f"{result.method}, zero potentials as penalties of which {share:.4g} of the mass is free",
+        details={**details, "allowed": share},
+    )
 
 
 def _anneal(run: Run, budget: Budget, seed: int) -> annealing.Annealed:

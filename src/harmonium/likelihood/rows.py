@@ -48,6 +48,22 @@ class RowEstimates:
     def mean(self) -> Estimate:
         """The mean over the rows; `details["data_stderr"]` says how much it would change with other rows."""
         n = len(self.value)
+        impossible = torch.nonzero(self.value == -math.inf).flatten().tolist()
+        if impossible:  # the mean is -inf whatever the others are
+            warning = (
+                f"{len(impossible)} of {n} rows have probability zero, the first of them row {impossible[0]}"
+            )
+            details = {**self.details, "data_stderr": math.inf if n > len(impossible) else 0.0, "rows": n}
+            return Estimate(
+                -math.inf,
+                0.0,
+                -math.inf,
+                -math.inf,
+                self.method,
+                math.inf,
+                (*self.warnings, warning),
+                details,
+            )
         # errors of one cause add up, those of many partly cancel
         share = 1.0 if self.shared else n**-0.5
         value, stderr = float(self.value.mean()), share * float((self.stderr**2).mean().sqrt())

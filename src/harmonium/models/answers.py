@@ -15,13 +15,24 @@ from harmonium.models import cliques, contraction, independence
 from harmonium.models.cliques import Name
 from harmonium.models.contraction import Elimination
 from harmonium.models.elimination import Order, best_order
+from harmonium.models.evidence import Piece, contracted
 from harmonium.models.factors import Factors
 from harmonium.models.product import FactorProduct
 from harmonium.random import Address
 
 Given = Mapping[Any, int] | None
+STAGES = 60  # sweeps that lead uniform states to what the constraints allow
+SEARCH_STEPS = (
+    2**40
+)  # their draws are that many steps away from those of a chain that begins at the same address
 MEMORY = 2**30  # bytes that the tables of an exact answer may take, if nothing else is said
 Field = TypeVar("Field", bound="Answers")
+
+
+def unique_evidence(given: Tensor) -> tuple[Tensor, Tensor]:
+    """(the different rows of evidence, which of them each row is), NaN where free."""
+    coded, kind = given.detach().cpu().double().nan_to_num(-1.0).unique(dim=0, return_inverse=True)
+    return torch.where(coded < 0, torch.nan, coded), kind
 
 
 class Answers(FactorProduct):
@@ -181,21 +192,82 @@ class Answers(FactorProduct):
         return self.log_partition() if 8.0 * self._order(()).entries <= self.memory_limit else None
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
-        order = self._order(())
-        if given is not None or 8.0 * max(order.entries, order.kept) > self.memory_limit:
+        """Independent states, (n, variables); None where the tables exceed the memory limit.
+
+        Args:
+            n: how many.
+            address: where they are drawn.
+            given: values of some variables with NaN where free, for all rows (variables,) or for each (n,
+                variables).
+
+        Raises:
+            ValueError: no state agrees with what is given (or every state has probability zero).
+        """
+        if given is None:
+            order = self._order(())
+            if 8.0 * max(order.entries, order.kept) > self.memory_limit:
+                return None
+            run = self._eliminate("sample", remember=True)
+            self._possible("sample", contraction.total(run, (), self.cardinalities))
+            states = torch.zeros(n, len(self.variables), dtype=torch.long)
+            return contraction.draw(run, states, address).to(self.dtype)
+        rows, kind = unique_evidence(given if given.ndim == 2 else given[None])
+        kind = kind if given.ndim == 2 else kind.expand(n)
+        pieces = self._contracted(rows, remember=True)
+        if pieces is None:
             return None
-        run = self._eliminate("sample", remember=True)
-        self._possible("sample", contraction.total(run, (), self.cardinalities))
-        states = torch.zeros(n, len(self.variables), dtype=torch.long)
-        return contraction.draw(run, states, address).to(self.dtype)
+        drawn, numbers = torch.zeros(n, len(self.variables), dtype=torch.long), address.chains(n)
+        for piece in pieces:
+            for k in piece.rows[piece.log_z == -torch.inf].tolist():
+                row = int(torch.nonzero(kind == k)[0])
+                where = f"the values in row {row} have" if given.ndim == 2 else "these values have"
+                raise ValueError(f"given: {where} probability zero, so there is nothing to draw.")
+            place = torch.full((len(rows),), -1).index_copy(0, piece.rows, torch.arange(len(piece.rows)))
+            mine = torch.nonzero(place[kind] >= 0).flatten()
+            which = place[kind[mine]][:, None]
+            states = torch.cat([piece.values[which[:, 0]].nan_to_num(0.0).long(), which], 1)
+            states = contraction.draw(piece.run, states, address.at(chain=numbers[mine.numpy()]))
+            drawn[mine] = states[:, :-1]
+        return drawn.to(self.dtype)
+
+    def log_partitions(self, given: Tensor) -> Tensor | None:
+        """log Σ over the states that agree with each row of values (NaN where free), (rows,), nats; None
+        where the tables exceed the memory limit. -inf for a row that no state agrees with.
+        """
+        rows, kind = unique_evidence(given)
+        pieces = self._contracted(rows, remember=False)
+        if pieces is None:
+            return None
+        found = torch.empty(len(rows), dtype=torch.float64)
+        for piece in pieces:
+            found[piece.rows] = piece.log_z
+        return found[kind]
+
+    def _contracted(self, rows: Tensor, remember: bool) -> Iterator[Piece] | None:
+        return contracted(self._log_factors(), self.cardinalities, rows, self.memory_limit, remember)
+
+    def evidence_row(self, given: Mapping[Any, int]) -> Tensor:
+        """{variable: state} as a row of values with NaN where free, (variables,)."""
+        row = torch.full((len(self.variables),), torch.nan, dtype=torch.float64)
+        for k, state in self._variables.evidence(given).items():
+            row[k] = state
+        return row
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
-        """Uniform states, or exact samples where constraints might forbid these."""
-        if not self.positive:
-            exact = self.exact_sample(chains, address)
-            if exact is not None:
-                return (exact.to(self.device),)
-        return super().random_state(chains, address)
+        """Uniform states; where constraints might forbid these, exact samples, or states that chains have
+        found.
+        """
+        if self.positive:
+            return super().random_state(chains, address)
+        exact = self.exact_sample(chains, address)
+        if exact is not None:
+            return (exact.to(self.device),)
+        soft = self.softened()
+        state = super().random_state(chains, address)
+        for k in range(1, STAGES + 1):  # the penalties grow until almost nothing is forbidden
+            beta = torch.full((chains,), k / STAGES, dtype=torch.float64)
+            state = soft.sweep(state, address.at(step=address.step + SEARCH_STEPS + k), beta=beta)
+        return (self.obedient(state[0], address.at(step=address.step + SEARCH_STEPS)),)
 
     # -- learning --------------------------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from harmonium import checks, kernels
 from harmonium.kernels import graph
+from harmonium.models.cliques import symmetric
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
+from harmonium.models.rows import as_numbers
 from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Spin, Units
@@ -103,7 +105,7 @@ class BoltzmannMachine(GraphModel):
     def dtype(self) -> torch.dtype:
         return self.weight.dtype
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(v, h) of paired rows, (batch,), nats; `energy(v)` for a machine without hidden units."""
         v = self._states("v", state[0], self.n_visible)
         if len(state) != (1 if self.hidden is None else 2):
@@ -119,7 +121,8 @@ class BoltzmannMachine(GraphModel):
             - _lateral(h, self.hidden_lateral)
         )
 
-    def _states(self, name: str, x: Tensor, width: int) -> Tensor:
+    def _states(self, name: str, x: Any, width: int) -> Tensor:
+        x = x if isinstance(x, Tensor) else torch.from_numpy(np.array(as_numbers(x, name)))
         return checks.matrix(name, x, width).to(self.weight)
 
     def local_fields(self, *state: Tensor) -> tuple[Tensor, ...]:
@@ -146,7 +149,7 @@ class BoltzmannMachine(GraphModel):
     def has_free_energy(self) -> bool:
         return self.hidden_lateral is None or len(self.hidden_lateral) <= HIDDEN_UNITS
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats.
 
         Raises:
@@ -179,7 +182,7 @@ class BoltzmannMachine(GraphModel):
         h = self.hidden.states(torch.arange(2**self.hidden.n, device=self.device)).to(self.weight)
         return h, -_lateral(h, self.hidden_lateral)
 
-    def hidden_given_visible(self, v: Tensor) -> Tensor:
+    def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden), exactly, where the free energy can be had."""
         if self.hidden is None:
             raise ValueError("hidden_given_visible: expected a machine with hidden units, got none.")
@@ -296,30 +299,38 @@ class BoltzmannMachine(GraphModel):
         """The machine with E(x) = -bias·x - ½ xᵀJ x; the first `n_visible` of the units are visible.
 
         Args:
-            couplings: J, (n, n), symmetric with zero diagonal; a tensor or an array, like `bias`.
+            couplings: J, (n, n), symmetric but for rounding, with zero diagonal; a tensor or an array, like
+                `bias`. Each pair counts once: J_ij = J_ji is its coupling.
             bias: (n,).
             n_visible: how many units are visible.
-            options: `units`, `positive_phase`, `dtype`, `device` of the machine.
+            options: `units`, `lateral`, `positive_phase`, `dtype`, `device` of the machine.
 
         Raises:
-            ValueError: J is not symmetric or has a diagonal.
+            ValueError: J is not symmetric within 1e-8 of its largest entry (1e-5 in float32), has a diagonal,
+                or has couplings where `lateral` allows none.
         """
-        couplings, bias = torch.as_tensor(couplings), torch.as_tensor(bias)
-        checks.matrix("couplings", couplings, len(bias))
-        if not bool((couplings == couplings.T).all()) or bool(couplings.diagonal().any()):
-            raise ValueError(
-                "couplings: expected a symmetric matrix with zeros on its diagonal, got another."
-            )
-        n = checks.integer("n_visible", n_visible, low=1, high=len(bias))
-        machine = cls(n, len(bias) - n, **{"dtype": couplings.dtype, **options})
-        machine.weight.copy_(couplings[:n, n:])
-        machine.visible.bias.copy_(bias[:n])
-        if machine.visible_lateral is not None:
-            machine.visible_lateral.copy_(couplings[:n, :n])
+        given = torch.as_tensor(bias)
+        if given.ndim != 1 or len(given) == 0:
+            raise ValueError(f"bias: expected one number per unit, got shape {tuple(given.shape)}.")
+        joint = symmetric("couplings", couplings, len(given))
+        n = checks.integer("n_visible", n_visible, low=1, high=len(given))
+        dtype = torch.as_tensor(couplings).dtype
+        options = {"dtype": dtype if dtype in (torch.float32, torch.float64) else torch.float64, **options}
+        machine = cls(n, len(given) - n, **options)
+        machine.weight.copy_(joint[:n, n:])
+        machine.visible.bias.copy_(given[:n])
         if machine.hidden is not None:
-            machine.hidden.bias.copy_(bias[n:])
-        if machine.hidden_lateral is not None:
-            machine.hidden_lateral.copy_(couplings[n:, n:])
+            machine.hidden.bias.copy_(given[n:])
+        sides = {"visible": (machine.visible_lateral, joint[:n, :n])}
+        sides["hidden"] = (machine.hidden_lateral, joint[n:, n:])
+        for name, (lateral, values) in sides.items():
+            if lateral is not None:
+                lateral.copy_(values)
+            elif bool(values.any()):
+                raise ValueError(
+                    f"couplings: expected none among the {name} units, as lateral={machine._lateral!r} says, "
+                    "got others."
+                )
         return machine
 
     @classmethod

@@ -78,8 +78,7 @@ def grouped(names: Names, factors: Iterable[Any], dtype: torch.dtype) -> list[Fa
     functions: dict[tuple[int, tuple[int, ...]], tuple[list, Callable]] = {}
     for position, factor in enumerate(factors):
         what = f"factors[{position}]"
-        if not isinstance(factor, (tuple, list)) or len(factor) != 2:
-            raise TypeError(f"{what}: expected (variables, log-potentials), got {checks.describe(factor)}.")
+        pair(what, factor, "log-potentials")
         scope = names.scope(what, factor[0])
         shape = tuple(names.states[k] for k in scope)
         if callable(factor[1]) and not isinstance(factor[1], Tensor):
@@ -95,6 +94,13 @@ def grouped(names: Names, factors: Iterable[Any], dtype: torch.dtype) -> list[Fa
     for (_, shape), (scopes, function) in functions.items():
         groups.append(FunctionFactors(as_variables(scopes, len(shape)), shape, function, dtype))
     return groups
+
+
+def pair(what: str, factor: Any, tables: str) -> tuple[Any, Any]:
+    """A factor, if it is (variables, table)."""
+    if not isinstance(factor, (tuple, list)) or len(factor) != 2:
+        raise TypeError(f"{what}: expected (variables, {tables}), got {checks.describe(factor)}.")
+    return factor[0], factor[1]
 
 
 def as_variables(scopes: Sequence[tuple[int, ...]], arity: int) -> Tensor:
@@ -122,7 +128,12 @@ def log_table(what: str, variables: Any, table: Any, shape: tuple[int, ...]) -> 
 
 def log_of_potentials(what: str, potentials: Any) -> Tensor:
     """log ψ, float64; a ValueError where a potential is negative, NaN or infinite."""
-    values = torch.as_tensor(potentials, dtype=torch.float64).detach()
+    try:
+        values = torch.as_tensor(potentials, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{what}: expected a table of potentials, got {checks.describe(potentials)}."
+        ) from None
     if not bool(((values >= 0) & torch.isfinite(values)).all()):
         worst = values.flatten()[int(torch.argmin(torch.where(values >= 0, 0.0, -1.0).flatten()))]
         raise ValueError(f"{what}: expected finite potentials of at least 0, got {float(worst):g}.")
@@ -147,7 +158,19 @@ def edges_of(graph: Any) -> tuple[tuple[Name, ...], np.ndarray]:
         raise ValueError(
             "graph: expected edges between different nodes 0, 1, …, got a loop or a negative number."
         )
+    _check_once(edges)
     return tuple(range(int(edges.max()) + 1 if edges.size else 0)), edges.astype(np.int64)
+
+
+def _check_once(edges: np.ndarray) -> None:
+    """Refuse an edge that is listed twice, either way round: whether its couplings add up is anybody's
+    guess.
+    """
+    _, first, inverse = np.unique(np.sort(edges, 1), axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[inverse.ravel()] != np.arange(len(edges)))
+    if len(again):
+        a, b = (tuple(edges[k].tolist()) for k in (first[inverse.ravel()[again[0]]], again[0]))
+        raise ValueError(f"graph: expected every edge once, got {a} and, in row {again[0]}, {b}.")
 
 
 def is_graph(graph: Any) -> bool:
@@ -165,37 +188,121 @@ def check_graph(graph: Any) -> None:
         raise ValueError(f"graph: expected edges between different nodes, got a loop at {loop!r}.")
 
 
-def per_item(what: str, values: Any, items: Sequence[Any], default: float | None = None) -> np.ndarray:
-    """One finite number per item, from a number for all, a mapping, or a sequence in their order.
+def per_node(fields: Any, names: Sequence[Name]) -> np.ndarray:
+    """One finite number per node, from a number for all, a mapping, or a sequence in their order."""
+    if isinstance(fields, Mapping):
+        place = {(name,): k for k, name in enumerate(names)}
+        named = {(name,): value for name, value in fields.items()}
+        return _finite("fields", _from_mapping("fields", named, place, 0.0))
+    if np.ndim(fields):
+        check_order("fields", names)
+    return _per_place("fields", fields, len(names))
 
-    Items of a mapping that are pairs may be named either way round; `default` stands in for missing ones.
+
+def per_edge(couplings: Any, edges: np.ndarray, names: Sequence[Name]) -> np.ndarray:
+    """One finite number per edge, from a number for all, a mapping (either way round, but once), a sequence
+    in their order, or a symmetric matrix over the nodes.
     """
-    if isinstance(values, Mapping):
-        found = _from_mapping(what, values, items, default)
-    else:
-        found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-        if found.dtype.kind not in "iuf" or found.shape not in ((), (len(items),)):
-            raise ValueError(
-                f"{what}: expected a number, a mapping, or {len(items)} numbers, "
-                f"got {checks.describe(values)}."
-            )
-        found = np.broadcast_to(found.astype(np.float64), (len(items),))
+    if isinstance(couplings, Mapping):
+        place = {}
+        for k, (a, b) in enumerate(edges.tolist()):
+            place[names[a], names[b]] = place[names[b], names[a]] = k
+        return _finite("couplings", _from_mapping("couplings", couplings, place))
+    if np.ndim(couplings) == 2:
+        return _from_matrix(couplings, edges, names)
+    return _per_place("couplings", couplings, len(edges))
+
+
+def check_order(what: str, names: Sequence[Name]) -> None:
+    """Refuse numbers by place where nodes 0, 1, … are held in another order: place and name would differ."""
+    numbered = all(isinstance(name, int) for name in names) and set(names) == set(range(len(names)))
+    if numbered and list(names) != list(range(len(names))):
+        shown = ", ".join(str(name) for name in names[:6]) + (", …" if len(names) > 6 else "")
+        raise ValueError(
+            f"{what}: the graph holds its nodes in the order {shown}, so numbers by place could be meant by "
+            "either; expected a mapping from nodes."
+        )
+
+
+def _per_place(what: str, values: Any, count: int) -> np.ndarray:
+    found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    if found.dtype.kind not in "iuf" or found.shape not in ((), (count,)):
+        raise ValueError(
+            f"{what}: expected a number, a mapping, or {count} numbers, got {checks.describe(values)}."
+        )
+    return _finite(what, np.broadcast_to(found.astype(np.float64), (count,)))
+
+
+def _finite(what: str, found: np.ndarray) -> np.ndarray:
     if not np.isfinite(found).all():
         raise ValueError(f"{what}: expected finite numbers, got NaN or infinite ones.")
     return found
 
 
-def _from_mapping(what: str, values: Mapping, items: Sequence[Any], default: float | None) -> np.ndarray:
-    place = {item: k for k, item in enumerate(items)}
-    found = np.full(len(items), math.nan if default is None else default)
+def _from_mapping(
+    what: str, values: Mapping, place: Mapping[Any, int], default: float = math.nan
+) -> np.ndarray:
+    """The values at the places of their keys; `place` knows all ways to write a key."""
+    found = np.full(len(set(place.values())), default)
+    written: dict[int, Any] = {}
     for key, value in values.items():
+        shown = key[0] if isinstance(key, tuple) and len(key) == 1 else key
         k = place.get(key)
-        if k is None and isinstance(key, tuple) and len(key) == 2:
-            k = place.get(key[::-1])
         if k is None:
-            raise ValueError(f"{what}: {key!r} isn't in the graph.")
-        found[k] = checks.number(f"{what}[{key!r}]", value)
+            raise ValueError(f"{what}: {shown!r} isn't in the graph.")
+        if k in written:
+            raise ValueError(
+                f"{what}: expected every edge once, got {written[k]!r} and {key!r}, which are the same."
+            )
+        written[k] = key
+        found[k] = checks.number(f"{what}[{shown!r}]", value)
     if np.isnan(found).any():
-        missing = items[int(np.isnan(found).argmax())]
+        missing = next(key for key, k in place.items() if np.isnan(found[k]))
         raise ValueError(f"{what}: expected a number for every edge, got none for {missing!r}.")
     return found
+
+
+def _from_matrix(couplings: Any, edges: np.ndarray, names: Sequence[Name]) -> np.ndarray:
+    """J_ij of every edge from a symmetric matrix: once, not J_ij + J_ji."""
+    check_order("couplings", names)
+    joint = symmetric("couplings", couplings, len(names)).numpy()
+    rest = joint.copy()
+    rest[edges[:, 0], edges[:, 1]] = rest[edges[:, 1], edges[:, 0]] = 0.0
+    if rest.any():
+        a, b = (names[k] for k in np.argwhere(rest)[0])
+        raise ValueError(f"couplings: {(a, b)!r} isn't in the graph, but has a coupling.")
+    return joint[edges[:, 0], edges[:, 1]]
+
+
+def symmetric(what: str, matrix: Any, n: int) -> Tensor:
+    """A finite symmetric (n, n) matrix, float64, zero on its diagonal; asymmetry of rounding is averaged
+    away.
+
+    Rounding is up to 1e-8 of the largest entry, 1e-5 for a matrix in float32.
+
+    Raises:
+        TypeError, ValueError: it is none; says by how much, and where.
+    """
+    try:
+        given = torch.as_tensor(matrix).detach().cpu()
+        square = given.double()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what}: expected a matrix of numbers, got {checks.describe(matrix)}.") from None
+    if square.shape != (n, n):
+        raise ValueError(f"{what}: expected a matrix of shape ({n}, {n}), got {tuple(square.shape)}.")
+    checks.finite(what, square)
+    single = given.is_floating_point() and given.dtype.itemsize < 8
+    allowed = (1e-5 if single else 1e-8) * (float(square.abs().max()) if n else 0.0)
+    gap = (square - square.T).abs()
+    if n and float(gap.max()) > allowed:
+        i, j = divmod(int(gap.argmax()), n)
+        raise ValueError(
+            f"{what}: expected a symmetric matrix, got {square[i, j]:.8g} at ({i}, {j}) and "
+            f"{square[j, i]:.8g} at ({j}, {i}), {float(gap.max()):.2g} apart where rounding allows "
+            f"{allowed:.2g}."
+        )
+    own = square.diagonal().abs()
+    if n and float(own.max()) > allowed:
+        i = int(own.argmax())
+        raise ValueError(f"{what}: expected zeros on the diagonal, got {square[i, i]:.8g} at ({i}, {i}).")
+    return (0.5 * (square + square.T)).fill_diagonal_(0.0)

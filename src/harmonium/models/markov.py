@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,10 @@ class MarkovRandomField(Answers):
         Raises:
             ValueError: a potential is negative; and as the constructor.
         """
-        logs = [
-            (scope, cliques.log_of_potentials(f"factors[{k}]", table))
-            for k, (scope, table) in enumerate(factors)
-        ]
+        logs = []
+        for k, factor in enumerate(factors):
+            scope, table = cliques.pair(f"factors[{k}]", factor, "potentials")
+            logs.append((scope, cliques.log_of_potentials(f"factors[{k}]", table)))
         return cls(cardinalities, logs)
 
     @classmethod
@@ -101,20 +101,24 @@ class MarkovRandomField(Answers):
                 variables in the order of the nodes); without them all are 0, to be learned.
 
         Raises:
-            ValueError: a clique so large that its table has more than 2²⁴ entries, or one without potentials.
+            ValueError: a clique so large that its table has more than 2²⁴ entries, or one without potentials;
+                potentials or a number of states for what isn't in the graph.
         """
         from networkx import find_cliques
 
         cliques.check_graph(graph)
         place = {name: k for k, name in enumerate(graph)}
         if isinstance(cardinalities, Mapping):
+            _known("cardinalities", cardinalities, place)
             states = {name: cardinalities.get(name, 0) for name in graph}
         else:
             states = dict.fromkeys(graph, cardinalities)
         variables = cliques.Names(states)
         factors = []
-        for found in find_cliques(graph):
-            clique = tuple(sorted(found, key=place.__getitem__))
+        found_cliques = [tuple(sorted(found, key=place.__getitem__)) for found in find_cliques(graph)]
+        if isinstance(potentials, Mapping):
+            _known("potentials", potentials, found_cliques)
+        for clique in found_cliques:
             shape = [states[name] for name in clique]
             if np.prod(shape, dtype=float) > cliques.LARGEST:
                 raise ValueError(
@@ -137,9 +141,16 @@ class MarkovRandomField(Answers):
 
         Args:
             graph: a networkx graph, or the (edges, 2) numbers of the nodes of its edges.
-            couplings: J, a number for all edges, a mapping from edges, or one per edge in their order.
-            fields: h, likewise for nodes; nodes missing in a mapping have none.
+            couplings: J, a number for all edges, a mapping from edges (either way round, each once), one per
+                edge in their order, or a symmetric matrix over the nodes, zero where there is no edge: its
+                J_ij = J_ji is the coupling of the edge, counted once.
+            fields: h, likewise for nodes: a number, a mapping (nodes missing in it have none), or one per
+                node in the order of the graph.
             dtype: of the parameters.
+
+        Raises:
+            ValueError: a coupling or field of an edge or node that isn't in the graph, an edge that is given
+                twice, or a matrix that isn't symmetric but for rounding.
 
         >>> import networkx as nx
         >>> ring = MarkovRandomField.ising(nx.cycle_graph(100), 1.0, 0.1)
@@ -147,13 +158,11 @@ class MarkovRandomField(Answers):
         '115.9884919422'
         """
         names, edges = cliques.edges_of(graph)
+        checks.one_of("dtype", dtype, (torch.float32, torch.float64))
         if not cliques.is_graph(graph) and np.ndim(fields) == 1 and len(fields) > len(names):
             names = tuple(range(len(fields)))  # nodes without edges
-        pairs: Sequence[Any] = range(len(edges))
-        if isinstance(couplings, Mapping):  # then edges go by name
-            pairs = [(names[a], names[b]) for a, b in edges.tolist()]
-        j = torch.as_tensor(cliques.per_item("couplings", couplings, pairs).copy(), dtype=dtype)
-        h = torch.as_tensor(cliques.per_item("fields", fields, names, default=0.0).copy(), dtype=dtype)
+        j = torch.as_tensor(cliques.per_edge(couplings, edges, names).copy(), dtype=dtype)
+        h = torch.as_tensor(cliques.per_node(fields, names).copy(), dtype=dtype)
         variables = cliques.Names(dict.fromkeys(names, 2))
         return cls._of(variables, _ising_groups(torch.from_numpy(edges), j, h), dtype)
 
@@ -265,6 +274,14 @@ class MarkovRandomField(Answers):
     def extra_repr(self) -> str:
         facts = f"{len(self.variables)} variables, {sum(group.count for group in self._groups())} factors"
         return "\n".join([facts, *self.notes])
+
+
+def _known(what: str, named: Mapping[Any, Any], known: Container[Any]) -> None:
+    """Refuse names of what isn't there, which would be passed over."""
+    strange = [key for key in named if key not in known]
+    if strange:
+        kind = "a node" if what == "cardinalities" else "a maximal clique, in the order of its nodes,"
+        raise ValueError(f"{what}: {strange[0]!r} isn't {kind} of the graph.")
 
 
 def _potential(potentials: Any, clique: tuple[Name, ...], shape: list[int]) -> Any:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.kernels import graph as sweeps_of
-from harmonium.models import cliques
+from harmonium.models import cliques, constraints
 from harmonium.models.cliques import Name
 from harmonium.models.contraction import Factor
-from harmonium.models.factors import Factors
+from harmonium.models.factors import Factors, TableFactors
 from harmonium.models.flat import FlatGraph
 from harmonium.models.graph import GraphModel
+from harmonium.models.rows import as_numbers
 from harmonium.random import Address
 
 if TYPE_CHECKING:
     import networkx as nx
 
 Field = TypeVar("Field", bound="FactorProduct")
+SEARCHES = 5  # for a state that obeys the constraints, each with other choices
 
 
 class FactorProduct(GraphModel):
@@ -125,20 +129,41 @@ class FactorProduct(GraphModel):
 
     # -- energies --------------------------------------------------------------------------------------------
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(x) = -Σ_c log ψ_c(x_c), (batch,), nats, for states (batch, variables); +inf where it is
         forbidden.
+
+        The states may also be an array, a list of rows or a DataFrame.
 
         Raises:
             ValueError: wrong shape, or values that are no states.
         """
-        x = state[0]
+        return self._energy(self._states(state[0]))
+
+    def free_energy(self, v: Any) -> Tensor:
+        """The energy: nothing is hidden."""
+        return self.checked_energy(self._states(v))
+
+    def _states(self, x: Any) -> Tensor:
+        """Rows of states, long (batch, variables), checked."""
+        if not isinstance(x, Tensor):
+            x = torch.from_numpy(np.array(as_numbers(self.in_order(x), "x"))).to(self.device)
         if x.ndim != 2 or x.shape[1] != len(self.variables):
             raise ValueError(f"x: expected shape (batch, {len(self.variables)}), got {tuple(x.shape)}.")
         problem = self.visible_space.violation(x)
         if problem:
             raise ValueError(f"x: {problem}.")
-        return self._energy(x.long())
+        return x.long()
+
+    def in_order(self, rows: Any) -> Any:
+        """A DataFrame whose columns are the variables, by name, with these in the order of the field;
+        anything else as it is.
+        """
+        columns = list(getattr(rows, "columns", []))
+        named = self.variables != tuple(range(len(self.variables)))
+        if named and len(columns) == len(self.variables) and set(columns) == set(self.variables):
+            return rows[list(self.variables)]
+        return rows
 
     def _energy(self, x: Tensor) -> Tensor:
         total = torch.zeros(len(x), dtype=self._dtype, device=x.device)
@@ -155,6 +180,101 @@ class FactorProduct(GraphModel):
     @property
     def dtype(self) -> torch.dtype:
         return self._dtype
+
+    # -- hard constraints ------------------------------------------------------------------------------------
+
+    def softened(self: Field) -> Field:
+        """The field with finite penalties in place of zero potentials: most of its mass is where they allow.
+
+        Chains can cross what is forbidden there, at a price of the logarithm of 1000 times the number of
+        forbidden entries, and of what a single variable can gain elsewhere. This field itself where no
+        potential is zero.
+        """
+        if self.positive:
+            return self
+        tables = [table for _, table in self._log_factors()]
+        forbidden = sum(int(torch.isinf(table).sum()) for table in tables)
+        gains = torch.zeros(len(self.variables), dtype=torch.float64)
+        for (scope, _), table in zip(self._log_factors(), tables, strict=True):
+            finite = table[torch.isfinite(table)]
+            if len(scope) and len(finite):
+                gains[list(scope)] += finite.max() - finite.min()
+        penalty = math.log(1000.0 * forbidden) + float(gains.max() if len(gains) else 0.0)
+        groups: list[Factors] = []
+        for group in self._groups():
+            values = group.tables().detach()
+            if bool(torch.isfinite(values).all()):
+                groups.append(group)
+                continue
+            values = values.expand(group.count, group.entries)
+            least = torch.where(torch.isfinite(values), values, math.inf).amin(1, keepdim=True)
+            least = torch.where(torch.isfinite(least), least, 0.0)
+            soft = torch.where(torch.isfinite(values), values, least - penalty)
+            groups.append(TableFactors(group.variables, group.shape, soft))
+        return self._of(self._variables, groups, self._dtype)
+
+    def obeys(self, x: Tensor) -> Tensor:
+        """Whether each row of states has a probability above zero, bool (rows,)."""
+        with torch.no_grad():
+            return torch.isfinite(self._energy(x.long()))
+
+    @torch.no_grad()
+    def obedient(self, x: Tensor, address: Address, given: Tensor | None = None) -> Tensor:
+        """The rows of states, those that break a constraint replaced by others that don't.
+
+        A row takes the place of one with the same evidence; where there is none a state is searched for.
+
+        Args:
+            x: (rows, variables).
+            address: where the choices are drawn.
+            given: evidence, (variables,) or one for each row, NaN where free; rows agree with theirs.
+
+        Raises:
+            ValueError: no state was found, or there is none.
+        """
+        good = self.obeys(x)
+        if bool(good.all()):
+            return x
+        x = x.clone()
+        nothing = torch.full((x.shape[1],), math.nan, dtype=torch.float64)
+        blank = (nothing if given is None else given.cpu().double()).expand(x.shape)
+        known, kind = torch.unique(blank.nan_to_num(-1.0), dim=0, return_inverse=True)
+        kind = kind.to(x.device)
+        u = kernels.uniform(address, (len(x), 1), torch.float64, x.device).flatten()
+        for k in torch.unique(kind[~good]).tolist():
+            bad, others = (kind == k) & ~good, torch.nonzero((kind == k) & good).flatten()
+            if len(others):
+                x[bad] = x[others[(u[bad] * len(others)).long()]]
+            else:
+                row = int(torch.nonzero(bad)[0])
+                x[bad] = self._search(known[k], address.at(step=address.step + 1, chain=row)).to(x)
+        return x
+
+    def _search(self, known: Tensor, address: Address) -> Tensor:
+        """A state that obeys the constraints and agrees with `known`, which is -1 where free."""
+        hard = [(scope, torch.isfinite(t).numpy()) for scope, t in self._log_factors()]
+        if not all(table.all() for scope, table in hard if not scope):
+            raise ValueError("field: a constant factor is zero, so every state has probability zero.")
+        hard = [(scope, table) for scope, table in hard if scope and not table.all()]
+        domains = [np.ones(q, bool) for q in self.cardinalities]
+        for v, value in enumerate(known.long().tolist()):
+            if value >= 0:
+                domains[v] = np.arange(self.cardinalities[v]) == value
+        given = " that agrees with what is given" if bool((known >= 0).any()) else ""
+        for attempt in range(SEARCHES):
+            here = address.at(unit=4 * len(domains) * attempt)
+            u = kernels.uniform(here, (1, len(domains)), torch.float64, "cpu")[0].numpy()
+            try:
+                state = constraints.allowed_state(hard, domains, u)
+            except constraints.GaveUp:
+                continue
+            if state is None:
+                raise ValueError(f"field: every state{given} has probability zero; there is nothing to draw.")
+            return torch.from_numpy(state)
+        raise ValueError(
+            f"field: no state{given} of probability above zero was found, neither by chains nor by search; "
+            "there may be none."
+        )
 
     # -- chains ----------------------------------------------------------------------------------------------
 

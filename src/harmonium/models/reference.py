@@ -48,7 +48,9 @@ class Reference(EnergyModel):
         return self._model[0].device
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
-        """Exact draws: the random states of the model."""
+        """Exact draws."""
+        if isinstance(self.visible_space, Space):  # a model with hard constraints begins elsewhere
+            return super().random_state(chains, address)
         return self._model[0].random_state(chains, address)
 
     def energy(self, *state: Tensor) -> Tensor:

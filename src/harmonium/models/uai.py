@@ -3,7 +3,8 @@
 The text holds, separated by white space: the word MARKOV or BAYES; the number of variables; their numbers of
 states; the number of factors; for each its number of variables and these, the last one varying fastest; then
 for each factor the number of its potentials and the potentials themselves (not logarithms). An evidence file
-holds the number of observed variables, then each with its state.
+holds the number of observed variables, then each with its state. Comments, which the format doesn't know but
+tools write, are passed over: from # or // to the end of the line, and between /* and */.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 Number = TypeVar("Number", int, float)
+COMMENT = re.compile(r"#[^\n]*|//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 class _Tokens:
@@ -24,11 +26,13 @@ class _Tokens:
 
     def __init__(self, path: Path) -> None:
         try:
-            self.text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors put a mark of the encoding in front
         except FileNotFoundError:
             raise ValueError(f"{path}: no such file.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: can't be read as text ({error}).") from None
+        # blanks take the place of comments, so that lines keep their numbers
+        self.text = COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
         self.path = path
         self.words = self.text.split()
         self.next = 0
@@ -135,12 +139,17 @@ def read_evidence(path: str | Path, states: Sequence[int]) -> dict[int, int]:
     """{variable: state} of an evidence file, with or without the number of samples (1) in front.
 
     Raises:
-        ValueError: the file is missing or malformed, or names a variable or state that isn't there.
+        ValueError: the file is missing or malformed, holds several samples, or names a variable or state
+            that isn't there.
     """
     tokens = _Tokens(Path(path))
-    words = tokens.words
-    if len(words) >= 2 and words[0] == "1" and words[1].isdigit() and len(words) == 2 + 2 * int(words[1]):
-        tokens.next = 1  # the older form: one sample
+    samples = _samples(tokens.words)
+    if samples > 1:
+        raise ValueError(
+            f"{path}: expected the evidence of one sample, got {samples} of them; give each a file of its "
+            "own."
+        )
+    tokens.next = samples  # the older form says how many
     evidence: dict[int, int] = {}
     for _ in range(tokens.number(int, "the number of observed variables", 0, len(states))):
         variable = tokens.number(int, "a variable", 0, len(states) - 1)
@@ -149,6 +158,19 @@ def read_evidence(path: str | Path, states: Sequence[int]) -> dict[int, int]:
         evidence[variable] = tokens.number(int, f"a state of variable {variable}", 0, states[variable] - 1)
     tokens.finish("the last observation")
     return evidence
+
+
+def _samples(words: Sequence[str]) -> int:
+    """The number of samples that an evidence file of the older form says it holds, 0 for the plain form."""
+    if not all(word.isdigit() for word in words) or len(words) < 2:
+        return 0
+    numbers = [int(word) for word in words]
+    at = 1
+    for _ in range(numbers[0]):
+        if at >= len(numbers):
+            return 0
+        at += 1 + 2 * numbers[at]
+    return numbers[0] if at == len(numbers) != 1 + 2 * numbers[0] else 0
 
 
 def write(

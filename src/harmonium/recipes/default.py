@@ -17,6 +17,7 @@ from harmonium.learning import Average, Batches, Learner, Source, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.rows import as_table
+from harmonium.models.support import check_possible
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes import origin as origins
 from harmonium.recipes.choice import Trials, choose, units_for
@@ -128,6 +129,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         model, tried = _choose(X, seed, asked, given)
         asked = asked.after(time.monotonic() - begun)
     _check_model(model)
+    check_possible(model, X)
+    check_possible(model, validation, "validation")
     rows, valid, weights = split(model, X, validation, sample_weight, checks.seed("seed", seed))
     named = negatives is None or isinstance(negatives, str)  # another's chains may be rows as they are
     narrow = few_valued(model, rows)

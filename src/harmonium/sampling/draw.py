@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
+from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
 from harmonium.models.rows import as_numbers, partly_known
@@ -20,6 +22,7 @@ from harmonium.sampling.sites import SiteGibbs
 from harmonium.sampling.start import default_kernel, initial_chains
 
 STAGES = 100  # temperatures on the way: a graph is laid out anew for each
+EXACT_PAIRS = 2**24  # pairs of a state and a row of evidence, likewise
 EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
 
 
@@ -33,16 +36,18 @@ def sample(
 ) -> Tensor:
     """Draw `n` visible states from P(v), or from P(free | given).
 
-    Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side) the
-    draws are exact and independent. Otherwise each row is the end of a Markov chain of its own, `sweeps`
-    long: annealed from independent variables during the first half, which lets chains choose among modes
-    while these are still connected, then at the model itself.
+    Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side, and
+    nothing given) or contracted (a Markov random field) the draws are exact and independent. Otherwise each
+    row is the end of a Markov chain of its own, `sweeps` long: annealed from independent variables during the
+    first half, which lets chains choose among modes while these are still connected, then at the model
+    itself.
 
     Args:
         model: the model.
         n: number of rows.
         given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible),
-            an array, a tensor or a DataFrame. For one-hot sites integers will do, one for each site.
+            an array, a tensor or a DataFrame. For one-hot sites integers will do, one for each site. For a
+            Markov random field also a mapping from its variables to their states.
         seed: same seed, same samples.
         sweeps: length of the chains; by default 1000 for models with blocks or a graph, 200 sweeps or 400
             trajectories for those that know only their energy. Giving it asks for chains also where exact
@@ -52,7 +57,8 @@ def sample(
         Visible states, (n, n_visible), in the dtype of the model; int64 for a Markov random field.
 
     Raises:
-        ValueError: wrong shapes, given values outside the support, or a model whose Z may be infinite.
+        ValueError: wrong shapes, given values outside the support or of probability zero, or a model whose Z
+            may be infinite.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
@@ -67,8 +73,8 @@ def sample(
         raise ValueError(f"model: {reason}")
     clamp = None if given is None else clamp_from(model, given, n)
     address = Address(seed, Purpose.SAMPLE)
-    if sweeps is None and clamp is None:
-        exact = _exact(model, n, address)
+    if sweeps is None:
+        exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
         if exact is not None:
             return _shown(model, exact)
     return _shown(model, _annealed(model, n, sweeps, clamp, address))
@@ -90,12 +96,47 @@ def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
     count = model.visible_space.n_states
     if count is None or count > EXACT_STATES or not model.has_free_energy():
         return None
-    index = _inverse_transform(torch.cat([-energy for _, energy in visible_states(model)]), n, address)
+    log_p = torch.cat([-energy for _, energy in visible_states(model)])
+    index = _inverse_transform(log_p, _uniforms(n, address, log_p))
     return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # a finite space has states
+
+
+@torch.no_grad()
+def _exact_given(model: EnergyModel, n: int, clamp: Clamp, address: Address) -> Tensor | None:
+    """Independent draws given what is held, where contraction or enumeration is cheap, otherwise None."""
+    given = torch.where(clamp.held, clamp.values.double(), torch.nan)
+    drawn = model.exact_sample(n, address, given)
+    if drawn is not None:
+        return drawn
+    count = None if isinstance(model, BlockModel) else model.visible_space.n_states
+    if count is None or count > EXACT_STATES or not model.has_free_energy():
+        return None
+    rows, kind = unique_evidence(given if given.ndim == 2 else given.expand(n, -1))
+    if count * len(rows) > EXACT_PAIRS:
+        return None
+    states, energies = zip(*visible_states(model), strict=True)
+    x, log_p = torch.cat(states), -torch.cat(energies)
+    u, index = _uniforms(n, address, log_p), torch.empty(n, dtype=torch.long)
+    for k, known in enumerate(rows.to(x)):
+        agrees = ((x == known) | torch.isnan(known)).all(1)
+        mine, weights = kind == k, torch.where(agrees, log_p, -torch.inf)
+        if not bool((weights > -torch.inf).any()):
+            raise ValueError(
+                f"given: the values in row {int(mine.nonzero()[0])} have probability zero, so there is "
+                "nothing to draw."
+            )
+        index[mine] = _inverse_transform(weights, u[mine.to(u.device)]).cpu()
+    return x[index.to(x.device)]
+
+
+def _uniforms(n: int, address: Address, like: Tensor) -> Tensor:
+    return kernels.uniform(address, (n, 1), torch.float64, like.device).flatten()
 
 
 def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
     """A clamp from values with NaN where free, checked against the support of the visible variables."""
+    if isinstance(model, MarkovRandomField):
+        given = model.evidence_row(given) if isinstance(given, Mapping) else model.in_order(given)
     x, space = as_numbers(given, "given"), model.visible_space
     widths = (space.width, getattr(space, "code_width", space.width))
     if x.ndim not in (1, 2) or x.shape[-1] not in widths or (x.ndim == 2 and len(x) != n):
@@ -108,19 +149,17 @@ def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
     return Clamp(~torch.isnan(values), values)
 
 
-def _inverse_transform(log_p: Tensor, n: int, address: Address) -> Tensor:
-    """The numbers of `n` states drawn from the distribution ∝ exp(log_p)."""
+def _inverse_transform(log_p: Tensor, u: Tensor) -> Tensor:
+    """The numbers of the states that these uniforms draw from the distribution ∝ exp(log_p)."""
     cumulative = torch.softmax(log_p, 0).cumsum(0)
-    u = kernels.uniform(address, (n, 1), torch.float64, log_p.device).flatten()
     return torch.searchsorted(cumulative, u * cumulative[-1]).clamp(max=len(cumulative) - 1)
 
 
 @torch.no_grad()
 def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Tensor:
     """Inverse transform over the enumerated states of all blocks but one, then that block given them."""
-    index = _inverse_transform(
-        torch.cat([-energy for _, energy in marginal_states(model, block)]), n, address
-    )
+    log_p = torch.cat([-energy for _, energy in marginal_states(model, block)])
+    index = _inverse_transform(log_p, _uniforms(n, address, log_p))
     state: list[Tensor] = [torch.empty(n, 0, dtype=model.dtype, device=model.device)] * len(model.layers)
     for i, layer in enumerate(model.layers):
         if i != block:
@@ -141,14 +180,20 @@ def _annealed(
     if sweeps is None:
         sweeps = {SiteGibbs: 200, HMC: 400}.get(type(kernel), 1000)
     sweeps = checks.positive_integer("sweeps", sweeps)
-    chains = initial_chains(model, n, address)
+    # what a field forbids costs a finite price at first: chains that begin anywhere can get to what it allows
+    soft = model.softened() if isinstance(model, MarkovRandomField) else model
+    chains = initial_chains(soft, n, address)
     if clamp is not None:
         chains = chains.with_visible(clamp.apply(chains.visible))
-    path, heating = path_to(model), sweeps // 2
+    path, heating = path_to(soft), sweeps // 2
     stages = min(STAGES, heating)
     for k in range(stages):
         steps = heating * (k + 1) // stages - heating * k // stages
         chains = advance(kernel, path.at((k + 1) / stages), chains, steps)
+    if soft is not model and isinstance(model, MarkovRandomField):
+        known = None if clamp is None else torch.where(clamp.held, clamp.values.double(), torch.nan)
+        allowed = model.obedient(chains.visible, chains.address, known)
+        chains = chains.moved((allowed,))
     rest = sweeps - heating
     if isinstance(kernel, HMC):
         chains, rest = advance(kernel, model, chains, rest // 2), rest - rest // 2

@@ -13,6 +13,41 @@ from harmonium import checks
 from harmonium.numerics import log_binomial, softplus
 from harmonium.random import Address
 from harmonium.units.base import Units
+from harmonium.units.quantile import normal_guess, smallest
+
+_FEW = 64  # up to so many trials adding up probabilities is fastest
+
+
+def _small_quantile(u: Tensor, field: Tensor, trials: int) -> Tensor:
+    """The smallest k with P(X ≤ k) ≥ u for few trials, by adding up probabilities."""
+    log_p, log_q = -softplus(-field), -softplus(field)
+    below, x = torch.zeros_like(field), torch.zeros_like(field)
+    for k in range(trials):
+        log_ways = math.log(math.comb(trials, k))
+        below = below + torch.exp(log_ways + k * log_p + (trials - k) * log_q)
+        x += u > below
+    return x
+
+
+def _quantile(u: Tensor, field: Tensor, trials: int) -> Tensor:
+    """The same for any number of trials, where P(X ≤ k) is an incomplete beta function of σ(-I)."""
+    from scipy.special import betainc
+
+    chance = field.nan_to_num(0.0, math.inf, -math.inf).flatten()
+    p, q, wanted = torch.sigmoid(chance), torch.sigmoid(-chance), u.flatten()
+    mean, deviation = trials * p, torch.sqrt(trials * p * q)
+
+    def reaches(k: Tensor, draws: Tensor) -> Tensor:
+        n = k.cpu().numpy()
+        below = torch.from_numpy(betainc(trials - n, n + 1.0, q[draws].cpu().numpy()))
+        return below.to(wanted) >= wanted[draws]
+
+    # a uniform of 52 bits lies within 8.3 standard deviations; the additions cover small means (tail of 1/k!)
+    reach = 9.0 * deviation + 25.0
+    low = torch.floor((mean - reach).clamp(min=0.0)) - 1.0  # P(X ≤ low) < u
+    high = torch.ceil(mean + reach).clamp(max=float(trials))  # P(X ≤ high) ≥ u
+    found = smallest(reaches, normal_guess(wanted, mean, deviation, q - p), low, high)
+    return found.reshape(field.shape)
 
 
 class Binomial(Units):
@@ -48,14 +83,10 @@ class Binomial(Units):
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Inverse transform: the number of k whose cumulative probability lies below one uniform."""
         u = self._uniform(field, address, torch.float64)
-        wide = field.double()
-        log_p, log_q = -softplus(-wide), -softplus(wide)
-        below = torch.zeros_like(wide)
-        x = torch.zeros_like(wide)
-        for k in range(self.trials):
-            log_ways = math.log(math.comb(self.trials, k))
-            below = below + torch.exp(log_ways + k * log_p + (self.trials - k) * log_q)
-            x += u > below
+        if self.trials <= _FEW:
+            x = _small_quantile(u, field.double(), self.trials)
+        else:
+            x = _quantile(u, field.detach().double(), self.trials)
         return torch.where(field.isnan(), field, x.to(field))
 
     def violation(self, x: Tensor) -> str | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harmonium.random import Address
 from harmonium.units.base import Tail, Units
+from harmonium.units.quantile import normal_guess, smallest
 
 _SMALL = 16.0  # up to this rate adding up probabilities is fastest
 _LARGE = 1e12  # above this rate the normal quantile errs by less than 1e-7 of probability
@@ -30,24 +31,21 @@ def _small_quantile(u: Tensor, rate: Tensor) -> Tensor:
 
 
 def _moderate_quantile(u: Tensor, rate: Tensor) -> Tensor:
-    """The same up to _LARGE, where P(X ≤ k) = Q(k+1, rate), by bisection."""
+    """The same up to _LARGE, where P(X ≤ k) = Q(k+1, rate)."""
     # a uniform of 52 bits lies within 8.3 standard deviations; the additions cover small rates (tail of 1/k!)
     reach = 9.0 * torch.sqrt(rate) + 25.0
     low = torch.floor((rate - reach).clamp(min=0.0)) - 1.0  # P(X ≤ low) < u
     high = torch.ceil(rate + reach)  # P(X ≤ high) ≥ u
-    while bool((high - low > 1.0).any()):
-        middle = torch.floor(0.5 * (low + high))
-        # -1 stays below: a count that is found already must not move while others are sought
-        enough = (middle >= 0.0) & (torch.special.gammaincc(middle.clamp(min=0.0) + 1.0, rate) >= u)
-        high = torch.where(enough, middle, high)
-        low = torch.where(enough, low, middle)
-    return high
+
+    def reaches(k: Tensor, draws: Tensor) -> Tensor:
+        return torch.special.gammaincc(k + 1.0, rate[draws]) >= u[draws]
+
+    return smallest(reaches, _large_quantile(u, rate), low, high)
 
 
 def _large_quantile(u: Tensor, rate: Tensor) -> Tensor:
-    """The same for a large rate: the normal quantile with Cornish & Fisher's (1938) term for the skewness."""
-    z = torch.special.ndtri(u)
-    return torch.ceil(rate + z * torch.sqrt(rate) + (z * z - 1.0) / 6.0 - 0.5)
+    """The same for a large rate."""
+    return normal_guess(u, rate, torch.sqrt(rate), torch.ones_like(rate))
 
 
 class Poisson(Units):
