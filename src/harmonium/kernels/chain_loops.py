@@ -1,9 +1,9 @@
 """Chains of two coupled layers in one compiled loop: swept at one β, or led along a path of models.
 
 A thread takes a panel of chains through all steps. A step of a layer is a product, the bias, and a draw, and
-between models the change of the cumulants. Products, draws and cumulants are other loops, known by address, so
-that this one knows no kind of unit and no path of the processor. Panels share nothing, so threads never wait for
-each other, and a panel's fields stay in the second-level cache.
+between models the change of the cumulants. Products, draws and cumulants are other loops, known by address;
+so this one knows no kind of unit and no path of the processor. Panels share nothing, so threads never wait
+for each other, and a panel's fields stay in the second-level cache.
 """
 
 # Compiled functions take the types that Numba infers.

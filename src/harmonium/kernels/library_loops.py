@@ -31,8 +31,8 @@ ROOM = 128  # bytes for what is handed over
 
 @intrinsic
 def _call_sgemm(typing_context, function, given):
-    """sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) of what is at `given`: m, n, k, lda, ldb,
-    ldc, the addresses a, b, c, two letters, alpha and beta, in places of 8 bytes.
+    """sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) of what is at `given`: m, n, k,
+    lda, ldb, ldc, the addresses a, b, c, two letters, alpha and beta, in places of 8 bytes.
     """
 
     def codegen(context, builder, signature, args):
