@@ -45,7 +45,7 @@ clean:
 # pip would compile every file of every library, most of which are never imported: 92 s of processor time in all,
 # against 60 s this way. Those that are needed are compiled by importing them once, also where
 # PYTHONDONTWRITEBYTECODE would have each later run compile them again.
-IMPORTED = torch, torch._dynamo, numba, scipy.stats, pandas, sklearn.datasets, h5py, matplotlib.pyplot, jaxtyping, \
+IMPORTED = torch, torch._dynamo, numba, scipy.stats, pandas, sklearn.datasets, h5py, matplotlib.pyplot, \
     safetensors.torch, rich.progress, typer
 
 # The stamps make a second run instant; a change of pyproject.toml installs anew.
