@@ -1,6 +1,7 @@
 """What `harmonium doctor` and `hm.show_versions` say, and that the self-test can fail."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def wrong(function, change):
         (kernels, "draw_spin", lambda x: -x, "draws of spin differ"),
         (kernels, "draw_categorical", lambda x: 1 - x, "draws of categories differ"),
         (kernels, "product", lambda x: x * 1.01, "a product of matrices is off"),
-        (installation, "log_partition", lambda e: hm.Estimate.exact(0.0, "wrong"), "log Z of a ring"),
+        (installation, "log_partition", lambda e: replace(e, value=0.0), "log Z of a ring"),
     ],
 )
 def test_a_wrong_number_is_status_1_and_one_sentence(capsys, monkeypatch, where, name, change, said):

@@ -65,8 +65,8 @@ def facts() -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """Versions by name, None where a library isn't installed.
 
-    >>> sorted(versions())[:2], versions()["numpy"] is None
-    (['arviz-stats', 'h5py'], False)
+    >>> list(versions())[:4]
+    ['harmonium', 'Python', 'torch', 'numba']
     """
     from harmonium import __version__
 
@@ -228,7 +228,8 @@ def in_words(known: dict[str, Any]) -> list[tuple[str, str]]:
 def _cache_in_words(store: dict[str, Any]) -> str:
     if store["folder"] is None:
         return f"kept nowhere, so every process compiles anew: {store['reason']}"
-    return f"{store['folder']} ({'writable' if store['writable'] else 'NOT writable: every process compiles anew'})"
+    writable = "writable" if store["writable"] else "NOT writable, so every process compiles anew"
+    return f"{store['folder']} ({writable})"
 
 
 def show_versions() -> None:
