@@ -1,6 +1,6 @@
 """Tests under every Python that harmonium admits, and with the oldest libraries: `make test-matrix`.
 
-Each run has an environment of its own in .venv-matrix/. An interpreter that isn't there is named, not fetched.
+Each run has an environment of its own in .venv-matrix/. A Python that isn't there is named, not fetched.
 TORCH says which torch to install; for the oldest libraries it is the lower bound, unless TORCH_OLDEST says
 another.
 
