@@ -12,14 +12,15 @@ RUNTIME = .venv/.installed-runtime
 DEV = .venv/.installed-dev
 PEERS = .venv-peers/.installed
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-matrix check bench clean
 
 help:
 	@echo 'make demo    train an RBM on the bundled digits, report in runs/digits/report.html'
 	@echo 'make test    run every test'
+	@echo 'make test-matrix   every test under each Python from 3.11 to 3.14 that is here, and with the oldest libraries'
 	@echo 'make check   format, lint, types, import contract'
 	@echo 'make bench   measure speed and growth against other libraries (a quarter of an hour)'
-	@echo 'make clean   remove .venv, .venv-peers and what the tools left behind (runs/ stays)'
+	@echo 'make clean   remove .venv, .venv-peers, .venv-matrix and what the tools left behind (runs/ stays)'
 
 demo: $(RUNTIME)
 	$(BIN)/harmonium fit digits --out runs/digits --force
@@ -27,6 +28,9 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -q -n 2
+
+test-matrix:
+	TORCH='$(TORCH)' $(PYTHON) tests/matrix.py
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
@@ -39,13 +43,13 @@ bench: $(RUNTIME) $(PEERS)
 	HARMONIUM_PEERS=.venv-peers/bin/python $(BIN)/python -m benchmarks speed growth $(QUICK)
 
 clean:
-	rm -rf .venv .venv-peers build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	rm -rf .venv .venv-peers .venv-matrix build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip would compile every file of every library, most of which are never imported: 92 s of processor time in all,
 # against 60 s this way. Those that are needed are compiled by importing them once, also where
 # PYTHONDONTWRITEBYTECODE would have each later run compile them again.
-IMPORTED = torch, torch._dynamo, numba, scipy.stats, pandas, sklearn.datasets, h5py, matplotlib.pyplot, jaxtyping, \
+IMPORTED = torch, torch._dynamo, numba, scipy.stats, pandas, sklearn.datasets, h5py, matplotlib.pyplot, \
     safetensors.torch, rich.progress, typer
 
 # The stamps make a second run instant; a change of pyproject.toml installs anew.

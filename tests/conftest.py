@@ -1,4 +1,4 @@
-"""What every test file shares: threads, pictures without a screen, and signatures checked for shapes."""
+"""What every test file shares: threads, pictures without a screen, and signatures that are checked."""
 
 import os
 import sys

@@ -349,10 +349,12 @@ def test_mean_field_says_which_models_it_is_for():
 @pytest.mark.parametrize("transform", [Centring, NaturalGradient])
 @pytest.mark.parametrize("name", ["pl", "tap", "fpcd"])
 def test_transforms_take_any_gradient(name, transform):
-    model, v = machine(), rows_of(machine(), 40)
+    model, plain, v = machine(), machine(), rows_of(machine(), 40)
     before = float(pseudo_likelihood(model, v).value)
     train(learner_for(model, v, algorithm(name, 50), 0.02, [transform()]), 100)
     assert float(pseudo_likelihood(model, v).value) > before + 0.05
+    train(learner_for(plain, v, algorithm(name, 50), 0.02), 100)
+    assert (model.weight - plain.weight).abs().max() > 0.01  # the transform took part
 
 
 # --------------------------------------------------------------------------------------------- fast weights

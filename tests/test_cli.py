@@ -75,7 +75,7 @@ def test_the_command_loads_nothing_heavy_before_it_has_work_to_do():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("name", ["fit", "evaluate", "sample", "impute", "inspect"])
+@pytest.mark.parametrize("name", ["fit", "evaluate", "sample", "impute", "inspect", "doctor"])
 def test_every_command_explains_itself_with_examples(command, name):
     status, out, _ = command(name, "--help")
     assert status == 0 and f"harmonium {name} " in out and "Example" in out

@@ -277,14 +277,30 @@ def test_lists_frames_and_small_integers_are_fine():
         assert torch.equal(rbm.weight, other.weight)
 
 
-def test_options_by_name():
-    x = table()
-    hm.fit(
-        small(), x, steps=3, negatives=ContrastiveDivergence(2), transforms=[WeightDecay(0.01)], batch_size=8
-    )
-    hm.fit(small(), x, steps=3, sample_weight=np.arange(60), optimiser="centred")
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"negatives": ContrastiveDivergence(2)},
+        {"transforms": [WeightDecay(0.01)]},
+        {"batch_size": 8},
+        {"sample_weight": np.arange(60)},
+        {"optimiser": "centred"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_an_option_by_name_makes_another_model(option):
+    with_it, without = small(), small()
+    given = {} if "negatives" in option else {"negatives": "pcd"}  # exact gradients need no batches
+    hm.fit(with_it, table(), steps=3, **given, **option)
+    hm.fit(without, table(), steps=3, **given)
+    assert (with_it.weight - without.weight).abs().max() > 1e-5
+
+
+def test_an_optimiser_of_ones_own_makes_the_steps():
     rbm = small()
-    hm.fit(rbm, x, steps=3, optimiser=torch.optim.Adam(rbm.parameters(), lr=0.01))
+    optimiser = torch.optim.Adam(rbm.parameters(), lr=0.01)
+    hm.fit(rbm, table(), steps=3, optimiser=optimiser)
+    assert all(optimiser.state[p]["step"] == 3 for p in rbm.parameters())
 
 
 @pytest.mark.parametrize(

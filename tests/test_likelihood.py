@@ -6,6 +6,7 @@ budget leaves to one test.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from scipy.stats import t as student_t
 
 import harmonium as hm
 from benchmarks._known import CRITICAL, hopfield, kaufman, planted, ring, torus
-from harmonium.likelihood import annealing, interval, schedule
+from harmonium.likelihood import annealing, interval, schedule, tempered
 from harmonium.likelihood.bridge import Bridges, bridge, exponential_average, solve
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Run
@@ -137,10 +138,22 @@ def test_more_work_gives_a_narrower_interval():
     assert narrow.ess > wide.ess
 
 
-def test_seconds_bound_the_time():
+@pytest.mark.parametrize("seconds", [0.5, 1.0])
+def test_seconds_bound_the_time(monkeypatch, seconds):
+    """By a clock that goes as the work does."""
+    clock, spend = [100.0], tempered.Budget.spend
+
+    def spending(budget, model, rows, sweeps):
+        before = budget.done
+        spend(budget, model, rows, sweeps)
+        clock[0] += budget.done - before
+
+    monkeypatch.setattr(tempered, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(tempered.Budget, "spend", spending)
     rbm, truth = torus(8, 0.4)
-    e = hm.log_partition(rbm, method="annealed", seconds=0.5, seed=2)
-    assert e.low <= truth <= e.high  # on a slow machine with a warning that the time was short
+    e = hm.log_partition(rbm, method="annealed", seconds=seconds, seed=2)
+    assert 0.6 * seconds < clock[0] - 100.0 < 1.2 * seconds
+    assert e.low <= truth <= e.high
 
 
 def test_progress_is_told():

@@ -45,6 +45,7 @@ _HOME = {
         "UnadjustedLangevin",
         "sample",
     ],
+    "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
     "store": ["load", "save"],
@@ -54,6 +55,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
+    from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
     from harmonium.models import (
         RBM,

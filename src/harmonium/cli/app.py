@@ -309,3 +309,24 @@ def inspect(model: Model) -> None:
     from harmonium.cli.inspect import run
 
     run(model)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """Say what is installed here, and test whether it computes rightly.
+
+    What a bug report should hold: versions, the processor and the path that
+    products take on it, threads, the folder of compiled code, GPUs. Then some
+    draws, a product and a log Z are held against what is known; where one is
+    wrong, the exit status is 1.
+
+    [bold]Examples[/bold]
+
+      harmonium doctor
+      harmonium doctor --json
+    """
+    from harmonium.cli.doctor import run
+
+    return run(as_json=as_json)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 DONE = 0
 FAILED = 1
-"""Training diverged."""
+"""Training diverged, or a self-test failed."""
 MISTAKE = 2
 """The user's: in the options, or in the data."""
 INTERRUPTED = 130

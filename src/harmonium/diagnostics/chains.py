@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,18 +15,10 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling import Kernel, default_kernel, initial_chains
 
 if TYPE_CHECKING:
-    from arviz import InferenceData
+    from xarray import DataTree
 
 Observable = Callable[[tuple[Tensor, ...]], Tensor]
 """A function of the state, one tensor per block, with a number (or a row of numbers) for each chain."""
-
-
-def arviz() -> ModuleType:
-    """ArviZ, imported when it is first needed, without its announcement of a later version."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        import arviz as az
-    return az
 
 
 @torch.no_grad()
@@ -40,12 +30,13 @@ def chain_diagnostics(
     steps: int = 1000,
     kernel: Kernel | None = None,
     seed: int = 0,
-) -> InferenceData:
-    """Run chains of the model and record observables, as ArviZ's `InferenceData`.
+) -> DataTree:
+    """Run chains of the model and record observables, as a tree of ArviZ's groups.
 
-    `arviz.summary(result)` then has effective sample sizes, R̂ and Monte Carlo errors of every observable,
-    `arviz.autocorr`, `plot_trace`, `plot_autocorr` and the others work on it. The sample statistics hold what
-    the kernel reports, such as an acceptance rate.
+    `arviz_stats.summary(result)` then has effective sample sizes, R̂ and Monte Carlo errors of every
+    observable; `arviz_stats.ess`, `rhat` and the others, and the pictures of `arviz_plots`, take it too. The
+    group `posterior` holds the observables, `sample_stats` what the kernel reports, such as an acceptance
+    rate.
 
     Args:
         model: the model.
@@ -82,8 +73,8 @@ def chain_diagnostics(
     )
 
 
-def inference_data(traces: Mapping[str, Any], statistics: Mapping[str, Any] | None = None) -> InferenceData:
-    """Recorded observables as ArviZ's `InferenceData`.
+def inference_data(traces: Mapping[str, Any], statistics: Mapping[str, Any] | None = None) -> DataTree:
+    """Recorded observables as a tree of ArviZ's groups.
 
     Args:
         traces: by name, (steps, chains) or (steps, chains, …): as they come from chains, one row after the
@@ -99,4 +90,6 @@ def inference_data(traces: Mapping[str, Any], statistics: Mapping[str, Any] | No
     groups: dict[str, Any] = {"posterior": {name: np.swapaxes(x, 0, 1) for name, x in traces.items()}}
     if statistics:
         groups["sample_stats"] = {name: np.swapaxes(x, 0, 1) for name, x in statistics.items()}
-    return arviz().from_dict(**groups)
+    from arviz_base import from_dict
+
+    return from_dict(groups)

@@ -1,6 +1,6 @@
 """Mixing of chains from a short window, quickly enough to be asked while a model is trained.
 
-ArviZ says the same and more (`harmonium.diagnostics.chain_diagnostics`), but takes seconds to import; these
+ArviZ says the same and more (`harmonium.diagnostics.chain_diagnostics`), but takes a second to import; these
 are its formulas for the mean, without ranks (Geyer 1992; Gelman et al. 2013, section 11.4; Vehtari et al.
 2021).
 """
