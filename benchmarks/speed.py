@@ -5,7 +5,7 @@
 Every library works in a process of its own and they take turns: a turn is about a fifth of a second, and
 there are nine rounds, so that whatever else the machine does hits all alike. The table shows medians with
 quartiles. Each run replaces the rows it measured in benchmarks/results/speed-PATH.json, where PATH is that of
-the processor (`harmonium doctor` tells), and writes speed-PATH.md from it. HARMONIUM_PEERS names an interpreter
+the processor (`harmonium doctor` tells), and writes speed-PATH.md from it. HARMONIUM_PEERS names the Python
 that has the peers.
 """
 
