@@ -184,7 +184,7 @@ def test_training_on_two_far_patterns_raises_the_alarm_and_on_noise_does_not():
     for x, named in ((patterns, True), (noise, False)):
         watch = diagnostics.MixingWatch(every=2, window=32)
         rbm = hm.RBM(visible=hm.Bernoulli(30), hidden=hm.Bernoulli(8))
-        hm.fit(rbm, x, steps=192, weight_decay=0.01, progress=False, callbacks=[watch])
+        hm.fit(rbm, x, negatives="pcd", steps=192, weight_decay=0.01, progress=False, callbacks=[watch])
         assert (watch.warning is not None) == named
 
 
