@@ -11,6 +11,7 @@ from harmonium.learning import (
     Batches,
     Learner,
     NaturalGradient,
+    NegativePhase,
     Update,
     accumulate_phases,
     equally_weighted,
@@ -96,7 +97,7 @@ def test_natural_steps_find_mean_and_width_of_a_gaussian_far_from_zero():
         rbm.visible.match(x + 0.2 * x.sub(x.mean()).sign())
         rbm.weight.zero_()
 
-    class Drawn:
+    class Drawn(NegativePhase):
         def draw(self, model, data, step):
             z = torch.special.ndtri(uniforms(5, 2001))
             return equally_weighted(model.visible.location + model.visible.scale * z)
