@@ -31,14 +31,12 @@ class NegativePhase:
         chains: those whose rows go on from update to update at the model: what a `MixingWatch` can watch, and
             log Z be carried by. None where there are none, or not yet.
         exact: whether the gradient has no noise but that of the data.
-        from_independent_units: whether it follows a path from the units as first seen, without couplings.
     """
 
     n: int | None = None
     k: int | None = None
     chains: Chains | None = None
     exact: bool = False
-    from_independent_units: bool = False
 
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
         """Get ready before the first update of `model`, with rows of data, (rows, n_visible).

@@ -28,10 +28,10 @@ class TemperedChains(NegativePhase):
     """Parallel tempering: persistent chains at several points of the path from independent units to the
     model, which exchange places (Desjardins et al. 2010; Cho, Raiko & Ilin 2010).
 
-    The path starts from the units of the model as first seen, uncoupled: `hm.fit` has given their biases the
-    means of the data by then. A chain that gets there forgets all and comes back elsewhere. The rungs move to
-    equal distances as training goes on. Only the chains at the model become negative particles: the other
-    rungs are the price.
+    The path starts from independent units with the means of the rows that `begin` is given, or else from
+    those of the model as first seen, uncoupled. A chain that gets there forgets all and comes back elsewhere.
+    The rungs move to equal distances as training goes on. Only the chains at the model become negative
+    particles: the other rungs are the price.
 
     Args:
         chains: how many sets of replicas, hence negative particles.
@@ -47,7 +47,6 @@ class TemperedChains(NegativePhase):
 
     n: int
     k: int
-    from_independent_units = True
     memory = 0.05  # weight of the newest exchange in the running distances
 
     def __init__(self, chains: int = 64, rungs: int = 8, k: int = 2, seed: int = 0) -> None:
@@ -66,6 +65,11 @@ class TemperedChains(NegativePhase):
     def at_model(self) -> State | None:
         """The states at the model, once there are any; from update to update a row is another replica's."""
         return None if self.replicas is None else self.replicas.at_rung(len(self.positions) - 1)
+
+    @torch.no_grad()
+    def begin(self, model: EnergyModel, rows: Tensor) -> None:
+        if not self._nodes and not self._stored and isinstance(model, BlockModel):
+            self._nodes = [_independent_of(model, rows)]
 
     @torch.no_grad()
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
@@ -219,6 +223,19 @@ def square_distance(a: EnergyModel, at_a: State, b: EnergyModel, at_b: State) ->
 
 def _frozen(model: EnergyModel) -> EnergyModel:
     return copy.deepcopy(model).requires_grad_(False)
+
+
+def _independent_of(model: BlockModel, rows: Tensor) -> BlockModel:
+    """Independent units with the means of rows; a trained model's own where no such units fit the rows."""
+    own = independent(copy.deepcopy(model).requires_grad_(False))
+    units = copy.deepcopy(own)
+    for layer in units.layers[1:]:
+        layer.bias.zero_()
+    try:
+        units.layers[0].match(rows)
+    except ValueError:  # constant real columns
+        return own
+    return units
 
 
 def _uncoupled(model: EnergyModel) -> EnergyModel:

@@ -44,7 +44,7 @@ class Rule:
 
 def standard_rules() -> tuple[Rule, ...]:
     """The rules of the default call, in the order in which they judge."""
-    return Temper(), MoreSweeps(), RollBack(), Shrink(), DecayEarly(), StopEarly(), KeepBest()
+    return KeepBest(), Temper(), MoreSweeps(), RollBack(), Shrink(), DecayEarly(), StopEarly()
 
 
 @dataclass

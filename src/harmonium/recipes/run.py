@@ -111,7 +111,8 @@ class Run:
         now = self.meter.measure(step, self.measured[-1] if self.measured else None)
         self.measured.append(now)
         self.history.records.append(now.record())
-        if self.best is None or now.score > self.best.score:
+        unknown = now.score == -math.inf  # then the latest are as good as any
+        if self.best is None or now.score > self.best.score or unknown and self.best.score == now.score:
             self.best = self._kept(now)
         return now
 
@@ -210,7 +211,7 @@ class Run:
             "rules": [type(rule).__name__ for rule in self.rules],
             "chosen": chosen,
             "records": self.history.records,
-            "best": None if self.best is None else [self.best.score, self.best.step],
+            "best": None if self.best is None else self.best.step,
             "warnings": self.history.warnings,
             "notes": self.history.notes,
         }
@@ -241,8 +242,8 @@ class Run:
         self.history.warnings[:], self.history.notes[:] = facts["warnings"], facts["notes"]
         self.measured = [Measurement.of(record) for record in facts["records"]]
         if facts["best"] is not None:
-            score, step = facts["best"]
-            self.best = Kept(score, step, part_of(tensors, "best"))
+            score = self.at(facts["best"]).score
+            self.best = Kept(score, facts["best"], part_of(tensors, "best"))
         return self.measured[-1].step
 
     def state(self, origin: Tensor | None) -> dict[str, Tensor]:

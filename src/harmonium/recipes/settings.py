@@ -210,13 +210,12 @@ def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> Negat
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
         return algorithm(given, chains, asked.gibbs_steps, asked.seed)
-    if given is not None and not isinstance(given, NegativePhase):
-        raise TypeError(
-            f"negatives must be the name of an algorithm or a learning.NegativePhase, got {checks.describe(given)}."
-        )
-    if given is not None:
-        return given
-    return ExactNegatives() if few_states(model, chains) else PersistentChains(chains, sweeps, asked.seed)
+    if given is None:
+        return ExactNegatives() if few_states(model, chains) else PersistentChains(chains, sweeps, asked.seed)
+    if not isinstance(given, NegativePhase):
+        what = "the name of an algorithm or a learning.NegativePhase"
+        raise TypeError(f"negatives must be {what}, got {checks.describe(given)}.")
+    return given
 
 
 def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimiser:

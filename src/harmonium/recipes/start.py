@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium.learning import NegativePhase
 from harmonium.learning.shapes import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.recipes.rows import Rows
@@ -22,11 +21,8 @@ BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
 WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
 
 
-def start(model: EnergyModel, rows: Rows, weights: Tensor | None, negatives: NegativePhase) -> None:
-    """Give a fresh model the data's own means, scales and leading directions.
-
-    Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
-    """
+def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
+    """Give a fresh model the data's own means, scales and leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
     limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
@@ -41,9 +37,9 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, negatives: Neg
         float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < WEAK for c in model.couplings()
     )
     couple_standardised(model)
-    if fresh and natural_gradient_fits(model) and not negatives.from_independent_units:
-        if not len(couple_along_principal_directions(model, states, weights)):
-            couple_boldly(model, states)
+    along = fresh and natural_gradient_fits(model)
+    if along and not len(couple_along_principal_directions(model, states, weights)):
+        couple_boldly(model, states)
 
 
 def untrained(model: BlockModel) -> bool:

@@ -72,8 +72,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
     doubt. A run that diverges goes back to its best model and takes smaller steps. Chains that hardly mix
     make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
-    several temperatures (see `harmonium.recipes.rules`). Gaussian columns far from zero are learned about their means, and that is what
-    callbacks see; the model returned is again one of the rows as they are.
+    several temperatures. All of these are rules (`harmonium.recipes.rules`), and can be left out. Gaussian
+    columns far from zero are learned about their means, and that is what callbacks see; the model returned is
+    again one of the rows as they are.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -196,7 +197,7 @@ def _begin(
 ) -> None:
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
-    start(model, rows, weights, negatives)
+    start(model, rows, weights)
     negatives.begin(model, rows.states(STARTS))
 
 
@@ -205,7 +206,7 @@ def _chosen(
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
 
-    A trial takes an eighth of the run; the machine of a run that is resumed is read from its checkpoint, since
+    A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
     """
     if isinstance(X, EnergyModel):
