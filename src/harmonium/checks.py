@@ -136,16 +136,3 @@ def matrix(name: str, x: Any, width: int | None = None) -> Tensor:
     if x.ndim != 2 or x.shape[1] == 0 or (width is not None and x.shape[1] != width):
         raise ValueError(f"{expected}, got one of shape {tuple(x.shape)}.")
     return x
-
-
-def finite(name: str, x: Tensor) -> Tensor:
-    """A tensor without NaN and infinities; the sentence counts them and says where the first is."""
-    good = x.isfinite()
-    if not good.all():
-        bad = (~good).nonzero()
-        place = tuple(bad[0].tolist())
-        raise ValueError(
-            f"{name} must be finite, got {len(bad)} NaN or infinite of {x.numel()} values, the first"
-            f" ({x[place].item()}) at {place}."
-        )
-    return x

@@ -151,6 +151,11 @@ class Run:
     # -- what rules may ask
 
     @property
+    def over(self) -> bool:
+        """Whether the run ended with its last measurement."""
+        return self.stopped or any(self.schedule.progress(m.step) >= 1.0 for m in self.measured[-1:])
+
+    @property
     def believed(self) -> list[Measurement]:
         """The measurements since training last began."""
         return [m for m in self.measured if m.step > self._began]

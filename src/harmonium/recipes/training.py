@@ -180,7 +180,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         with ProgressBar(schedule, progress) as bar:
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [] if path is None else [lambda record: run.write(path, found)]
-            last = first if run.stopped else plan.steps
+            last = first if run.over else plan.steps
             made = train(learner, last, [average, *callbacks, bar, run], first)
         run.finish(made)
         history.state = run.state(origin)
