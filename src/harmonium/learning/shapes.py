@@ -87,9 +87,10 @@ class Shape(NamedTuple):
             return None
         t, x, tt, tx, xx = statistics
         of_t, of_x, both = tt - t * t, (xx - x * x).clamp(min=1e-30), tx - t * x
-        slope, least = both / of_x, LEAST_INFORMATION
-        least = least * torch.ones_like(t) if self.name.startswith("log_") else least * of_t + 1e-30
-        step = (gradient + slope * bias_gradient[self.columns]) / (of_t - slope * both).clamp(min=least)
+        slope = both / of_x
+        least = torch.ones_like(t) if self.name.startswith("log_") else of_t.clamp(min=1e-30)
+        information = torch.maximum(of_t - slope * both, LEAST_INFORMATION * least)
+        step = (gradient + slope * bias_gradient[self.columns]) / information
         return step, slope * step
 
 
