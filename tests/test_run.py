@@ -1,6 +1,7 @@
 """A run: its rules, the way it ends, and that it can always be gone on with."""
 
 import math
+from dataclasses import replace
 
 import networkx
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.diagnostics import MixingReport
 from harmonium.learning import (
     ContrastiveDivergence,
     MeanField,
@@ -121,27 +123,16 @@ def test_a_restart_never_returns_less_than_what_was_had():
         def draw(self, model, data, step):
             return data  # no difference, no gradient
 
-    class Early(Temper):
+    class Restart(Temper):
         def judge(self, run, now):
-            return None if now.step != 150 else super().judge(run, now)
+            if now.step != 150:
+                return None
+            run.begin = lambda negatives: run.learner.model.weight.data.mul_(0.01)
+            return super().judge(run, replace(now, mixing=MixingReport(1.0, 9.0, 1.0, "stuck")))
 
     x, truth = bars()
     rbm = machine()
-
-    class Forced(Early):
-        def judge(self, run, now):
-            run.begin = run.begin or (lambda negatives: run.learner.model.weight.data.mul_(0.01))
-            return super().judge(run, now)
-
-    from dataclasses import replace
-
-    class Alarmed(Forced):
-        def judge(self, run, now):
-            from harmonium.diagnostics import MixingReport
-
-            return super().judge(run, replace(now, mixing=MixingReport(1.0, 9.0, 1.0, "stuck")))
-
-    history = hm.fit(rbm, x, steps=400, negatives=Still(128, 2), rules=[KeepBest(), Alarmed()])
+    history = hm.fit(rbm, x, steps=400, negatives=Still(128, 2), rules=[KeepBest(), Restart()])
     assert any("began anew" in w for w in history.warnings)
     assert any("was kept" in w for w in history.warnings)
     assert history.best_step <= 150
@@ -180,7 +171,12 @@ def test_continuous_models_resume_exactly(tmp_path):
 def test_the_width_of_a_run_that_is_resumed_is_read_from_its_checkpoint(tmp_path, monkeypatch):
     x, _ = bars(300)
     path = tmp_path / "run.safetensors"
-    first = hm.fit(x, minutes=0.05, checkpoint=path, callbacks=[])
+
+    def quickly(units, trial, seed):
+        return hm.RBM(units(), hm.Bernoulli(5), seed=seed), {5: -1.0, 8: -1.2}
+
+    monkeypatch.setattr("harmonium.recipes.training.choose", quickly)
+    first = hm.fit(x, minutes=0.05, checkpoint=path)
     monkeypatch.setattr("harmonium.recipes.training.choose", None)  # no trials are made again
     again = hm.fit(x, minutes=0.05, checkpoint=path, resume=True)
     assert torch.equal(again.model.weight, first.model.weight)
