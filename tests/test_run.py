@@ -203,7 +203,7 @@ def test_a_run_resumes_exactly_after_a_rule_has_acted(tmp_path):
 
     def fit(**more):
         rbm = machine(10, 4)
-        return rbm, hm.fit(rbm, x, steps=2000, **more)
+        return rbm, hm.fit(rbm, x, steps=1000, **more)
 
     whole, history = fit()
     told, steps = str(history.notes), [r["step"] for r in history.records]
