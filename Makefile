@@ -24,7 +24,6 @@ help:
 
 demo: $(RUNTIME)
 	$(BIN)/harmonium fit digits --out runs/digits --force
-	@echo 'The report: runs/digits/report.html'
 
 test: $(DEV)
 	$(BIN)/python -m pytest -q -n 2

@@ -27,15 +27,15 @@ from harmonium.learning import (
     Centring,
     GradientDescent,
     Learner,
+    NegativePhase,
     PersistentChains,
-    Source,
     TemperedChains,
     train,
 )
 
 SIDE, HIDDEN = 3, 12
 STEP = 0.3
-SOURCES: dict[str, Callable[[int], Source]] = {
+SOURCES: dict[str, Callable[[int], NegativePhase]] = {
     "120 persistent chains": lambda seed: PersistentChains(120, k=1, seed=seed),
     "20 sets of 6 tempered ones": lambda seed: TemperedChains(20, rungs=6, k=1, seed=seed),
 }
@@ -55,7 +55,7 @@ def machine(seed: int) -> hm.RBM:
     return hm.RBM(visible=hm.Bernoulli(SIDE**2), hidden=hm.Bernoulli(HIDDEN), seed=seed)
 
 
-def plain(rbm: hm.RBM, x: torch.Tensor, source: Source, updates: int) -> None:
+def plain(rbm: hm.RBM, x: torch.Tensor, source: NegativePhase, updates: int) -> None:
     """The centred gradient at a step size that stays."""
     batches = Batches(x, len(x), lambda rows, numbers, epoch: rows)
     train(Learner(rbm, batches, source, GradientDescent(rbm.parameters(), STEP), [Centring()]), updates)

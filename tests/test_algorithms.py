@@ -19,10 +19,8 @@ from harmonium.learning import (
     PersistentChains,
     PseudoLikelihood,
     RestartedChains,
-    Stateful,
     TemperedChains,
     TrajectoryChains,
-    accumulate_from,
     algorithm,
     equally_weighted,
     train,
@@ -56,7 +54,7 @@ def gradients(model):
 
 def gradient_of(source, model, v, step=0):
     model.zero_grad()
-    accumulate_from(source, model, equally_weighted(v), step)
+    source.accumulate(model, equally_weighted(v), step)
     return gradients(model)
 
 
@@ -97,9 +95,8 @@ def test_every_algorithm_has_a_name_and_resumes_where_it_stopped():
         late = learner_for(second, v, algorithm(name, chains=16, k=2, seed=3))
         train(early, 4)
         second.load_state_dict(first.state_dict())
-        if isinstance(early.negatives, Stateful):
-            state = {k: x.clone() for k, x in early.negatives.state_dict().items()}
-            late.negatives.load_state_dict(state)
+        state = {k: x.clone() for k, x in early.negatives.state_dict().items()}
+        late.negatives.load_state_dict(state)
         train(late, 9, first_step=4)
         assert torch.equal(second.weight, whole.weight), name
         assert float((whole.weight - machine().weight).detach().abs().max()) > 0, name
@@ -448,7 +445,7 @@ def test_tempered_chains_stay_at_rest():
     source.replicas = exact_replicas(source, (uncoupled(model), model), source.positions)
     v = source.draw(model, equally_weighted(rows_of(model)), 0).v
     check_rung_means(v, visible_means(model))
-    assert torch.equal(v, source.chains.visible)
+    assert torch.equal(v, source.at_model[0])
 
 
 def test_chains_on_the_trajectory_stay_at_rest_and_follow():

@@ -92,17 +92,6 @@ def test_matrix_wants_two_dimensions_and_the_width():
         checks.matrix("v", np.zeros((4, 3)))
 
 
-@pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
-def test_finite_counts_and_places(value):
-    x = torch.zeros(4, 3)
-    assert checks.finite("v", x) is x
-    x[2, 1] = x[3, 0] = value
-    with pytest.raises(ValueError, match=r"^v must be finite, got 2 .* of 12 values, .* at \(2, 1\)\.$"):
-        checks.finite("v", x)
-    with pytest.raises(ValueError, match=r"at \(\)\.$"):
-        checks.finite("v", torch.tensor(value))
-
-
 def test_checks_come_without_torch():
     code = "import sys; from harmonium import checks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

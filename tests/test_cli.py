@@ -221,6 +221,25 @@ def test_an_interruption_before_anything_is_saved_says_so(tmp_path, command, mon
         assert [p.name for p in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
+def test_a_run_that_fails_before_it_has_measured_anything_leaves_nothing(tmp_path, command, monkeypatch):
+    class CompilerError(Exception):
+        pass
+
+    def fails(*_, **__):
+        raise CompilerError
+
+    monkeypatch.setattr("harmonium.learning.loop.Learner.update", fails)
+    with pytest.raises(CompilerError):
+        command("fit", "bars-and-stripes", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr("harmonium.cli.folder.drop_beginning", lambda *_: None)  # as when the power fails
+    with pytest.raises(CompilerError):
+        command("fit", "bars-and-stripes", "--out", tmp_path / "run")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"settings.json", "metrics.jsonl"}
+    monkeypatch.undo()
+    assert command("fit", "bars-and-stripes", "--out", tmp_path / "run", "--steps", 2, "--hidden", 2)[0] == 0
+
+
 def test_an_interruption_of_another_command_says_so(run_folder, command, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -67,7 +67,7 @@ def test_probabilities_and_log_z_are_the_softmax_over_all_states():
     assert abs(float(model.closed_form_log_partition() - log_z)) < 1e-12
     assert abs(hm.log_partition(model).value - float(log_z)) < 1e-12
     x = model.visible_space.states(torch.arange(24)).double()
-    assert torch.allclose(model.log_unnormalised(x), -model.values)
+    assert torch.allclose(model.free_energy(x), model.values)
 
 
 def test_enumeration_of_four_million_states_agrees_with_the_transfer_matrix():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import harmonium as hm
-from harmonium.recipes.origin import move, origin_of, seen_from
+from harmonium.recipes.recentring import centred, far_column_means, shift_visible
 from harmonium.recipes.rows import rows_of
 
 CLUSTERS = np.array([[2.0, 0.0, -1.0], [-2.0, 1.0, 1.0]])
@@ -35,7 +35,7 @@ def test_a_moved_model_gives_moved_rows_the_same_density():
     rbm, v = some_machine(), torch.tensor([[0.0, 1.0, 0.3, -2.0], [1.0, 1.0, -0.1, 4.0]], dtype=torch.float64)
     by = torch.tensor([0.0, 0.0, 5.0, -300.0], dtype=torch.float64)
     before, log_z = rbm.free_energy(v), hm.log_partition(rbm).value
-    move(rbm, by)
+    shift_visible(rbm, by)
     after, moved = rbm.free_energy(v - by), hm.log_partition(rbm).value
     torch.testing.assert_close(after + moved, before + log_z)
     assert not torch.allclose(after, before)
@@ -45,18 +45,18 @@ def test_only_real_columns_far_from_zero_are_moved():
     rows = table()
     rows[:, 1] += 50.0
     rows[:, 2] = 7.0  # a constant says nothing about how far away it is
-    origin = origin_of(machine(), rows_of(machine(), rows, "X"))
+    origin = far_column_means(machine(), rows_of(machine(), rows, "X"))
     assert origin[0] == 0 and origin[2] == 0
     assert origin[1] == pytest.approx(rows[:, 1].mean(), rel=1e-5)
-    assert origin_of(machine(), rows_of(machine(), table(), "X")) is None
+    assert far_column_means(machine(), rows_of(machine(), table(), "X")) is None
     binary = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(4))
-    assert origin_of(binary, rows_of(binary, np.ones((9, 3)), "X")) is None
+    assert far_column_means(binary, rows_of(binary, np.ones((9, 3)), "X")) is None
 
 
 def test_the_model_is_one_of_the_rows_again_whatever_happens():
     rbm, by = some_machine(), torch.tensor([0.0, 0.0, 5.0, -3.0], dtype=torch.float64)
     before = {name: p.clone() for name, p in rbm.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt), seen_from(rbm, by):
+    with pytest.raises(KeyboardInterrupt), centred(rbm, by):
         assert not torch.allclose(rbm.hidden.bias, before["hidden.bias"])
         raise KeyboardInterrupt
     for name, p in rbm.state_dict().items():

@@ -28,9 +28,6 @@ def test_purposes_keep_their_numbers():
         "ANNEALING": 10,
         "BRIDGE": 11,
         "SWAP": 12,
-        "RESAMPLE": 13,
-        "PROPOSAL": 14,
-        "ACCEPT": 15,
         "DIAGNOSE": 16,
         "TRIAL": 17,
     }.items()

@@ -11,29 +11,29 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import (
-    Average,
     Batches,
     ExactNegatives,
     GradientDescent,
     Learner,
     NaturalGradient,
+    WeightDecay,
     algorithm,
     train,
 )
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
-from harmonium.recipes.parts import source_of
-from harmonium.recipes.plan import (
-    Asked,
-    Method,
-    Plan,
+from harmonium.recipes.measure import Measurement
+from harmonium.recipes.rows import rows_of
+from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
+from harmonium.recipes.settings import (
     Schedule,
+    Settings,
+    UserSettings,
     default_learning_rate,
     default_weight_decay,
-    settled,
+    good_turing_unseen,
+    negative_phase,
+    resolve,
 )
-from harmonium.recipes.rescue import go_back, ran_away
-from harmonium.recipes.rows import rows_of
-from harmonium.recipes.shrinkage import ValidatedDecay, interaction_gap, unseen
 from registry import uniforms
 
 
@@ -52,7 +52,7 @@ def crowd(rows, width, seed=0):
 
 def plan(**changes):
     base = {"seed": 0, "steps": 100, "minutes": None, "batch_size": 10, "chains": 10, "gibbs_steps": 1}
-    return Plan(
+    return Settings(
         **base | {"learning_rate": 1.0, "weight_decay": 0.0, "records": 10, "optimiser": "natural"} | changes
     )
 
@@ -145,7 +145,7 @@ def test_the_first_number_of_hidden_units_is_a_power_of_two_near_the_number_of_c
 def test_a_run_that_turns_early_falls_as_long_as_it_was_level():
     schedule = Schedule(plan())
     assert schedule.progress(30) == 0.3 and schedule.learning_rate(50) == 1.0
-    schedule.turn_now(20)
+    schedule.begin_decay(20)
     assert schedule.progress(20) == 0.5 and schedule.progress(40) == 1.0
     assert schedule.learning_rate(30) == pytest.approx(0.5)
     assert schedule.learning_rate(40) == pytest.approx(0.02)
@@ -161,7 +161,7 @@ def test_minutes_are_spent_to_the_end_at_steps_that_fall_with_time(monkeypatch):
             now[0] += 0.02 if now[0] < 1030.0 else 0.06
             return now[0]
 
-    monkeypatch.setattr("harmonium.recipes.plan.time", Clock)
+    monkeypatch.setattr("harmonium.recipes.settings.time", Clock)
     rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
     history = hm.fit(rbm, causes(90, 12), minutes=1.0)  # too few rows to hold some out and to turn early
     table = history.table()
@@ -207,8 +207,9 @@ def test_the_gradient_is_exact_where_that_costs_no_more_than_chains_that_mix_bad
     def exact(columns, chains=512):
         rbm = hm.RBM(hm.Bernoulli(columns), hm.Bernoulli(4))
         rows = rows_of(rbm, np.zeros((300, columns)), "X")
-        plan = settled(rbm, rows, Asked(chains=chains), Method(None, None), 0)
-        found = isinstance(source_of(rbm, plan, None, None), ExactNegatives)
+        asked = UserSettings(chains=chains)
+        negatives = negative_phase(rbm, asked, None)
+        plan, found = resolve(rbm, rows, asked, None, negatives), isinstance(negatives, ExactNegatives)
         assert found == (plan.batch_size == 300)  # with the exact means of the data as well
         return found
 
@@ -226,14 +227,21 @@ def test_a_direction_in_which_the_data_vary_much_does_not_run_away(width):
 
 
 # -------------------------------------------------------------------------------------------------- rescue
-def test_a_run_that_runs_away_goes_back_and_ends_well():
+def test_a_run_that_diverges_goes_back_and_ends_well():
     x = causes(600, 24)
     rbm = hm.RBM(hm.Bernoulli(24), hm.Bernoulli(60))
     history = hm.fit(rbm, x, steps=200, learning_rate=6.0)
-    assert any("ran away" in w and "learning rate" in w for w in history.warnings)
+    assert any("diverged" in w and "learning rate" in w for w in history.warnings)
     last = history.records[-1]
     assert last["learning_rate"] < 6.0 * 0.02
     assert last["validation_log_likelihood"] > history.records[0]["validation_log_likelihood"] + 1.0
+
+
+def place_of(source):
+    """Where the chains at the model are, and when."""
+    if source.chains is not None:
+        return source.chains.state, source.chains.address
+    return source.at_model, source.replicas.address
 
 
 def test_going_back_puts_chains_at_rows_and_tempered_replicas_anywhere():
@@ -243,24 +251,30 @@ def test_going_back_puts_chains_at_rows_and_tempered_replicas_anywhere():
         source = algorithm(name, chains=32)
         optimiser = GradientDescent(rbm.parameters(), lr=0.1)
         learner = Learner(rbm, Batches(x, 20, lambda v, n, e: v), source, optimiser, [NaturalGradient()])
-        good, average = {k: p.clone() for k, p in rbm.state_dict().items()}, Average(rbm)
-        train(learner, 5, [average])
-        before = source.chains
-        go_back(learner, average, good, x)
+        good = {k: p.clone() for k, p in rbm.state_dict().items()}
+        train(learner, 5)
+        state, address = place_of(source)
+        learner.restart(good, x)
         assert all(torch.equal(p, good[k]) for k, p in rbm.state_dict().items())
-        assert source.chains.address.step >= before.address.step  # no draw is used twice
-        assert not torch.equal(source.chains.visible, before.visible)
+        assert place_of(source)[1].step >= address.step  # no draw is used twice
+        assert not torch.equal(place_of(source)[0][0], state[0])
         train(learner, 10, first_step=5)
 
 
-def test_a_deep_fall_of_the_training_likelihood_is_running_away_and_noise_is_not():
-    def records(*values, stderr=0.1):
-        return [{"train_log_likelihood": v, "log_partition_stderr": stderr} for v in values]
+def measured(**known):
+    numbers = {"step": 1, "epoch": 1.0, "seconds": 1.0, "updates_per_second": 1.0}
+    return Measurement(**numbers | {"learning_rate": 0.1, "gradient_norm": 1.0} | known)
 
-    assert ran_away(records(-30.0, -20.0, -40.0))
-    assert not ran_away(records(-30.0, -20.0, -22.0))
-    assert not ran_away(records(-30.0, -20.0, -40.0, stderr=10.0))
-    assert not ran_away([{"step": 1}])
+
+def test_a_deep_fall_of_the_training_likelihood_is_divergence_and_noise_is_not():
+    def diverged(*values, stderr=0.1):
+        seen = [measured(train_log_likelihood=v, log_partition_stderr=stderr) for v in values]
+        return RollBack().diverged(seen)
+
+    assert diverged(-30.0, -20.0, -40.0)
+    assert not diverged(-30.0, -20.0, -22.0)
+    assert not diverged(-30.0, -20.0, -40.0, stderr=10.0)
+    assert not RollBack().diverged([measured()])
 
 
 # --------------------------------------------------------------------------------------------- shrinkage
@@ -289,20 +303,15 @@ def test_the_decay_rises_where_training_rows_fit_too_well_and_never_falls_below_
     rbm = hm.RBM(hm.Bernoulli(8), hm.Bernoulli(6), seed=1)
     few, more = causes(20, 8), causes(300, 8, seed=9)
     hm.fit(rbm, few, steps=300)
-    decay = ValidatedDecay(1e-4)
-    decay.adapt(rbm, few, more)
-    assert decay.strength > 1.5e-4
-    decay.adapt(rbm, more, few)
-    again = ValidatedDecay(1.0)
+    assert Shrink().wanted(1e-4, 1e-4, rbm, (few, more)) > 1.5e-4
+    assert Shrink().wanted(1e3, 1e3, rbm, (few, more)) == 1e3
+    decay, again = WeightDecay(0.25), WeightDecay(1.0)
     again.load_state_dict(decay.state_dict())
     assert again.strength == decay.strength
-    low = ValidatedDecay(1e3)
-    low.adapt(rbm, few, more)
-    assert low.strength == 1e3
 
 
 def test_the_decay_follows_the_validation_rows_in_the_second_half_unless_it_is_given(monkeypatch):
-    monkeypatch.setattr("harmonium.recipes.shrinkage.interaction_gap", lambda *rows: (1.0, 1.0))
+    monkeypatch.setattr("harmonium.recipes.rules.interaction_gap", lambda *rows: (1.0, 1.0))
     x = (uniforms(12, 200, 24, torch.float32) < 0.5).float()
     table = hm.fit(hm.RBM(hm.Bernoulli(24), hm.Bernoulli(4)), x, steps=400).table()
     first = 2.0 / 180  # rows left to learn from
@@ -338,13 +347,13 @@ def test_chains_that_stop_mixing_make_more_sweeps_and_the_history_says_so(monkey
     assert any("hardly mixed" in w for w in history.warnings)
     table = history.table()
     assert table["gibbs_steps"].iloc[0] == 2 and table["gibbs_steps"].iloc[-1] > 2
-    assert {"r_hat", "chain_ess", "autocorrelation_time", "still_hidden_units"} <= set(table.columns)
+    assert {"r_hat", "chain_ess", "autocorrelation_time", "inactive_hidden_units"} <= set(table.columns)
 
 
-def test_units_that_say_nothing_and_rows_learned_by_heart_are_named():
+def test_inactive_units_and_overfitting_are_named():
     x = (uniforms(11, 110, 12, torch.float32) < 0.5).float()  # nothing to learn but the rows themselves
     history = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(40)), x, steps=300, weight_decay=0.0)
-    assert any("by heart" in w for w in history.warnings)
+    assert any("Overfitting" in w for w in history.warnings)
     history = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(40)), x, steps=300, weight_decay=1.0)
     assert any("hardly respond" in w for w in history.warnings)
 
@@ -391,7 +400,9 @@ def test_rows_in_clusters_far_apart_are_learned_with_tempered_chains():
 
 def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
     monkeypatch.setattr("harmonium.diagnostics.watch.STUCK", 0.0)
-    monkeypatch.setattr("harmonium.recipes.mixing.APART", 0.0)
+    monkeypatch.setattr(
+        "harmonium.recipes.training.standard_rules", lambda: (Temper(r_hat=0.0), RollBack(), KeepBest())
+    )
     x, path = causes(200, 12), tmp_path / "run.safetensors"
 
     def made():
@@ -429,7 +440,7 @@ def test_rows_that_all_repeat_each_other_are_not_shrunk():
 
     def decay(*parts):
         x = rows_of(rbm, np.concatenate(parts), "X")
-        return unseen(x), default_weight_decay(rbm, x) * len(x) / 2
+        return good_turing_unseen(x), default_weight_decay(rbm, x) * len(x) / 2
 
     assert decay(rows, rows) == (0.0, 0.0)
     assert decay(rows, rows[:50]) == (0.5, 1.0)  # 100 once, 50 twice

@@ -1,4 +1,4 @@
-"""Scales of Gaussian units in learning: neither units of measurement nor their zero matter."""
+"""Scales of real units in learning: neither units of measurement nor their zero matter."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,12 @@ from harmonium.learning import (
     Batches,
     Learner,
     NaturalGradient,
+    NegativePhase,
     Update,
     accumulate_phases,
     equally_weighted,
 )
-from harmonium.learning.shapes import couple_standardised, damping, gaussians, scale_steps
+from harmonium.learning.shapes import couple_standardised, damping, gaussians, scale_steps, shapes
 from harmonium.random import Address, Purpose
 from registry import DOUBLE, build, scatter, uniforms
 
@@ -43,6 +44,47 @@ def test_learning_does_not_depend_on_units_of_measurement(hidden):
     scale = torch.tensor([1e-3, 1.0, 250.0], dtype=DOUBLE)
     here, there = trained(x, hidden()), trained(x * scale, hidden())
     assert here - float(scale.log().sum()) == pytest.approx(there, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [hm.ReLU, hm.DReLU])
+def test_nor_does_that_of_rectified_units(kind):
+    x, scale = table(200), torch.tensor([1e-3, 1.0, 250.0], dtype=DOUBLE)
+    x = x.abs() if kind is hm.ReLU else x
+    reached = []
+    for rows in (x, x * scale):
+        rbm = hm.RBM(kind(3), hm.Bernoulli(4), dtype=DOUBLE, seed=3)
+        history = hm.fit(rbm, rows, steps=100, chains=64, rules=())
+        reached.append(history.records[-1]["train_log_likelihood"])
+        assert reached[-1] > history.records[0]["train_log_likelihood"]
+    assert reached[0] - float(scale.log().sum()) == pytest.approx(reached[1], abs=2e-3)
+
+
+def test_the_step_of_a_shape_is_what_is_left_when_the_bias_has_taken_its_share():
+    """Least squares of T on x: the residual's variance, and the slope by which the bias follows."""
+    layer = hm.Mixed(hm.Bernoulli(1), hm.DReLU(2)).to(DOUBLE)
+    scatter(layer, 3)
+    x = torch.cat([(uniforms(1, 500, 1) < 0.5).double(), 3.0 * uniforms(2, 500, 2) - 1.0], 1)
+    weights = torch.full((500,), 1 / 500, dtype=DOUBLE)
+    plain, gradient = uniforms(4, 1, 3)[0], uniforms(5, 1, 2)[0]
+    unit = layer.parts[1]
+    statistic = {
+        "log_precision_positive": 0.5 * unit.log_precision_positive.exp() * x[:, 1:].clamp(min=0.0) ** 2,
+        "log_precision_negative": 0.5 * unit.log_precision_negative.exp() * x[:, 1:].clamp(max=0.0) ** 2,
+        "threshold": x[:, 1:].abs(),
+    }
+    found = {shape.name: shape for shape in shapes(layer)}
+    assert set(found) == set(statistic)
+    for name, shape in found.items():
+        getattr(unit, name).grad = gradient.clone()
+        step, follows = shape.step(shape.statistics(x, weights), plain)
+        for k in range(2):
+            t, v = statistic[name][:, k].detach().numpy(), x[:, 1 + k].numpy()
+            slope, constant = np.polyfit(v, t, 1)
+            left = max(np.var(t - slope * v - constant), 0.05 * (np.var(t) if name == "threshold" else 1.0))
+            wanted = (float(gradient[k]) + slope * float(plain[1 + k])) / left
+            assert float(step[k]) == pytest.approx(wanted) and float(follows[k]) == pytest.approx(
+                slope * wanted
+            )
 
 
 def test_real_columns_of_very_different_scales_are_learned_at_the_default():
@@ -96,7 +138,7 @@ def test_natural_steps_find_mean_and_width_of_a_gaussian_far_from_zero():
         rbm.visible.match(x + 0.2 * x.sub(x.mean()).sign())
         rbm.weight.zero_()
 
-    class Drawn:
+    class Drawn(NegativePhase):
         def draw(self, model, data, step):
             z = torch.special.ndtri(uniforms(5, 2001))
             return equally_weighted(model.visible.location + model.visible.scale * z)
@@ -126,7 +168,7 @@ def test_fresh_couplings_are_those_of_standardised_columns():
     assert torch.equal(others.weight, weight)
 
 
-def test_damping_is_common_to_all_but_gaussian_columns():
+def test_damping_is_common_to_all_but_real_columns():
     layer = hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2))
     covariance = torch.diag(torch.tensor([0.1, 0.3, 50.0, 7.0]))
     assert damping(layer, covariance, 0.5, 100).tolist() == pytest.approx([0.1, 0.1, 25.0, 3.5])

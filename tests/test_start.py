@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import harmonium as hm
-from harmonium.learning import PersistentChains
+from harmonium.learning import PersistentChains, TemperedChains
 from harmonium.learning.shapes import couple_standardised
 from harmonium.recipes.start import couple_along_principal_directions
 from registry import uniforms
@@ -147,7 +147,11 @@ def test_what_a_model_knows_already_is_kept():
 
 
 def test_tempered_paths_begin_at_units_that_match_the_data():
-    x = clusters()
+    x, source = clusters(), TemperedChains(16)
     rbm = hm.RBM(hm.Bernoulli(28), hm.Bernoulli(24))
-    first = hm.fit(rbm, x, steps=2, negatives="pt", learning_rate=1e-9).records[0]
-    assert max(first["singular_values"]) < 0.2
+    hm.fit(rbm, x, validation=x, steps=2, negatives=source, learning_rate=1e-9)
+    (units,) = source._nodes
+    assert not units.couplings()
+    means = units.layers[0].mean(units.layers[0].bias[None])[0]
+    torch.testing.assert_close(means, x.mean(0), atol=0.01, rtol=0.0)
+    assert not units.layers[1].bias.any()

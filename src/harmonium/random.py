@@ -8,6 +8,7 @@ after a resume, and on every device. The map from addresses to counters is publi
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -40,12 +41,22 @@ class Purpose(IntEnum):
     ANNEALING = 10  # annealed importance sampling
     BRIDGE = 11  # bridge sampling and other comparisons of two models
     SWAP = 12  # exchanges between temperatures
-    RESAMPLE = 13  # bootstrap and particle resampling
+    # 13 was given to a purpose that nothing was ever drawn for
     PROPOSAL = 14  # Metropolis proposals
     ACCEPT = 15  # Metropolis acceptances
     DIAGNOSE = 16  # chains run only to measure mixing
     TRIAL = 17  # tests and examples
     SITES = 18  # which variables of a row are looked at
+
+
+def derived_seed(seed: int, *numbers: int) -> int:
+    """Another seed, whose streams have nothing to do with those of `seed`: for a run within a run.
+
+    >>> derived_seed(0, 5) == derived_seed(0, 5), derived_seed(0, 5) == derived_seed(0, 6)
+    (True, False)
+    """
+    text = " ".join(map(str, (seed, *numbers)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,15 +33,17 @@ def run(options: FitOptions) -> None:
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"these units can't be trained: {reason}")
-    folder.prepare(options.out, options.force)
+    created = folder.prepare(options.out, options.force)
     folder.write_settings(options.out, {"options": options.to_json(), "data": facts})
     start = time.perf_counter()
     try:
         history = train(options, model, dataset)
         finish(options, model, dataset, history, time.perf_counter() - start)
-    except KeyboardInterrupt:
-        folder.drop_beginning(options.out)
-        raise Interrupted(folder.what_is_saved(options.out)) from None
+    except BaseException as error:
+        folder.drop_beginning(options.out, created)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(folder.what_is_saved(options.out)) from None
+        raise
 
 
 def recorded(options: FitOptions) -> list[dict[str, Any]]:

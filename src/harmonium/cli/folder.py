@@ -74,7 +74,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
         raise ValueError("--resume continues the run in DIR and --force replaces it; give one of them.")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and --out takes a folder.")
-    there = [name for name in FILES if (folder / name).exists()]
+    there = [] if only_begun(folder) else [name for name in FILES if (folder / name).exists()]
     if resume and not {CHECKPOINT, SETTINGS} <= set(there):
         raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
     if there and not resume and not force:
@@ -85,12 +85,27 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
         raise ValueError(f"{folder} can't be written: {parent} is not a folder that you may write to.")
 
 
-def prepare(folder: Path, force: bool) -> None:
-    """Make the folder of a run, without the files of the one that it replaces."""
+def only_begun(folder: Path) -> bool:
+    """Whether nothing is there but what a run writes before it has measured anything."""
+    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT)):
+        return False
+    metrics = folder / METRICS
+    if metrics.exists() and metrics.stat().st_size:
+        return False
+    try:
+        return {"options", "data"} <= set(read_settings(folder))
+    except (OSError, ValueError):
+        return False
+
+
+def prepare(folder: Path, force: bool) -> bool:
+    """Make the folder of a run, without the files of the one that it replaces; whether it was not there."""
+    created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if force:
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
+    return created
 
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -107,11 +122,17 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.") from error
 
 
-def drop_beginning(folder: Path) -> None:
-    """Remove what a run wrote that was interrupted before its first checkpoint: none can go on from it."""
-    if not any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
-        for name in (SETTINGS, METRICS):
-            (folder / name).unlink(missing_ok=True)
+def drop_beginning(folder: Path, created: bool = False) -> None:
+    """Remove what a run wrote that ended before its first checkpoint: none can go on from it.
+
+    The folder itself goes too where the run has created it.
+    """
+    if any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
+        return
+    for name in (SETTINGS, METRICS):
+        (folder / name).unlink(missing_ok=True)
+    if created and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def what_is_saved(folder: Path) -> str:

@@ -136,7 +136,7 @@ def _learning(run: Run) -> Section | None:
         return None
     text = (
         "Mean log-likelihood while learning, with its 95 % interval. Where the validation curve falls behind"
-        " the other, the model learns rows by heart."
+        " the other, the model is overfitting."
     )
     return Section("Learning", text, figures, warnings=list(run.warnings))
 

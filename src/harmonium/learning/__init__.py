@@ -6,18 +6,18 @@ from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
-from harmonium.learning.fast import FastPersistentChains
+from harmonium.learning.fast_weights import FastPersistentChains
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
 from harmonium.learning.meanfield import MeanField
 from harmonium.learning.natural import NaturalGradient
-from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, Negatives, PersistentChains
-from harmonium.learning.objective import Objective, Source, Stateful, accumulate_from
+from harmonium.learning.negative_phase import NegativePhase
+from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, PersistentChains
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrogate, two_phases
 from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
-from harmonium.learning.restart import RestartedChains
+from harmonium.learning.restarted_chains import RestartedChains
 from harmonium.learning.tempered import TemperedChains, TrajectoryChains
 
 __all__ = [
@@ -39,21 +39,17 @@ __all__ = [
     "MeanField",
     "Moments",
     "NaturalGradient",
-    "Negatives",
-    "Objective",
+    "NegativePhase",
     "Particles",
     "PersistentChains",
     "Phases",
     "PseudoLikelihood",
     "RestartedChains",
-    "Source",
-    "Stateful",
     "StopTraining",
     "TemperedChains",
     "TrajectoryChains",
     "Update",
     "WeightDecay",
-    "accumulate_from",
     "accumulate_phases",
     "algorithm",
     "centre_gradients",

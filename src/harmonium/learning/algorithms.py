@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from harmonium import checks
 from harmonium.learning.ancestral import AncestralNegatives
-from harmonium.learning.fast import FastPersistentChains
+from harmonium.learning.fast_weights import FastPersistentChains
 from harmonium.learning.meanfield import MeanField
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, PersistentChains
-from harmonium.learning.objective import Source
 from harmonium.learning.pseudo import PseudoLikelihood
-from harmonium.learning.restart import RestartedChains
+from harmonium.learning.restarted_chains import RestartedChains
 from harmonium.learning.tempered import TemperedChains, TrajectoryChains
 
 RUNGS = 8  # of a tempered path: as many rows are swept as there are chains in all
 
-ALGORITHMS: dict[str, Callable[[int, int | None, int], Source]] = {
+ALGORITHMS: dict[str, Callable[[int, int | None, int], NegativePhase]] = {
     "cd": lambda chains, k, seed: ContrastiveDivergence(k or 1, seed),
     "pcd": lambda chains, k, seed: PersistentChains(chains, k or 2, seed),
     "fpcd": lambda chains, k, seed: FastPersistentChains(chains, k or 2, seed),
@@ -32,7 +32,7 @@ ALGORITHMS: dict[str, Callable[[int, int | None, int], Source]] = {
 }
 
 
-def algorithm(name: str, chains: int = 512, k: int | None = None, seed: int = 0) -> Source:
+def algorithm(name: str, chains: int = 512, k: int | None = None, seed: int = 0) -> NegativePhase:
     """The way to train that goes by this name.
 
     From samples: "cd", "pcd", "fpcd" (fast weights), "pt" (parallel tempering), "trajectory" (tempering along

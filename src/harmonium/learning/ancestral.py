@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address, Purpose
 
 
-class AncestralNegatives:
+class AncestralNegatives(NegativePhase):
     """Draws from P(v) by way of the hidden side, for two blocks of which the hidden one is finite.
 
     Args:
@@ -25,6 +26,8 @@ class AncestralNegatives:
         seed: of the draws.
         limit: the largest number of hidden states accepted.
     """
+
+    n: int
 
     def __init__(self, particles: int = 512, seed: int = 0, limit: int = 2**16) -> None:
         self.n = checks.positive_integer("particles", particles)

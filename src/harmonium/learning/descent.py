@@ -15,7 +15,7 @@ class GradientDescent:
     """θ ← θ - η ∇θ for all parameters at once: the step of `torch.optim.SGD`, with the same bits.
 
     Making any optimiser of torch imports torch's compiler, which takes longer than the training of a small
-    model. This one has no state and imports nothing.
+    model. This one has nothing to remember and imports nothing.
 
     Args:
         parameters: what is learned.
@@ -29,6 +29,7 @@ class GradientDescent:
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        self.state: dict[Any, Any] = {}  # as torch's own have; it stays empty
         self.param_groups: list[dict[str, Any]] = [
             {"params": list(parameters), "lr": checks.positive("lr", lr)}
         ]

@@ -4,18 +4,20 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from harmonium import kernels
 from harmonium.learning.batches import Batches
 from harmonium.learning.descent import GradientDescent
-from harmonium.learning.objective import Source, accumulate_from
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
+from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
@@ -47,25 +49,28 @@ class Learner:
     Attributes:
         model: the model, changed in place.
         batches: the data.
-        negatives: the source of negative particles, or of the gradient as a whole.
+        negatives: the negative phase.
         optimiser: `GradientDescent`, or any `torch.optim` optimiser, over the model's parameters.
         transforms: applied to the gradient in this order: centring first, then regularisers.
         learning_rate: the step size at each update, or None to leave the optimiser's own.
+        made: updates that earlier calls have made, whose draws aren't used again.
     """
 
     model: EnergyModel
     batches: Batches
-    negatives: Source
+    negatives: NegativePhase
     optimiser: Optimiser
     transforms: Sequence[Transform] = ()
     learning_rate: Callable[[int], float] | None = None
+    made: int = 0
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        data = self._complete(self.batches.batch(step), step)
+        place = self.made + step
+        data = self._complete(self.batches.batch(place), place)
         self.optimiser.zero_grad(set_to_none=True)
         with kernels.unchanged():
-            phases = accumulate_from(self.negatives, self.model, data, step)
+            phases = self.negatives.accumulate(self.model, data, place)
         for transform in self.transforms:
             transform(self.model, phases)
         if self.learning_rate is not None:
@@ -73,6 +78,39 @@ class Learner:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
         return Update(step + 1, self.model, data, phases.negatives)
+
+    def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:
+        """Put the model at `state`, and let all else forget what led elsewhere; chains start from rows."""
+        self.model.load_state_dict(state)
+        self.optimiser.state.clear()
+        for transform in self.transforms:
+            if hasattr(transform, "forget"):
+                transform.forget()
+        self.negatives.restart(self.model, rows)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        transforms = {f"transforms/{i}": transform for i, transform in enumerate(self.transforms)}
+        return {"negatives": self.negatives, **transforms}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that the next update depends on beside the model."""
+        state = gathered(self._parts) | {"made": torch.tensor(self.made)}
+        for index, entries in self.optimiser.state_dict()["state"].items():
+            found = {k: x for k, x in entries.items() if isinstance(x, Tensor)}
+            state |= {f"optimiser/{index}/{k}": x for k, x in found.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        scattered(self._parts, state)
+        self.made = int(state["made"])
+        found: dict[int, dict[str, Tensor]] = {}
+        for name, x in part_of(state, "optimiser").items():
+            index, key = name.split("/", 1)
+            found.setdefault(int(index), {})[key] = x
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": found, "param_groups": groups})
 
     def _complete(self, data: Particles, step: int) -> Particles:
         """The batch with hidden variables drawn given the visible ones, for models that can't sum them

@@ -15,10 +15,13 @@ of Gabrié, Tramel & Krzakala (2015), for other units that of Tramel et al. (201
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, two_phases
 from harmonium.models import EnergyModel, PairwiseModel
@@ -27,7 +30,7 @@ from harmonium.sampling.chains import State
 from harmonium.units import Categorical, Mixed, Units
 
 
-class MeanField:
+class MeanField(NegativePhase):
     """Minimises ⟨F⟩_data + log Z with the mean-field log Z, averaged over persistent fixed points.
 
     The magnetisations start at rows of the data and go on from update to update, so that several modes are
@@ -48,7 +51,7 @@ class MeanField:
         self.order = checks.one_of("order", order, (1, 2))
         self.points = checks.positive_integer("points", points)
         self.steps = checks.positive_integer("steps", steps)
-        self.damping = checks.number("damping", damping, 0.0, 1.0)
+        self.damping = _damping(damping)
         self.fields: State | None = None
 
     def accumulate(self, model: EnergyModel, data: Particles, step: int) -> Phases:
@@ -85,13 +88,22 @@ class MeanField:
             means = tuple(model.layers[i].mean(fields[i]) if k == i else m for k, m in enumerate(means))
         return tuple(fields)
 
+    def restart(self, model: EnergyModel, rows: Tensor) -> None:
+        if self.fields is not None:
+            with torch.no_grad():
+                self.fields = self._start(self._check(model), rows)
+
     def state_dict(self) -> dict[str, Tensor]:
-        """All that is needed to go on."""
         return {str(i): x for i, x in enumerate(self.fields or ())}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.fields = tuple(state[str(i)] for i in range(len(state))) or None
+
+
+def _damping(damping: float) -> float:
+    if checks.number("damping", damping, 0.0, 1.0) == 1.0:
+        raise ValueError("damping must be below 1, got 1.0: the magnetisations would never move.")
+    return damping
 
 
 def _has_one_hot(layer: Units) -> bool:

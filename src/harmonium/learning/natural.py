@@ -24,8 +24,9 @@ from harmonium import checks, kernels
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
-from harmonium.learning.shapes import damping, scale_steps
+from harmonium.learning.shapes import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.units import Units
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
@@ -46,6 +47,7 @@ class NaturalGradient:
         self.centring = Centring(rate)
         self.covariances: list[Tensor] = []
         self.inverses: list[Tensor] = []
+        self.shapes: list[Tensor] = []  # statistics of the shape parameters of the visible units
         self.updates = 0
 
     @torch.no_grad()
@@ -69,6 +71,7 @@ class NaturalGradient:
         for side in zip(model.layers, offsets, plain, self.covariances, strict=True):
             layer, offset, gradient, covariance = side
             scale_steps(layer, offset, gradient, covariance.diagonal())
+        shape_steps(model.layers[0], self.shapes, plain[0])
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
@@ -81,11 +84,21 @@ class NaturalGradient:
                 rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
+            self._follow_shapes(model.layers[0], phases, rate)
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
             n = len(phases.data.v) + len(phases.negatives.v)
             pairs = zip(model.layers, self.covariances, strict=True)
             self.inverses = [self._inverse(c, damping(layer, c, self.damping, n)) for layer, c in pairs]
         self.updates += 1
+
+    def _follow_shapes(self, visible: Units, phases: Phases, rate: float) -> None:
+        """Move the running statistics of the shape parameters on, by data and model in equal parts."""
+        for i, shape in enumerate(shapes(visible)):
+            both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
+            fresh = (both[0] + both[1]) / 2.0
+            if i == len(self.shapes):
+                self.shapes.append(fresh)
+            self.shapes[i] = self.shapes[i].lerp(fresh, rate)
 
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
@@ -99,13 +112,14 @@ class NaturalGradient:
 
     def forget(self) -> None:
         """Begin again: drop what was seen of the covariances."""
-        self.covariances, self.inverses, self.updates = [], [], 0
+        self.covariances, self.inverses, self.shapes, self.updates = [], [], [], 0
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
         state = {f"offset.{k}": o for k, o in self.centring.state_dict().items()}
         state |= {f"covariance.{i}": c for i, c in enumerate(self.covariances)}
         state |= {f"inverse.{i}": c for i, c in enumerate(self.inverses)}
+        state |= {f"shape.{i}": s for i, s in enumerate(self.shapes)}
         return state | {"updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -115,6 +129,7 @@ class NaturalGradient:
             self.centring.load_state_dict({str(i): state[f"offset.{i}"] for i in range(2)})
             self.covariances = [state[f"covariance.{i}"].clone() for i in range(2)]
             self.inverses = [state[f"inverse.{i}"] for i in range(2)]
+            self.shapes = [state[f"shape.{i}"] for i in range(sum(k.startswith("shape.") for k in state))]
 
 
 def _covariances(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:

@@ -1,41 +1,37 @@
-"""Where negative particles come from. Every source is a function (model, data, step) -> Particles."""
+"""Where negative particles come from: chains from the batch, chains that go on, all states."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, advance, default_kernel, initial_chains
 
 STRIDE = 2**12  # times between the chains of two updates: room for k steps of several sweeps each
+MOST_STEPS = STRIDE // 16  # of a chain that starts anew at each update
+INFO = "info."
 
 
-@runtime_checkable
-class Negatives(Protocol):
-    """A source of negative particles for the model as it is now."""
-
-    def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        """Particles that stand for the model's distribution at update `step`."""
-        ...
-
-
-class ContrastiveDivergence:
+class ContrastiveDivergence(NegativePhase):
     """CD-k: chains start at the batch and run k steps (Hinton 2002). Fast at first, biased in the end.
 
     Args:
-        k: steps of the chain.
+        k: steps of the chain, at most 256.
         seed: of the chains.
         kernel: how they move; the model's own by default.
     """
 
+    k: int
+
     def __init__(self, k: int = 1, seed: int = 0, kernel: Kernel | None = None) -> None:
-        self.k = checks.positive_integer("k", k)
+        self.k = checks.integer("k", k, 1, MOST_STEPS)
         self.seed = checks.seed("seed", seed)
         self.kernel = kernel
 
@@ -47,7 +43,7 @@ class ContrastiveDivergence:
         return Particles(chains.state, data.weights)
 
 
-class PersistentChains:
+class PersistentChains(NegativePhase):
     """PCD-k: the chains go on from update to update (Younes 1989; Tieleman 2008).
 
     Args:
@@ -55,8 +51,13 @@ class PersistentChains:
         k: steps between two updates. It may be changed while training.
         seed: of the chains.
         kernel: how they move; the model's own by default.
-        start: visible states to start from, (chains, n_visible); by default drawn from the units' biases.
+        start: visible states to start from, (chains, n_visible); by default the rows that `begin` is given,
+            and states of independent units without it.
     """
+
+    n: int
+    k: int
+    persistent = True
 
     def __init__(
         self,
@@ -73,36 +74,64 @@ class PersistentChains:
         self.start = start
         self.chains: Chains | None = None
 
+    def move_by(self, kernel: Kernel | None) -> None:
+        self.kernel = self.kernel or kernel
+
+    def begin(self, model: EnergyModel, rows: Tensor) -> None:
+        if self.start is None:
+            self.start = rows
+
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        kernel = self.kernel or default_kernel(model)
         chains = self.chains
         if chains is None:
             chains = initial_chains(model, self.n, Address(self.seed, Purpose.CHAIN), self.start)
-        self.chains = chains = advance(kernel, model, chains, self.k)
-        return equally_weighted(*chains.state)
+        self.chains = advance(self.kernel or default_kernel(model), model, chains, self.k)
+        return equally_weighted(*self.chains.state)
+
+    def restart(self, model: EnergyModel, rows: Tensor) -> None:
+        if self.chains is not None:
+            start = rows[[i % len(rows) for i in range(self.n)]]
+            self.chains = initial_chains(model, self.n, self.chains.address, start)
+
+    def tempered(self) -> NegativePhase | None:
+        from harmonium.learning.tempered import TemperedChains
+
+        return TemperedChains(max(FEWEST_SETS, self.n // SHARED), seed=self.seed)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that is needed to go on: states, their time, and the number of steps between updates."""
+        """States of the chains, their time, what their kernel has adapted, and the steps between updates."""
         if self.chains is None:
             return {}
-        state = {str(i): x for i, x in enumerate(self.chains.state)}
+        state = {f"block.{i}": x for i, x in enumerate(self.chains.state)}
+        state |= {INFO + name: torch.tensor(x, dtype=torch.float64) for name, x in self.chains.info.items()}
         return state | {"step": torch.tensor(self.chains.address.step), "k": torch.tensor(self.k)}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         if not state:
             return
-        blocks = tuple(state[str(i)] for i in range(len(state) - 2))
         self.k = int(state["k"])
-        self.chains = Chains(blocks, Address(self.seed, Purpose.CHAIN, step=int(state["step"])))
+        info = {name.removeprefix(INFO): float(x) for name, x in state.items() if name.startswith(INFO)}
+        address = Address(self.seed, Purpose.CHAIN, step=int(state["step"]))
+        self.chains = Chains(blocks_of(state), address, info)
 
 
-class ExactNegatives:
+FEWEST_SETS = 64  # of replicas, in place of persistent chains
+SHARED = 4  # persistent chains for each of these sets
+
+
+def blocks_of(state: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """The tensors "block.0", "block.1", … of a state."""
+    return tuple(state[f"block.{i}"] for i in range(sum(name.startswith("block.") for name in state)))
+
+
+class ExactNegatives(NegativePhase):
     """Every visible state with its probability: the exact gradient, where all of them can be enumerated.
 
     Args:
         limit: the largest number of visible states accepted.
     """
+
+    exact = True
 
     def __init__(self, limit: int = 2**20) -> None:
         self.limit = checks.positive_integer("limit", limit)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, two_phases
 from harmonium.likelihood.proxies import finite_sites
@@ -19,7 +20,7 @@ from harmonium.random import Address, Purpose
 PAIRS = 2**14  # rows changed at one variable, per block of work
 
 
-class PseudoLikelihood:
+class PseudoLikelihood(NegativePhase):
     """Minimises -Σᵢ log P(vᵢ | all other visible variables), averaged over the data (Besag 1975).
 
     With F the free energy and v(i, c) the row v whose variable i is in state c, the gradient is

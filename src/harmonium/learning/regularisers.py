@@ -5,6 +5,7 @@ All are transforms, (model, phases) -> None, but for `MaxNorm`, a callback.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,11 +25,19 @@ def _weights(model: EnergyModel) -> list[Tensor]:
     return [p for p in model.parameters() if p.ndim > 1]
 
 
-@dataclass(frozen=True)
+@dataclass
 class WeightDecay:
-    """L2: (strength/2) Σ W², a Gaussian prior on the couplings."""
+    """L2: (strength/2) Σ W², a Gaussian prior on the couplings. `strength` may be changed while training."""
 
     strength: float
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        return {"strength": torch.tensor(self.strength, dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.strength = float(state["strength"])
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:

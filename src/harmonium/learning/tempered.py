@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.learning.negative_phase import NegativePhase
+from harmonium.learning.negatives import blocks_of
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.likelihood.schedule import refined
 from harmonium.models import BlockModel, EnergyModel, independent
 from harmonium.random import Address, Purpose
-from harmonium.sampling import Chains
 from harmonium.sampling.chains import State
 from harmonium.sampling.segments import segment
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
@@ -22,14 +24,14 @@ RESPACE = 50  # updates between two looks at where the rungs of a tempered path 
 NODE = "node."
 
 
-class TemperedChains:
+class TemperedChains(NegativePhase):
     """Parallel tempering: persistent chains at several points of the path from independent units to the
     model, which exchange places (Desjardins et al. 2010; Cho, Raiko & Ilin 2010).
 
-    The path starts from the units of the model as first seen, uncoupled: `hm.fit` has given their biases the
-    means of the data by then. A chain that gets there forgets all and comes back elsewhere. The rungs move to
-    equal distances as training goes on. Only the chains at the model become negative particles: the other
-    rungs are the price.
+    The path starts from independent units with the means of the rows that `begin` is given, or else from
+    those of the model as first seen, uncoupled. A chain that gets there forgets all and comes back elsewhere.
+    The rungs move to equal distances as training goes on. Only the chains at the model become negative
+    particles: the other rungs are the price.
 
     Args:
         chains: how many sets of replicas, hence negative particles.
@@ -43,6 +45,8 @@ class TemperedChains:
             a share erfc(√square / 2) of the exchanges succeeds.
     """
 
+    n: int
+    k: int
     memory = 0.05  # weight of the newest exchange in the running distances
 
     def __init__(self, chains: int = 64, rungs: int = 8, k: int = 2, seed: int = 0) -> None:
@@ -58,11 +62,14 @@ class TemperedChains:
         self._exchange: Exchange | None = None
 
     @property
-    def chains(self) -> Chains | None:
-        """The chains at the model, once there are any."""
-        if self.replicas is None:
-            return None
-        return Chains(self.replicas.at_rung(len(self.positions) - 1), self.replicas.address)
+    def at_model(self) -> State | None:
+        """The states at the model, once there are any; from update to update a row is another replica's."""
+        return None if self.replicas is None else self.replicas.at_rung(len(self.positions) - 1)
+
+    @torch.no_grad()
+    def begin(self, model: EnergyModel, rows: Tensor) -> None:
+        if not self._nodes and not self._stored and isinstance(model, BlockModel):
+            self._nodes = [_independent_of(model, rows)]
 
     @torch.no_grad()
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
@@ -73,8 +80,8 @@ class TemperedChains:
             self._measure(work)
         self.updates += 1
         self._adapt(model)
-        assert self.chains is not None
-        return equally_weighted(*self.chains.state)
+        assert self.at_model is not None
+        return equally_weighted(*self.at_model)
 
     def _prepared(self, model: EnergyModel) -> Exchange:
         if not self._nodes:
@@ -82,16 +89,17 @@ class TemperedChains:
             for node, parameters in zip(self._nodes, self._stored, strict=False):
                 node.load_state_dict(parameters)
         if self.replicas is None:
-            self.restart(model, Address(self.seed, Purpose.CHAIN))
+            self._scatter(model, Address(self.seed, Purpose.CHAIN))
         if self._exchange is None or self._exchange.ladder.nodes[-1] is not model:
             self._exchange = Exchange(Ladder((*self._nodes, model), self.positions), self.n, self.seed)
         return self._exchange
 
-    def restart(self, model: EnergyModel, address: Address | None = None) -> None:
-        """Put all replicas anywhere again, from an address on; by default from where they are in time."""
-        if address is None:
-            assert self.replicas is not None, "there is nothing to restart before the first draw"
-            address = self.replicas.address
+    def restart(self, model: EnergyModel, rows: Tensor) -> None:
+        if self.replicas is not None:
+            self._scatter(model, self.replicas.address)
+
+    def _scatter(self, model: EnergyModel, address: Address) -> None:
+        """Put all replicas anywhere, from an address on."""
         state = model.random_state(self.n * len(self.positions), address)
         rung = np.tile(np.arange(len(self.positions)), (self.n, 1))
         self.replicas = Replicas(state, rung, address.at(step=address.step + 1))
@@ -113,28 +121,26 @@ class TemperedChains:
             self._exchange = None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that is needed to go on: replicas, where they are and when, rungs and the models at nodes."""
+        """Replicas, where they are and when, rungs and the models at nodes."""
         if self.replicas is None:
             return {}
         state = {f"block.{i}": x for i, x in enumerate(self.replicas.state)}
-        for i, node in enumerate(self._nodes):
-            state |= {f"{NODE}{i}.{name}": p for name, p in node.state_dict().items()}
+        nodes = [node.state_dict() for node in self._nodes] or self._stored
+        for i, node in enumerate(nodes):
+            state |= {f"{NODE}{i}.{name}": p for name, p in node.items()}
         return state | {
             "rung": torch.from_numpy(self.replicas.rung),
-            "numbers": torch.tensor([self.replicas.address.step, self.updates, self.k, len(self._nodes)]),
+            "numbers": torch.tensor([self.replicas.address.step, self.updates, self.k, len(nodes)]),
             "positions": torch.from_numpy(self.positions),
             "squares": torch.from_numpy(self.squares),
         }
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         if not state:
             return
         step, self.updates, self.k, nodes = state["numbers"].tolist()
-        blocks = tuple(state[f"block.{i}"] for i in range(sum(k.startswith("block.") for k in state)))
-        self.replicas = Replicas(
-            blocks, state["rung"].numpy().copy(), Address(self.seed, Purpose.CHAIN, step)
-        )
+        rung, address = state["rung"].numpy().copy(), Address(self.seed, Purpose.CHAIN, step)
+        self.replicas = Replicas(blocks_of(state), rung, address)
         self.positions, self.squares = (state[k].numpy().copy() for k in ("positions", "squares"))
         starts = [f"{NODE}{i}." for i in range(nodes)]
         self._stored = [{k.removeprefix(s): p for k, p in state.items() if k.startswith(s)} for s in starts]
@@ -168,6 +174,13 @@ class TrajectoryChains(TemperedChains):
         self.squares = np.zeros(1)
         self.spacing = checks.positive("spacing", spacing)
         self.limit = checks.integer("limit", limit, low=3)
+
+    def restart(self, model: EnergyModel, rows: Tensor) -> None:
+        if self.replicas is not None:  # the way leads through models that are given up: back to its beginning
+            self.positions, self.squares = np.linspace(0.0, 1.0, 2), np.zeros(1)
+            self._nodes, self._exchange = self._nodes[:1], None
+            self._stored = self._stored[:1]
+            super().restart(model, rows)
 
     def _adapt(self, model: EnergyModel) -> None:
         """Keep the present model when it has come far enough; new replicas start as the last ones."""
@@ -210,6 +223,19 @@ def square_distance(a: EnergyModel, at_a: State, b: EnergyModel, at_b: State) ->
 
 def _frozen(model: EnergyModel) -> EnergyModel:
     return copy.deepcopy(model).requires_grad_(False)
+
+
+def _independent_of(model: BlockModel, rows: Tensor) -> BlockModel:
+    """Independent units with the means of rows; a trained model's own where no such units fit the rows."""
+    own = independent(copy.deepcopy(model).requires_grad_(False))
+    units = copy.deepcopy(own)
+    for layer in units.layers[1:]:
+        layer.bias.zero_()
+    try:
+        units.layers[0].match(rows)
+    except ValueError:  # constant real columns
+        return own
+    return units
 
 
 def _uncoupled(model: EnergyModel) -> EnergyModel:

@@ -123,10 +123,6 @@ class EnergyModel(nn.Module, ABC):
             return self.checked_energy(v)
         return free_energy_by_enumeration(self, v, self.hidden_space)
 
-    def log_unnormalised(self, v: Tensor) -> Tensor:
-        """log P(v) + log Z = -F(v), (batch,), nats."""
-        return -self.free_energy(v)
-
     @torch.no_grad()
     def probabilities(self) -> Tensor:
         """P of every visible state, (n_states,), float64, in the order of `visible_space.states`.

@@ -94,7 +94,6 @@ PANELS = {
     "learning_rate": "step size",
     "weight_norm": "norm of the weights",
     "updates_per_second": "updates per second",
-    "reconstruction_error": "reconstruction error",
 }
 """What else a record can hold, and what to call it."""
 
@@ -195,7 +194,7 @@ def free_energies(values: Mapping[str, Any]) -> Figure:
     """Histograms of the free energies of training rows, held-out rows and samples, nats.
 
     The model knows rows and samples alike where the histograms agree; held-out rows that lie higher than
-    training rows were not learned but the others by heart.
+    training rows are overfitting.
     """
     colours = {"training rows": style.DATA, "samples of the model": style.MODEL}
     fig = style.figure(9.6, 3.2)

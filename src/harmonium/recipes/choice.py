@@ -18,6 +18,7 @@ from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
 from harmonium.models.rows import as_table
+from harmonium.random import derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
@@ -93,7 +94,7 @@ def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, flo
     chains, sweeps = history.settings["chains"], history.settings["gibbs_steps"] + 2  # two for both phases
     work = history.records[-1]["step"] * sweeps * cost(model, chains)
     budget = Budget(max(LEAST_WORK, MEASURED_SHARE * work))
-    found = annealed_log_partition(model, budget, history.settings["seed"], rows.states(KNOWN))
+    found = annealed_log_partition(model, budget, derived_seed(history.settings["seed"]), rows.states(KNOWN))
     return found.value, (found.high - found.low) / 4.0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from harmonium.models import EnergyModel
 
 if TYPE_CHECKING:
@@ -22,14 +24,18 @@ class History:
         records: one dictionary per measurement, in order of `step`; log-likelihoods in nats per row.
         settings: every setting that the run used, including those chosen by default.
         warnings: what was seen that a careful user should know, with the remedy.
+        notes: everything that the rules of the run did, and why.
         best_step: the update whose parameters the model has now.
+        state: what a later call on this model takes to go on, as `state=` of `hm.fit`.
     """
 
     model: EnergyModel
     records: list[Record] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     best_step: int = 0
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def table(self) -> pd.DataFrame:
         """The records as a pandas DataFrame with `step` as its index."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from harmonium.learning import Update
 from harmonium.recipes.history import Record
-from harmonium.recipes.plan import Schedule
+from harmonium.recipes.settings import Schedule
 
 
 class ProgressBar:

@@ -13,10 +13,10 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.learning import batches
 from harmonium.learning.batches import Selected, take
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.rows import as_table, coded
 from harmonium.random import Address, Purpose
-from harmonium.units import Bernoulli, Units
+from harmonium.units import Bernoulli
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 
@@ -153,8 +153,3 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
         return (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
 
     return {"states": states, "codes": codes, "probabilities": probabilities}[kind]
-
-
-def visible_units(model: EnergyModel) -> Units | None:
-    """The visible layer, where the model has one."""
-    return model.layers[0] if isinstance(model, BlockModel) else None

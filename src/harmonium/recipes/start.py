@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium.learning import PersistentChains, Source, TemperedChains
+from harmonium.learning import NegativePhase
 from harmonium.learning.shapes import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.plan import natural_gradient_fits
 from harmonium.recipes.rows import Rows
+from harmonium.recipes.settings import natural_gradient_fits
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
 
 MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
-STARTS = 4096  # rows that chains choose from
 MOST = 10  # directions; the next ones are learned as fast
 STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
 ROUNDING = 1e-20  # variance of a constant column, relative to its mean squared
@@ -24,11 +23,8 @@ BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
 WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
 
 
-def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
-    """Give a fresh model the data's means, scales and clouds or leading directions, and its chains rows.
-
-    Tempered paths begin at the units uncoupled, whose means are those of the data: there the couplings stay.
-    """
+def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
+    """Give a fresh model the data's own means, scales and clouds or leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
     limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
@@ -43,21 +39,17 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source
         float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < WEAK for c in model.couplings()
     )
     couple_standardised(model)
-    if fresh and natural_gradient_fits(model) and not isinstance(source, TemperedChains):
-        clouds = couple_to_clouds(model, states, weights)
-        if not clouds and not len(couple_along_principal_directions(model, states, weights)):
-            couple_boldly(model, states)
-        if isinstance(source, PersistentChains) and source.chains is None and source.start is None:
-            source.start = rows.states(STARTS)
-
-
-def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, source: Source) -> None:
-    """Give persistent chains of no kernel of their own moves between separate clouds, where there are any."""
-    if not isinstance(source, PersistentChains) or source.kernel is not None:
+    if not fresh or not natural_gradient_fits(model) or couple_to_clouds(model, states, weights):
         return
-    if isinstance(model, PairwiseModel) and natural_gradient_fits(model):
+    if not len(couple_along_principal_directions(model, states, weights)):
+        couple_boldly(model, states)
+
+
+def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
+    """Give chains that go on from update to update moves between separate clouds, where there are any."""
+    if phase.persistent and isinstance(model, PairwiseModel) and natural_gradient_fits(model):
         states = rows.states(MATCHED_ROWS)
-        source.kernel = jumps(model, states, weights if len(states) == len(rows) else None)
+        phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 
 
 def untrained(model: BlockModel) -> bool:

@@ -10,6 +10,7 @@ by the time before.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -17,18 +18,24 @@ from torch import Tensor
 
 from harmonium.likelihood import Estimate, log_partition
 from harmonium.likelihood.bridge import sigmoid, solve
-from harmonium.models import BlockModel, EnergyModel, independent
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, independent
 from harmonium.models.enumeration import cheapest_block
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, default_kernel
 
 BRIDGED = 256  # chains that are bridged
 SETTLE = 10  # sweeps that let copies of them settle at the averaged parameters
+LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
 
 
 def exactly_summable(model: EnergyModel) -> bool:
     """Whether log Z is so cheap that it can be had exactly at every measurement."""
+    if (
+        isinstance(model, MarkovRandomField)
+        and max(model.cardinalities) ** (model.width() + 1) <= LARGEST_TABLE
+    ):
+        return True
     if not isinstance(model, BlockModel):
         count = model.visible_space.n_states
         return count is not None and count <= 2**12 and model.has_free_energy()
@@ -101,12 +108,18 @@ class LogPartitionTrack:
         own = {"numbers": numbers, "v": self._v, "at": torch.from_numpy(self._at)}
         return own | {f"model.{name}": p.detach() for name, p in self._model.named_parameters()}
 
+    @staticmethod
+    def like(model: BlockModel) -> LogPartitionTrack:
+        """A track to load a state into, of a model of the shape of this one."""
+        track = object.__new__(LogPartitionTrack)
+        track._model = copy.deepcopy(model)
+        return track
+
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Tensor], model: BlockModel) -> None:
-        """Go on from `state_dict`; `model` is any model of the same shape."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
         self.value, self.variance, self.lag = state["numbers"].tolist()
-        self._v, self._at = state["v"].to(model.device), state["at"].numpy()
-        self._model = copy.deepcopy(model)
+        self._v, self._at = state["v"].to(self._model.device), state["at"].cpu().numpy()
         for name, p in self._model.named_parameters():
             p.copy_(state[f"model.{name}"])
 

@@ -28,7 +28,7 @@ TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in 
 ROWS = 10_000  # that the means are taken from
 
 
-def origin_of(model: EnergyModel, rows: Rows) -> Tensor | None:
+def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
     """Means of the Gaussian columns that are far from zero, and 0 for all others; None where there are none.
 
     Only for two coupled blocks, (n_visible,).
@@ -46,7 +46,7 @@ def origin_of(model: EnergyModel, rows: Rows) -> Tensor | None:
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
 
 
-def doubt(model: EnergyModel, rows: Rows, origin: Tensor | None) -> list[str]:
+def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> list[str]:
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
@@ -61,7 +61,7 @@ def doubt(model: EnergyModel, rows: Rows, origin: Tensor | None) -> list[str]:
     ]
 
 
-def about(rows: Rows, origin: Tensor) -> Rows:
+def centred_rows(rows: Rows, origin: Tensor) -> Rows:
     """The same rows, seen from there."""
 
     def prepare(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
@@ -71,7 +71,7 @@ def about(rows: Rows, origin: Tensor) -> Rows:
 
 
 @contextmanager
-def seen_from(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
+def centred(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
     """Within this block the model is one of rows seen from `origin`; afterwards it is one of the rows again.
 
     An untrained model knows no mean yet. It stays as it is at the beginning, and in the end where nothing was
@@ -81,23 +81,23 @@ def seen_from(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
         yield
         return
     if not untrained(model):
-        move(model, origin)
+        shift_visible(model, origin)
     try:
         yield
     finally:
         if not untrained(model):
-            move(model, -origin)
+            shift_visible(model, -origin)
 
 
 @torch.no_grad()
-def move(model: PairwiseModel, by: Tensor) -> None:
+def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     """Let the model of v become that of v - `by`, which is 0 but for Gaussian columns; in place.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Gaussian(1), hidden=hm.Bernoulli(2))
     >>> print(hm.log_likelihood(rbm, [[0.5]]))
     -1.0245 (exact, sum over 4 states)
-    >>> move(rbm, torch.tensor([3.0]))
+    >>> shift_visible(rbm, torch.tensor([3.0]))
     >>> print(hm.log_likelihood(rbm, [[-2.5]]))
     -1.0245 (exact, sum over 4 states)
     """

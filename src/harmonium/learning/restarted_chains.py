@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from harmonium import checks
-from harmonium.learning.negatives import STRIDE
+from harmonium.learning.negative_phase import NegativePhase
+from harmonium.learning.negatives import MOST_STEPS, STRIDE
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
-from harmonium.sampling import Chains, Kernel, default_kernel
+from harmonium.sampling import Chains, Kernel, advance, default_kernel
 from harmonium.sampling.tempering import broad
 
 
-class RestartedChains:
+class RestartedChains(NegativePhase):
     """Rdm-k: chains start from noise at each update and run k steps.
 
     The model then learns to turn noise into data in k steps, whether or not it has come to rest by then: good
@@ -21,14 +22,17 @@ class RestartedChains:
 
     Args:
         chains: how many.
-        k: steps from noise to the negative particles, far more than other methods need.
+        k: steps from noise to the negative particles, far more than other methods need; at most 256.
         seed: of the chains.
         kernel: how they move; the model's own by default.
     """
 
+    n: int
+    k: int
+
     def __init__(self, chains: int = 500, k: int = 50, seed: int = 0, kernel: Kernel | None = None) -> None:
         self.n = checks.positive_integer("chains", chains)
-        self.k = checks.integer("k", k, 1, STRIDE // 16)
+        self.k = checks.integer("k", k, 1, MOST_STEPS)
         self.seed = checks.seed("seed", seed)
         self.kernel = kernel
 
@@ -36,7 +40,5 @@ class RestartedChains:
         start = Address(self.seed, Purpose.CHAIN, step=step * STRIDE)
         noise = broad(model).random_state(self.n, start)
         chains = Chains(noise, start.at(step=start.step + 1))
-        kernel = self.kernel or default_kernel(model)
-        for _ in range(self.k):
-            chains = kernel(model, chains)
+        chains = advance(self.kernel or default_kernel(model), model, chains, self.k)
         return equally_weighted(*chains.state)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import PersistentChains
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, accumulate_phases
@@ -65,9 +67,16 @@ class FastPersistentChains(PersistentChains):
             q.copy_(p + self.fast[name] if name in self.fast else p)
         return self._shifted
 
+    def restart(self, model: EnergyModel, rows: Tensor) -> None:
+        self.fast = {}
+        super().restart(model, rows)
+
+    def tempered(self) -> NegativePhase | None:
+        return None
+
     def state_dict(self) -> dict[str, Tensor]:
         return {**super().state_dict(), **{FAST + name: p for name, p in self.fast.items()}}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.fast = {k.removeprefix(FAST): p.clone() for k, p in state.items() if k.startswith(FAST)}
         super().load_state_dict({k: x for k, x in state.items() if not k.startswith(FAST)})

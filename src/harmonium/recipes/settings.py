@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from harmonium import checks
-from harmonium.learning import ExactNegatives
-from harmonium.learning.algorithms import RUNGS
+from harmonium.learning import (
+    AncestralNegatives,
+    Centring,
+    ExactNegatives,
+    GradientDescent,
+    NaturalGradient,
+    NegativePhase,
+    PersistentChains,
+    algorithm,
+)
+from harmonium.learning.loop import Optimiser, Transform
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
-from harmonium.recipes.mixing import MOST_SWEEPS
 from harmonium.recipes.rows import Rows
-from harmonium.recipes.shrinkage import unseen
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
+CHAINS, SWEEPS, BATCH = 512, 2, 256
+MOST_SWEEPS = 16  # between two updates; beyond, more updates help more
 EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
 EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
-CHAINS = 512
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
 
 
 @dataclass(frozen=True)
-class Asked:
+class UserSettings:
     """The numbers that the user of `hm.fit` gave, None where the choice is left to the recipe."""
 
+    seed: int = 0
     steps: int | None = None
     minutes: float | None = None
     batch_size: int | None = None
@@ -40,34 +54,13 @@ class Asked:
             return checks.positive_integer("steps", self.steps)
         return default_steps(model, n_rows) if self.minutes is None else 2**40
 
-    def after(self, seconds: float) -> Asked:
+    def after(self, seconds: float) -> UserSettings:
         """What is left to ask for when some of the time is spent."""
         return self if self.minutes is None else replace(self, minutes=self.minutes - seconds / 60.0)
 
 
-class Method(NamedTuple):
-    """The `optimiser` and the `negatives` that the user gave: names, objects or None."""
-
-    optimiser: Any
-    negatives: Any
-
-    def name(self, model: EnergyModel) -> str:
-        """The optimiser by its name; "given" for an object."""
-        if self.optimiser is None:
-            return default_optimiser(model)
-        if not isinstance(self.optimiser, str):
-            return "given"
-        return checks.one_of("optimiser", self.optimiser, LEARNING_RATES)
-
-    def exact(self, model: EnergyModel, chains: int) -> bool:
-        """Whether the gradient will be exact."""
-        if self.negatives is None:
-            return few_states(model, chains)
-        return isinstance(self.negatives, ExactNegatives) or self.negatives == "exact"
-
-
 @dataclass(frozen=True)
-class Plan:
+class Settings:
     """The settings of one run of `hm.fit`, as `history.settings` shows them."""
 
     seed: int
@@ -128,6 +121,7 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 
 
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
+MANY_ROWS = 20_000  # from which on a prior hardly matters
 
 
 def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
@@ -139,7 +133,21 @@ def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
     bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
     if not bounded or len(rows) < HOLD_OUT_FROM:
         return 0.0
-    return 2.0 / len(rows) * min(1.0, unseen(rows) / HARDLY)
+    return 2.0 / len(rows) * min(1.0, good_turing_unseen(rows) / HARDLY)
+
+
+def good_turing_unseen(rows: Rows) -> float:
+    """The probability that a new row is none of these: the share of those seen once (Good 1953).
+
+    Of `MANY_ROWS` or more it isn't counted but taken as 1.
+    """
+    if len(rows) >= MANY_ROWS:
+        return 1.0
+    states = np.ascontiguousarray(rows.states().cpu().numpy())
+    _, counts = np.unique(
+        states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
+    )
+    return float((counts == 1).sum() / len(rows))
 
 
 def few_states(model: EnergyModel, chains: int) -> bool:
@@ -172,28 +180,30 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     return count is not None and 3 * count <= affordable and count * width <= ANCESTRAL_CELLS
 
 
-def settled(model: EnergyModel, rows: Rows, asked: Asked, method: Method, seed: int) -> Plan:
+def resolve(
+    model: EnergyModel, rows: Rows, asked: UserSettings, optimiser: Any, negatives: NegativePhase
+) -> Settings:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
-    name, n_rows = method.name(model), len(rows)
-    batch = min(n_rows, _number("batch_size", asked.batch_size, 256))
+    name, n_rows = optimiser_name(model, optimiser), len(rows)
+    batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
     chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
     if rate is None:
-        tempered = method.negatives in ("pt", "trajectory")  # which share the chains out among their rungs
-        rate = default_learning_rate(model, name, batch, max(1, chains // RUNGS) if tempered else chains)
-        if name == "adam" and method.exact(model, chains):
+        rate = default_learning_rate(model, name, batch, negatives.n or chains)
+        if name == "adam" and negatives.exact:
             rate *= EXACT_PACE
     decay = asked.weight_decay
-    decay = default_weight_decay(model, rows) if decay is None else checks.number("weight_decay", decay, 0.0)
-    return Plan(
-        seed=seed,
+    return Settings(
+        seed=asked.seed,
         steps=asked.updates(model, n_rows),
         minutes=None if asked.minutes is None else checks.positive("minutes", asked.minutes),
-        batch_size=n_rows if method.exact(model, chains) and n_rows <= EXACT_ROWS else batch,
+        batch_size=n_rows if negatives.exact and n_rows <= EXACT_ROWS else batch,
         chains=chains,
-        gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, 2),
+        gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
-        weight_decay=checks.number("weight_decay", decay, 0.0),
+        weight_decay=checks.number(
+            "weight_decay", default_weight_decay(model, rows) if decay is None else decay, 0.0
+        ),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
     )
@@ -201,6 +211,48 @@ def settled(model: EnergyModel, rows: Rows, asked: Asked, method: Method, seed: 
 
 def _number(name: str, given: int | None, default: int) -> int:
     return default if given is None else checks.positive_integer(name, given)
+
+
+def optimiser_name(model: EnergyModel, given: Any) -> str:
+    """The optimiser by its name; "given" for an object."""
+    if given is None:
+        return default_optimiser(model)
+    if not isinstance(given, str):
+        return "given"
+    return checks.one_of("optimiser", given, LEARNING_RATES)
+
+
+def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> NegativePhase:
+    """What was given, what goes by the name given, or the default."""
+    chains = _number("chains", asked.chains, CHAINS)
+    sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
+    if isinstance(given, str):
+        return algorithm(given, chains, asked.gibbs_steps, asked.seed)
+    if given is None:
+        if few_states(model, chains):
+            return ExactNegatives()
+        if few_hidden_states(model, chains):
+            return AncestralNegatives(chains, asked.seed)
+        return PersistentChains(chains, sweeps, asked.seed)
+    if not isinstance(given, NegativePhase):
+        what = "the name of an algorithm or a learning.NegativePhase"
+        raise TypeError(f"negatives must be {what}, got {checks.describe(given)}.")
+    return given
+
+
+def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimiser:
+    """Who makes the steps."""
+    if settings.optimiser == "given":
+        return given
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    return GradientDescent(model.parameters(), settings.learning_rate)
+
+
+def preconditioner(settings: Settings) -> list[Transform]:
+    """What the method makes of the gradient."""
+    made: dict[str, Callable[[], Transform]] = {"natural": NaturalGradient, "centred": Centring}
+    return [made[settings.optimiser]()] if settings.optimiser in made else []
 
 
 class Schedule:
@@ -212,14 +264,14 @@ class Schedule:
 
     Attributes:
         turn: share of the planned run at which the learning rate begins to fall.
-        scale: factor of the learning rate, halved when training runs away.
+        scale: factor of the learning rate, halved when training diverges.
     """
 
-    def __init__(self, plan: Plan, elapsed: float = 0.0) -> None:
-        self.plan = plan
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.turn = HALF
         self.scale = 1.0
-        self.start = time.monotonic() - elapsed
+        self.start = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -228,17 +280,17 @@ class Schedule:
 
     def spent(self, step: int) -> float:
         """Share of the planned run, in updates or minutes, that is over."""
-        spent = step / self.plan.steps
-        if self.plan.minutes is not None:
-            spent = max(spent, self.seconds / (60.0 * self.plan.minutes))
+        spent = step / self.settings.steps
+        if self.settings.minutes is not None:
+            spent = max(spent, self.seconds / (60.0 * self.settings.minutes))
         return spent
 
-    def turn_now(self, step: int) -> None:
-        """Begin the second half."""
+    def begin_decay(self, step: int) -> None:
+        """Let the learning rate begin to fall."""
         self.turn = min(HALF, self.spent(step))
 
-    def turn_back(self) -> None:
-        """Take an early turn back."""
+    def resume_constant(self) -> None:
+        """Take an early fall back."""
         self.turn = HALF
 
     def progress(self, step: int) -> float:
@@ -247,4 +299,16 @@ class Schedule:
 
     def learning_rate(self, step: int) -> float:
         """The step size of update `step`."""
-        return self.scale * self.plan.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - self.progress(step))))
+        return (
+            self.scale * self.settings.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - self.progress(step))))
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        numbers = [self.turn, self.scale, self.seconds]
+        return {"numbers": torch.tensor(numbers, dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.turn, self.scale, seconds = state["numbers"].tolist()
+        self.start = time.monotonic() - seconds

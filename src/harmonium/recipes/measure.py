@@ -1,0 +1,303 @@
+"""Measuring a run: likelihoods with their errors, how the chains mix, what the couplings look like.
+
+Measuring touches nothing that is trained. What the instruments remember (the log Z carried along, the window
+of the chains that is watched) is their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.diagnostics import MixingReport, MixingWatch
+from harmonium.learning import Average, Learner, Update, WeightDecay
+from harmonium.learning.state import gathered, scattered
+from harmonium.likelihood.partition import annealed_log_partition
+from harmonium.likelihood.rows import hidden_sums
+from harmonium.likelihood.tempered import Budget, cost
+from harmonium.models import BlockModel, EnergyModel, GraphModel, PairwiseModel
+from harmonium.random import derived_seed
+from harmonium.recipes.history import Record
+from harmonium.recipes.rows import Rows
+from harmonium.recipes.settings import Schedule, Settings
+from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
+
+SUBSET = 4000  # rows measured along the way
+BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
+MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
+LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
+FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
+UNKNOWN = 1e3  # nats: a standard error that leaves all to others
+SHOWN = 32  # singular values
+INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was seen after some update; None where it can't be had. Log-likelihoods in nats per row.
+
+    Attributes:
+        step, epoch: updates made, and passes through the rows.
+        seconds, updates_per_second: the clock, and the pace since the last measurement.
+        learning_rate, weight_decay, gibbs_steps: the settings that rules may change.
+        gradient_norm: of the last update.
+        free_energy_gap: mean log-probability of training rows minus that of validation rows, whatever log Z.
+        log_partition: of the averaged model.
+        train_log_likelihood, validation_log_likelihood: their standard errors, `…_stderr`, are those of
+            log Z; `validation_spread` is that of the mean over rows that are a sample.
+        weight_norm, singular_values: of the first coupling.
+        inactive_hidden_units: whose mean hardly depends on the row.
+        r_hat, chain_ess, autocorrelation_time: of the last full window of the chains.
+        mixing: the report on a window that has become full since the last measurement.
+    """
+
+    step: int
+    epoch: float
+    seconds: float
+    updates_per_second: float
+    learning_rate: float
+    gradient_norm: float
+    free_energy_gap: float | None = None
+    log_partition: float | None = None
+    log_partition_stderr: float | None = None
+    train_log_likelihood: float | None = None
+    train_log_likelihood_stderr: float | None = None
+    validation_log_likelihood: float | None = None
+    validation_log_likelihood_stderr: float | None = None
+    validation_spread: float | None = None
+    weight_norm: float | None = None
+    singular_values: list[float] | None = None
+    inactive_hidden_units: int | None = None
+    weight_decay: float | None = None
+    gibbs_steps: int | None = None
+    r_hat: float | None = None
+    chain_ess: float | None = None
+    autocorrelation_time: float | None = None
+    mixing: MixingReport | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def score(self) -> float:
+        """What parameters are compared by: the likelihood, of validation rows where there are any."""
+        found = (self.validation_log_likelihood, self.train_log_likelihood, -math.inf)
+        return next(x for x in found if x is not None)
+
+    def record(self) -> Record:
+        """What is known, as a row of `History`."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mixing"}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @staticmethod
+    def of(record: Mapping[str, Any]) -> Measurement:
+        """The measurement of a row of `History`."""
+        return Measurement(**record)
+
+
+class Meter:
+    """Measures the averaged model along training.
+
+    Args:
+        learner: what is being trained.
+        average: the averaged parameters.
+        schedule: the clock of the run.
+        train: states of training rows, (rows, n_visible).
+        valid: validation rows, if any.
+        decay: the penalty that follows the validation rows, if any.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        average: Average,
+        schedule: Schedule,
+        train: Tensor,
+        valid: Rows | None,
+        decay: WeightDecay | None,
+    ) -> None:
+        self.learner, self.average, self.schedule = learner, average, schedule
+        self.train, self.valid, self.decay = train, valid, decay
+        self.exact = exactly_summable(learner.model)
+        self.track: LogPartitionTrack | None = None
+        self.monitor = MixingWatch()
+        self._reported: MixingReport | None = None
+        self._saved = 0.0  # seconds not yet spent on estimates
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the run."""
+        return self.schedule.settings
+
+    def watch(self, update: Update) -> None:
+        """Look at the chains after each update, and carry log Z along from time to time."""
+        if self.learner.negatives.chains is not None:
+            self.monitor(update)
+        if update.step % BRIDGE_EVERY == 0 or update.step == 1:
+            self._bridge()
+
+    def restart(self) -> None:
+        """The parameters are others from now on: the next measurement stands for itself."""
+        self.track = None
+
+    def measure(self, step: int, before: Measurement | None) -> Measurement:
+        """Measure after update `step`; `before` is the last measurement."""
+        seconds = self.schedule.seconds
+        last_step, last_seconds = (0, 0.0) if before is None else (before.step, before.seconds)
+        return Measurement(
+            step=step,
+            epoch=step / self.learner.batches.per_epoch,
+            seconds=round(seconds, 3),
+            updates_per_second=round((step - last_step) / max(seconds - last_seconds, 1e-9), 2),
+            learning_rate=self.schedule.learning_rate(step),
+            gradient_norm=_gradient_norm(self.learner.model),
+            weight_decay=None if self.decay is None else self.decay.strength,
+            **self._likelihoods(step, step - last_step),
+            **structure(self.average.model, self.train),
+            **self._mixing(),
+        )
+
+    def _likelihoods(self, step: int, updates: int) -> Record:
+        model = self.average.model
+        if not model.has_free_energy():
+            return self._estimated(step, updates)
+        train = -free_energies(model, self.train)
+        record: Record = {}
+        if self.valid is not None:
+            valid = -np.concatenate([free_energies(model, v) for v in self.valid.pieces()])
+            # positive when training rows are more probable: what overfitting shows up in first
+            record["free_energy_gap"] = float(train.mean() - valid.mean())
+        found = self._log_partition(step, updates)
+        if found is None:
+            return record
+        log_z, stderr = found
+        record |= {"log_partition": log_z, "log_partition_stderr": stderr}
+        record |= {
+            "train_log_likelihood": float(train.mean()) - log_z,
+            "train_log_likelihood_stderr": stderr,
+        }
+        if self.valid is not None:
+            record |= {
+                "validation_log_likelihood": float(valid.mean()) - log_z,
+                "validation_log_likelihood_stderr": stderr,
+                "validation_spread": float(valid.std()) / len(valid) ** 0.5,
+            }
+        return record
+
+    def _estimated(self, step: int, updates: int) -> Record:
+        """Likelihoods of a few rows, for a machine whose hidden units can't be summed out; when it can be
+        afforded.
+        """
+        model, end = self.average.model, self.schedule.progress(step) >= 1.0
+        self._saved += MEASURED_SHARE * self.work(updates)
+        if not isinstance(model, GraphModel) or not (end or updates == step or self._saved > PRICE):
+            return {}
+        self._saved = 0.0
+        seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.train))
+        parts = [self.train[:: len(self.train) // n][:n]]
+        parts += [] if self.valid is None else [self.valid.states(FEW)]
+        sums = hidden_sums(model, torch.cat(parts), Budget(LEAST_WORK), seed)
+        log_z = annealed_log_partition(model, Budget(LEAST_WORK), seed, self.train)
+        error = (log_z.high - log_z.low) / 4.0
+        record: Record = {"log_partition": log_z.value, "log_partition_stderr": error}
+        pairs = zip(sums.value.split(n), sums.stderr.split(n), strict=True)
+        for name, (value, stderr) in zip(("train", "validation"), pairs, strict=False):
+            spread = float(value.std()) / len(value) ** 0.5  # as these rows stand for all
+            own = float(stderr.square().mean()) / len(value)
+            record[f"{name}_log_likelihood"] = float(value.mean()) - log_z.value
+            record[f"{name}_log_likelihood_stderr"] = (error**2 + own + spread**2) ** 0.5
+        return record | ({} if self.valid is None else {"validation_spread": spread})
+
+    def _log_partition(self, step: int, updates: int) -> tuple[float, float] | None:
+        """(log Z, stderr) of the averaged model, nats, where it can be had along the way."""
+        model = self.average.model
+        if self.exact:
+            return exact_value(model), 0.0
+        if not (isinstance(model, GraphModel) or _two_blocks(model)):
+            return None
+        self._bridge()
+        budget = Budget(max(LEAST_WORK, MEASURED_SHARE * self.work(updates)))
+        found = annealed_log_partition(model, budget, derived_seed(self.settings.seed, step), self.train)
+        if self.track is None:  # without persistent chains there is nothing to carry
+            return found.value, (found.high - found.low) / 4.0
+        self.track.correct(found)
+        return self.track.value, self.track.stderr
+
+    def work(self, updates: int) -> float:
+        """About how many seconds of one core so many updates take, on any machine."""
+        sweeps = updates * (self.settings.gibbs_steps + 2)  # two phases cost about as much as two sweeps
+        return sweeps * cost(self.average.model, self.settings.chains)
+
+    def _bridge(self) -> None:
+        chains, model = self.learner.negatives.chains, self.average.model
+        if self.exact or chains is None or not isinstance(model, BlockModel) or not _two_blocks(model):
+            return
+        if self.track is None:
+            self.track = LogPartitionTrack(model, chains)
+            self.track.lag = UNKNOWN
+        else:
+            self.track.bridge(model, chains)
+
+    def _mixing(self) -> Record:
+        """How the persistent chains mixed lately."""
+        if self.learner.negatives.chains is None:
+            return {}
+        report, fresh = self.monitor.report, self.monitor.report is not self._reported
+        self._reported = report
+        record: Record = {"gibbs_steps": self.learner.negatives.k}
+        if report is None:
+            return record
+        return record | {
+            "r_hat": report.r_hat,
+            "chain_ess": report.ess,
+            "autocorrelation_time": report.autocorrelation_time,
+            "mixing": report if fresh else None,
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the instruments remember."""
+        state = gathered({"track": self.track, "monitor": self.monitor})
+        return state | {"saved": torch.tensor(self._saved, dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        model = self.average.model
+        if isinstance(model, BlockModel) and any(name.startswith("track/") for name in state):
+            self.track = LogPartitionTrack.like(model)
+        scattered({"track": self.track, "monitor": self.monitor}, state)
+        self._reported, self._saved = self.monitor.report, float(state["saved"])
+
+
+@torch.no_grad()
+def structure(model: EnergyModel, rows: Tensor) -> Record:
+    """Size and singular values of the first coupling (the modes learned so far), and inactive units."""
+    if not isinstance(model, PairwiseModel) or not model.couplings():
+        return {}
+    weight = model.couplings()[0].weight
+    record: Record = {"weight_norm": float(weight.norm())}
+    record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:SHOWN].tolist()]
+    if len(model.layers) == 2:
+        means = model.layers[1].mean(model.field(1, (rows, rows.new_empty(len(rows), 0))))
+        record["inactive_hidden_units"] = int((means.std(0, correction=0) < INACTIVE).sum())
+    return record
+
+
+def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
+    """Mean log P of rows, nats, with a log Z that owes nothing to the chains of training."""
+    if exactly_summable(model):
+        log_z = exact_value(model)
+    else:
+        log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, rows).value
+    return float(-free_energies(model, rows).mean()) - log_z
+
+
+def _two_blocks(model: EnergyModel) -> bool:
+    return isinstance(model, BlockModel) and len(model.layers) == 2
+
+
+def _gradient_norm(model: EnergyModel) -> float:
+    squares = [float(p.grad.norm()) ** 2 for p in model.parameters() if p.grad is not None]
+    return math.sqrt(sum(squares))

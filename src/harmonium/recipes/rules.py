@@ -1,0 +1,370 @@
+"""What to do in a run, and why: each rule goes from a measurement to an action and a sentence.
+
+A rule changes nothing by itself. `judge` is asked after each measurement, `conclude` once at the end; what
+they return is done by the run. Rules are asked in the order of `standard_rules`, and what one remembers is in
+its state. `hm.fit(..., rules=...)` takes any of them; `rules=()` trains plainly. What each is worth is
+measured by `python -m benchmarks.rules`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from harmonium.models import PairwiseModel
+from harmonium.recipes.measure import SUBSET, Measurement, log_likelihood
+from harmonium.recipes.run import Action, Kept, Run
+from harmonium.recipes.settings import HALF, MOST_SWEEPS
+
+
+class Rule:
+    """A rule that never wants anything: what all others derive from."""
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        """What to do after a measurement, if anything."""
+        return None
+
+    def conclude(self, run: Run) -> Action | None:
+        """What to do in the end, if anything."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+
+
+def standard_rules() -> tuple[Rule, ...]:
+    """The rules of the default call, in the order in which they judge."""
+    return KeepBest(), Temper(), MoreSweeps(), RollBack(), Shrink(), DecayEarly(), StopEarly()
+
+
+@dataclass
+class Temper(Rule):
+    """Chains that keep to their modes: begin anew with replicas at several temperatures.
+
+    What chains that don't move have taught is not worth keeping: they let the model deepen the modes that
+    they happen to be in, and no ladder of temperatures leads out of these any more. The best model so far is
+    put aside, and returned if in the end the new one is worse by a log Z that owes nothing to any chains of
+    training. Only for negative phases that the run has chosen itself.
+
+    Figure: `benchmarks.rules`, tables "clusters" and "bars".
+
+    Attributes:
+        r_hat: beyond which more sweeps don't help.
+        latest: share of the planned run after which there is no time to begin anew.
+        share: of the work of the run that each log Z at the end may cost.
+    """
+
+    r_hat: float = 1.8
+    latest: float = 2.0 / 3.0
+    share: float = 0.15
+
+    def __post_init__(self) -> None:
+        self.before: Kept | None = None
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        if now.mixing is None or now.mixing.r_hat <= self.r_hat or run.begin is None:
+            return None
+        other = run.learner.negatives.tempered()
+        late = run.schedule.spent(now.step) > self.latest
+        if other is None or late or not run.learner.model.has_free_energy():
+            return None
+
+        def act() -> None:
+            self.before = run.best
+            run.restart(other)
+
+        return Action(
+            act,
+            f"{_hardly_mixed(now)} training began anew with replicas at several temperatures that exchange"
+            " places.",
+            warn=True,
+        )
+
+    def conclude(self, run: Run) -> Action | None:
+        if self.before is None or run.chosen is None:
+            return None
+        rows = run.meter.train if run.meter.valid is None else run.meter.valid.states(SUBSET)
+        work = self.share * run.meter.work(run.measured[-1].step)
+        model, found = copy.deepcopy(run.average.model), []
+        for kept in (self.before, run.chosen):
+            model.load_state_dict(kept.parameters)
+            found.append(log_likelihood(model, rows, work, run.schedule.settings.seed))
+        if found[0] <= found[1]:
+            return None
+        return Action(
+            partial(setattr, run, "chosen", self.before),
+            f"The model of update {self.before.step}, before training began anew, was better in the end"
+            f" ({found[0]:.2f} against {found[1]:.2f} nats per row), and was kept.",
+            warn=True,
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        if self.before is None:
+            return {}
+        parameters = {f"parameters.{name}": p for name, p in self.before.parameters.items()}
+        return parameters | {"numbers": torch.tensor(self.before[:2], dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        if state:
+            score, step = state["numbers"].tolist()
+            found = {k.removeprefix("parameters."): p for k, p in state.items() if k != "numbers"}
+            self.before = Kept(score, int(step), found)
+
+
+@dataclass
+class MoreSweeps(Rule):
+    """Chains that hardly mix: twice as many sweeps between updates.
+
+    The gradient follows the chains; where they lag behind, it no longer follows the model.
+
+    Figure: `benchmarks.rules`.
+
+    Attributes:
+        most: sweeps; beyond, more updates help more.
+    """
+
+    most: int = MOST_SWEEPS
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        k = run.learner.negatives.k
+        if now.mixing is None or now.mixing.warning is None or k is None or k >= self.most:
+            return None
+        return Action(
+            partial(setattr, run.learner.negatives, "k", 2 * k),
+            f"{_hardly_mixed(now)} from there on they made {2 * k} sweeps between updates.",
+            warn=True,
+        )
+
+
+def _hardly_mixed(now: Measurement) -> str:
+    assert now.mixing is not None
+    return f"After {now.step} updates the persistent chains hardly mixed (R-hat {now.mixing.r_hat:.2f});"
+
+
+@dataclass
+class RollBack(Rule):
+    """A run that diverges: back to the best parameters, with half the learning rate and chains from rows.
+
+    Likelihoods of training rows rise, up to noise: a deep fall means that the chains have lost the model.
+
+    Figure: `benchmarks.rules`, table "large steps".
+
+    Attributes:
+        nats, gain, errors: a fall of so many nats, plus this share of the gain so far, plus so many standard
+            errors.
+        most: times; a run that diverges more often is given up.
+    """
+
+    nats: float = 1.0
+    gain: float = 0.2
+    errors: float = 5.0
+    most: int = 6
+
+    def __post_init__(self) -> None:
+        self.times = 0
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        if not self.diverged(run.believed) or run.best is None:
+            return None
+        if self.times == self.most:
+            raise FloatingPointError(
+                f"training diverged {self.most + 1} times, the last time after {now.step} updates; use a"
+                " smaller learning rate or more gibbs_steps."
+            )
+
+        def act() -> None:
+            self.times += 1
+            run.roll_back()
+
+        return Action(
+            act,
+            f"Training diverged before update {now.step}; it went on from update {run.best.step} with the"
+            f" learning rate {0.5 * now.learning_rate:.3g}.",
+            warn=True,
+        )
+
+    def diverged(self, measured: Sequence[Measurement]) -> bool:
+        """Whether the newest likelihood of the training rows lies far below the best one."""
+        seen = [(x, m) for m in measured if (x := m.train_log_likelihood) is not None]
+        if not seen:
+            return False
+        first, best, (newest, last) = seen[0][0], max(x for x, _ in seen), seen[-1]
+        error = last.log_partition_stderr or 0.0
+        return newest < best - (self.nats + self.gain * (best - first) + self.errors * error)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"times": torch.tensor(self.times)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.times = int(state["times"])
+
+
+@dataclass
+class Shrink(Rule):
+    """Let the weight decay follow the validation rows in the second half, when training comes to rest.
+
+    Write s for the mean over rows of the fluctuating part of the interaction, Σᵢⱼ (vᵢ-μᵢ) Wᵢⱼ (⟨hⱼ|v⟩-ηⱼ).
+    Scaling W by 1+ε changes the log-likelihood of a set of rows by ε (s_rows - s_model). Training with the
+    penalty (λ/2) Σ W² comes to rest where s_train - s_model = λ ΣW², and the likelihood of the validation
+    rows is stationary where s_valid - s_model = 0. Both hold for
+
+        λ = (s_train - s_valid) / Σ W²,
+
+    in which the model's own mean, the part that is hard to know, has cancelled. It is the fixed point of
+    MacKay (1992) with the effective number of parameters replaced by what the validation rows say.
+
+    Figure: `benchmarks.rules`.
+
+    Attributes:
+        widest: the strength stays between what it was at first and this many times as much.
+        pace: share of the way, on a logarithmic scale, that one measurement moves it.
+    """
+
+    widest: float = 16.0
+    pace: float = 0.5
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
+        second = run.schedule.progress(now.step) >= HALF
+        if decay is None or valid is None or not second or not isinstance(model, PairwiseModel):
+            return None
+        first = run.schedule.settings.weight_decay
+        strength = self.wanted(decay.strength, first, model, (run.meter.train, valid.states(SUBSET)))
+        return Action(
+            partial(setattr, decay, "strength", strength),
+            f"After {now.step} updates the weight decay became {strength:.3g}.",
+        )
+
+    def wanted(
+        self, strength: float, first: float, model: PairwiseModel, rows: tuple[Tensor, Tensor]
+    ) -> float:
+        """The strength closer to where shrinking no longer helps the validation rows, never below the first.
+
+        `rows` are training and validation rows.
+        """
+        gap, square = interaction_gap(model, *rows)
+        wanted = min(max(gap / max(square, 1e-12), first), first * self.widest)
+        return float(strength ** (1 - self.pace) * wanted**self.pace)
+
+
+@torch.no_grad()
+def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple[float, float]:
+    """(s_train - s_valid, Σ W²) of a two-block model (see `Shrink`); rows are (n, n_visible)."""
+    weight = model.couplings()[0].weight
+    means = [model.layers[1].mean(model.field(1, (v, v.new_empty(len(v), 0)))) for v in (train, valid)]
+    centre_v, centre_h = train.mean(0), means[0].mean(0)
+    s = [
+        float((((v - centre_v) @ weight) * (h - centre_h)).sum(1, dtype=torch.float64).mean())
+        for v, h in zip((train, valid), means, strict=True)
+    ]
+    return s[0] - s[1], float(weight.square().sum(dtype=torch.float64))
+
+
+@dataclass
+class DecayEarly(Rule):
+    """A likelihood of the validation rows that no longer rises: let the learning rate begin to fall.
+
+    The noise of the steps then hides what there is still to gain, and smaller steps find it.
+
+    Figure: `benchmarks.rules`.
+
+    Attributes:
+        window: measurements that are no better, together, than as many before them.
+    """
+
+    window: int = 5
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        if run.schedule.progress(now.step) >= HALF or unknown_mixing(run, now):
+            return None
+        values = _validated(run)
+        flat = sum(values[-self.window :]) <= sum(values[-2 * self.window : -self.window])
+        if len(values) < 2 * self.window or not flat:
+            return None
+        return Action(
+            partial(run.schedule.begin_decay, now.step),
+            f"After {now.step} updates the validation rows gained nothing more; the learning rate began to"
+            " fall.",
+        )
+
+
+@dataclass
+class StopEarly(Rule):
+    """Early stopping (Prechelt 1998): end a run whose best model lies far back and was better beyond doubt.
+
+    Figure: `benchmarks.rules`.
+
+    Attributes:
+        patience: share of the run for which the best model must have been waited on.
+        errors: standard errors of a difference that are beyond doubt.
+    """
+
+    patience: float = 0.25
+    errors: float = 2.0
+
+    def judge(self, run: Run, now: Measurement) -> Action | None:
+        progress = run.schedule.progress(now.step)
+        if progress < HALF + self.patience or unknown_mixing(run, now) or not _validated(run):
+            return None
+        seen = [m for m in run.believed if m.validation_log_likelihood is not None]
+        best = max(seen, key=lambda m: m.score)
+        waited = progress * (1.0 - best.step / now.step)
+        if waited <= self.patience or best.score - now.score <= self.errors * doubt(best, now):
+            return None
+        return Action(
+            run.stop,
+            f"Training ended after {now.step} updates: the validation rows liked the model of update"
+            f" {best.step} better.",
+        )
+
+
+@dataclass
+class KeepBest(Rule):
+    """Return the model that the validation rows liked best, if it was better than the last beyond doubt.
+
+    Measurements have errors, and the largest of many is often the luckiest; the last parameters, found at
+    the smallest steps, are preferred where the errors leave room for that.
+
+    Figure: `benchmarks.rules`.
+
+    Attributes:
+        errors: standard errors of a difference that are beyond doubt.
+    """
+
+    errors: float = 2.0
+
+    def conclude(self, run: Run) -> Action | None:
+        best, last = run.best, run.measured[-1]
+        if best is None or last.validation_log_likelihood is None:
+            return None
+        if best.score - last.score <= self.errors * doubt(run.at(best.step), last):
+            return None
+        return Action(
+            partial(setattr, run, "chosen", best), f"The model returned is that of update {best.step}."
+        )
+
+
+def doubt(one: Measurement, other: Measurement) -> float:
+    """Standard error of the difference of two likelihoods of the validation rows."""
+    return math.hypot(
+        one.validation_log_likelihood_stderr or 0.0, other.validation_log_likelihood_stderr or 0.0
+    )
+
+
+def unknown_mixing(run: Run, now: Measurement) -> bool:
+    """Whether nothing is known of the chains yet: a likelihood may stand still because they do."""
+    return run.learner.negatives.chains is not None and now.r_hat is None
+
+
+def _validated(run: Run) -> list[float]:
+    return [x for m in run.believed if (x := m.validation_log_likelihood) is not None]

@@ -1,0 +1,293 @@
+"""A run: what is trained, what has been measured, and what rules may do about it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from harmonium import store
+from harmonium.learning import Average, Learner, NegativePhase, StopTraining, Update
+from harmonium.learning.loop import check_finite
+from harmonium.learning.state import gathered, part_of, scattered
+from harmonium.models import EnergyModel
+from harmonium.recipes.history import History, Record
+from harmonium.recipes.measure import Measurement, Meter
+from harmonium.recipes.settings import Schedule
+
+
+class Action(NamedTuple):
+    """What a rule wants done, and the sentence that says so."""
+
+    act: Callable[[], None]
+    sentence: str
+    warn: bool = False  # whether a careful user should know
+
+
+class Rule(Protocol):
+    """Something to do in a run when a measurement asks for it; see `harmonium.recipes.rules`."""
+
+    def judge(self, run: Run, now: Measurement) -> Action | None: ...  # noqa: D102
+    def conclude(self, run: Run) -> Action | None: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Tensor]: ...  # noqa: D102
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...  # noqa: D102
+
+
+class Kept(NamedTuple):
+    """Parameters worth keeping, when they were had, and how good they are."""
+
+    score: float
+    step: int
+    parameters: dict[str, Tensor]
+
+
+class Run:
+    """A callback that measures the averaged model at even distances and lets the rules judge.
+
+    Args:
+        learner: what is being trained.
+        average: the averaged parameters, which are what is measured and kept.
+        schedule: the clock of the run.
+        meter: measures.
+        rules: judge each measurement, in this order.
+        history: where measurements and sentences go.
+
+    Attributes:
+        measured: all measurements, in order.
+        best: the parameters with the best likelihood since training last began, if any.
+        chosen: those that the model will have in the end, once training is over.
+        begin: puts a fresh model where training starts; None where the model is not to begin anew.
+        told: called with each new record: checkpoints, displays.
+        stopped: whether a rule has ended the run.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        average: Average,
+        schedule: Schedule,
+        meter: Meter,
+        rules: Sequence[Rule],
+        history: History,
+    ) -> None:
+        self.learner, self.average, self.schedule, self.meter = learner, average, schedule, meter
+        self.rules, self.history = rules, history
+        self.measured: list[Measurement] = []
+        self.best: Kept | None = None
+        self.chosen: Kept | None = None
+        self.begin: Callable[[NegativePhase], None] | None = None
+        self.told: list[Callable[[Record], None]] = []
+        self._next = 0.0  # progress at which to measure
+        self._began = 0  # the update at which training last began
+        self._restarts = 0
+        self.stopped = False
+        self._replaced = False  # whether the parameters are others than those just measured
+
+    # -- the course of the run
+
+    def __call__(self, update: Update) -> None:
+        """After an update: look, measure when it is time, and end when it is over."""
+        self.meter.watch(update)
+        progress = self.schedule.progress(update.step)
+        if progress >= self._next or progress >= 1.0:
+            records = self.schedule.settings.records
+            self._next = math.floor(progress * records + 1) / records
+            self._judge(self._measure(update.step))
+            self._tell()
+        if progress >= 1.0 or self.stopped:
+            raise StopTraining
+
+    def _measure(self, step: int) -> Measurement:
+        check_finite(self.learner.model, step)
+        reason = self.average.model.reason_not_normalizable()
+        if reason:
+            raise FloatingPointError(f"after {step} updates {reason} Use a smaller learning rate.")
+        now = self.meter.measure(step, self.measured[-1] if self.measured else None)
+        self.measured.append(now)
+        self.history.records.append(now.record())
+        unknown = now.score == -math.inf  # then the latest are as good as any
+        if self.best is None or now.score > self.best.score or unknown and self.best.score == now.score:
+            self.best = self._kept(now)
+        return now
+
+    def _judge(self, now: Measurement) -> None:
+        self._replaced = False
+        for rule in self.rules:
+            self._do(rule.judge(self, now))
+            if self._replaced:  # the measurement says nothing of what the model is by now
+                break
+
+    def _do(self, action: Action | None) -> None:
+        if action is not None:
+            action.act()
+            self.history.notes.append(action.sentence)
+            if action.warn:
+                self.history.warnings.append(action.sentence)
+
+    def _tell(self) -> None:
+        for call in self.told:
+            call(self.history.records[-1])
+
+    def finish(self, step: int) -> None:
+        """Give the model the parameters that were chosen: the last ones, unless a rule prefers others."""
+        if not self.measured or self.measured[-1].step != step:
+            self._measure(step)
+            self._tell()
+        self.chosen = self._kept(self.measured[-1])
+        for rule in self.rules:
+            self._do(rule.conclude(self))
+        self.learner.model.load_state_dict(self.chosen.parameters)
+        self.history.best_step = self.chosen.step
+
+    def _kept(self, now: Measurement) -> Kept:
+        return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()))
+
+    # -- what rules may ask
+
+    @property
+    def over(self) -> bool:
+        """Whether the run ended with its last measurement."""
+        return self.stopped or any(self.schedule.progress(m.step) >= 1.0 for m in self.measured[-1:])
+
+    @property
+    def believed(self) -> list[Measurement]:
+        """The measurements since training last began."""
+        return [m for m in self.measured if m.step > self._began]
+
+    def at(self, step: int) -> Measurement:
+        """What was measured after so many updates."""
+        return next(m for m in reversed(self.measured) if m.step == step)
+
+    # -- what rules may do
+
+    def stop(self) -> None:
+        """End the run after this measurement."""
+        self.stopped = True
+
+    def roll_back(self) -> None:
+        """Go on from the best parameters with half the learning rate and chains that start from rows."""
+        assert self.best is not None  # the measurement that asks for it is one to begin with
+        self.schedule.scale /= 2.0
+        self._return_to(self.best.parameters)
+
+    def restart(self, negatives: NegativePhase) -> None:
+        """Begin training anew with another negative phase."""
+        assert self.begin is not None  # as the rule has looked
+        before, batch = self.learner.negatives, self.learner.batches.size
+        self.learner.negatives = negatives
+        self.begin(negatives)
+        self.schedule.scale *= _noisier(batch, before.n, negatives.n)
+        self.schedule.resume_constant()
+        self.best, self._began, self._restarts = None, self.measured[-1].step, self._restarts + 1
+        self._return_to(copy.deepcopy(self.learner.model.state_dict()))
+
+    def _return_to(self, parameters: Mapping[str, Tensor]) -> None:
+        self.learner.restart(parameters, self.meter.train)
+        self.average.restart(self.learner.model)
+        self.meter.restart()
+        self._replaced = True
+
+    # -- the run on disk
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """Everything that the next update and the next judgement depend on."""
+        rules = {f"rules/{type(rule).__name__}": rule for rule in self.rules}
+        own = {"model": self.learner.model, "average": self.average, "learner": self.learner}
+        return own | {"schedule": self.schedule, "meter": self.meter} | rules
+
+    def write(self, path: Path, chosen: Mapping[str, Any] | None = None) -> None:
+        """Write the run as it is after its last measurement, replacing an older checkpoint in one step.
+
+        `chosen` says how the model was found, where the run chose it.
+        """
+        numbers = [self._next, self._began, self._restarts, self.stopped]
+        tensors = gathered(self._parts) | {"run": torch.tensor(numbers, dtype=torch.float64)}
+        if self.best is not None:
+            tensors |= {f"best/{name}": p for name, p in self.best.parameters.items()}
+        facts: dict[str, Any] = {
+            "settings": asdict(self.schedule.settings),
+            "rules": [type(rule).__name__ for rule in self.rules],
+            "chosen": chosen,
+            "records": self.history.records,
+            "best": None if self.best is None else self.best.step,
+            "warnings": self.history.warnings,
+            "notes": self.history.notes,
+        }
+        store.save_tensors(path, tensors, facts)
+
+    def read(self, path: Path) -> int:
+        """Put the run back to where `write` saw it; returns how many updates were made.
+
+        Raises:
+            ValueError: the checkpoint is of a run with other settings or another model, naming them.
+        """
+        tensors, facts = store.load_tensors(path)
+        rules = [type(rule).__name__ for rule in self.rules]
+        saved = {**facts["settings"], "rules": facts["rules"]}
+        same_settings(path, saved, {**asdict(self.schedule.settings), "rules": rules})
+        shapes = {name: tuple(x.shape) for name, x in self.learner.model.state_dict().items()}
+        found = {name: tuple(x.shape) for name, x in part_of(tensors, "model").items()}
+        if found != shapes:
+            raise ValueError(f"resume: {path} is of another model, with parameters of the shapes {found}.")
+        self._next, began, restarts, stopped = tensors.pop("run").tolist()
+        self._began, self._restarts, self.stopped = int(began), int(restarts), bool(stopped)
+        for _ in range(self._restarts):
+            tempered = self.learner.negatives.tempered()
+            assert tempered is not None  # as it was before
+            self.learner.negatives = tempered
+        scattered(self._parts, tensors)
+        self.history.records[:] = facts["records"]
+        self.history.warnings[:], self.history.notes[:] = facts["warnings"], facts["notes"]
+        self.measured = [Measurement.of(record) for record in facts["records"]]
+        if facts["best"] is not None:
+            score = self.at(facts["best"]).score
+            self.best = Kept(score, facts["best"], part_of(tensors, "best"))
+        return self.measured[-1].step
+
+    def state(self, origin: Tensor | None) -> dict[str, Tensor]:
+        """What a later call on the same model needs to go on, beside the parameters; rows were seen from
+        `origin`.
+        """
+        made = self.learner.made + self.measured[-1].step
+        found = gathered({"learner": self.learner}) | {"learner/made": torch.tensor(made)}
+        found["parameters"] = torch.tensor(_size(self.learner.model))
+        if origin is not None:
+            found["origin"] = origin
+        return {name: x.detach().clone() for name, x in found.items()}
+
+    def go_on(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from the `state` of an earlier call."""
+        if "learner/made" not in state:
+            raise ValueError("state must be the history.state of an earlier call of hm.fit.")
+        if int(state["parameters"]) != _size(self.learner.model):
+            raise ValueError(
+                f"state is of a model of {int(state['parameters'])} parameters, and this one has"
+                f" {_size(self.learner.model)}."
+            )
+        self.learner.load_state_dict(part_of(state, "learner"))
+
+
+def same_settings(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than those of the run."""
+    different = [k for k, v in asked.items() if saved.get(k) != v]
+    if different:
+        told = ", ".join(f"{k} {saved.get(k)} (now {asked[k]})" for k in different)
+        raise ValueError(f"resume: {path} is of a run with other settings: {told}; ask for the same ones.")
+
+
+def _size(model: EnergyModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _noisier(batch: int, before: int | None, now: int | None) -> float:
+    """By how much smaller steps must be that other numbers of particles give the model no larger kicks."""
+    if before is None or now is None:
+        return 1.0
+    return float(((1.0 / batch + 1.0 / before) / (1.0 / batch + 1.0 / now)) ** 0.5)

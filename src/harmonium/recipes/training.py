@@ -1,0 +1,302 @@
+"""`hm.fit`: from data to a trained model, with no other argument needed."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harmonium import __version__, checks, store
+from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
+from harmonium.learning.loop import Callback, Transform
+from harmonium.models import RBM, EnergyModel
+from harmonium.models.rows import as_table
+from harmonium.models.support import check_possible
+from harmonium.recipes import recentring, settings
+from harmonium.recipes.choice import Trials, choose, units_for
+from harmonium.recipes.history import History
+from harmonium.recipes.measure import SUBSET, Meter
+from harmonium.recipes.progress import ProgressBar
+from harmonium.recipes.rows import Rows
+from harmonium.recipes.rules import Rule, standard_rules
+from harmonium.recipes.run import Run, same_settings
+from harmonium.recipes.settings import Schedule, Settings, UserSettings
+from harmonium.recipes.split import split
+from harmonium.recipes.start import let_chains_jump, start
+from harmonium.recipes.user_warnings import data_warnings, training_warnings
+from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
+from harmonium.units import Bernoulli
+
+STARTS = 4096  # rows that chains choose from
+
+
+def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
+    model: Any,
+    X: Any = None,
+    *,
+    validation: Any = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    chains: int | None = None,
+    gibbs_steps: int | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    optimiser: str | torch.optim.Optimizer | None = None,
+    negatives: str | NegativePhase | None = None,
+    transforms: Sequence[Transform] = (),
+    callbacks: Sequence[Callback] = (),
+    rules: Sequence[Rule] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    state: Mapping[str, Tensor] | None = None,
+) -> History:
+    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
+
+    `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
+    values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
+    held-out rows.
+
+    Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
+    with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
+    that start at rows; other pairwise models learn by the centred gradient, any other energy by Adam; models
+    with at most 2¹² visible states by the exact gradient, and those with as many hidden ones from independent
+    draws. The parameters are averaged over the last updates; along the way log Z is carried from
+    measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
+    fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
+    doubt. A run that diverges goes back to its best model and takes smaller steps. Chains that hardly mix
+    make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
+    several temperatures. All of these are rules (`harmonium.recipes.rules`), and can be left out. Gaussian
+    columns far from zero are learned about their means, and that is what callbacks see; the model returned is
+    again one of the rows as they are.
+
+    Args:
+        model: the model, as constructed or already trained; or the rows, and no X.
+        X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
+            between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
+            0 … q-1 will do.
+        validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
+        seed: of everything random. The same seed gives the same model; another number of threads or another
+            processor rounds differently, which after many updates shows.
+        steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
+        minutes: time to spend instead. The result then depends on the speed of the machine.
+        sample_weight: (rows,), weights of the rows of X, at least 0.
+        batch_size: rows per update; default 256.
+        chains: persistent chains; default 512.
+        gibbs_steps: sweeps of the chains between updates; default 2.
+        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), 0.05 (centred), 0.002
+            (adam; 0.02 with an exact gradient). It falls to 2 % over the second half, and is halved when
+            training diverges.
+        weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
+            the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
+            the validation rows; fewer rows, or rows that all repeat each other, are taken for the whole
+            distribution.
+        optimiser: "natural", "centred", "adam", or a `torch.optim` optimiser over the model's parameters,
+            which gets the plain gradient (give `transforms` for another).
+        negatives: how the negative phase is had: a name of `learning.ALGORITHMS` ("cd", "pcd", "fpcd", "pt",
+            "trajectory", "restart", "ancestral", "exact", "pl", "stochastic-pl", "mean-field", "tap") or a
+            `learning.NegativePhase`. By default persistent chains, the exact gradient for at most 2¹² visible
+            states, or independent draws for as many hidden ones (fewer where fewer chains are asked for).
+        transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
+        callbacks: called after each update, and what they have as `record` with each new record.
+        rules: what to do on the way when a measurement asks for it, `recipes.rules.standard_rules()` by
+            default; none, `()`, for plain training.
+        progress: show a progress bar; by default when stderr is a terminal.
+        checkpoint: file to write the run to at each measurement.
+        resume: go on from `checkpoint`; the run then equals one that was never stopped.
+        state: `history.state` of an earlier call on this model, which this one goes on from, with its chains
+            and what it knows of the curvature: for rows that come piece by piece.
+
+    Returns:
+        The `History`: records, settings, warnings.
+
+    Raises:
+        TypeError, ValueError: wrong input, in one sentence. FloatingPointError: training diverged.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(3))
+    >>> history = hm.fit(rbm, [[0, 0, 1, 1], [1, 1, 0, 0]] * 10, steps=20)
+    >>> history.records[-1]["step"]
+    20
+
+    A lattice, and a machine with lateral couplings, learn by the same call:
+
+    >>> import networkx
+    >>> mrf = hm.MarkovRandomField.ising(networkx.path_graph(4), 0.0, 0.0)
+    >>> history = hm.fit(mrf, [[0, 0, 1, 1], [1, 1, 0, 0]] * 10, steps=200)
+    >>> hm.log_likelihood(mrf, [[0, 0, 1, 1]]).value > -2.0
+    True
+    >>> history = hm.fit(hm.BoltzmannMachine(4, 2), [[0, 0, 1, 1], [1, 1, 0, 0]] * 10, steps=20)
+    >>> "train_log_likelihood" in history.records[-1]
+    True
+    """
+    seed = checks.seed("seed", seed)
+    asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
+    path, found = _checkpoint(checkpoint, resume), None
+    if X is None:
+        X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, asked, found = _chosen(X, asked, more | {"rules": rules}, path if resume else None)
+    _check_model(model)
+    check_possible(model, X)
+    check_possible(model, validation, "validation")
+    rows, valid, weights = split(model, X, validation, sample_weight, seed)
+    narrow = few_valued(model, rows)
+    negative_phase = settings.negative_phase(model, asked, negatives)
+    origin = _origin(model, rows, negatives, state)
+    if origin is not None:
+        rows = recentring.centred_rows(rows, origin)
+        valid = None if valid is None else recentring.centred_rows(valid, origin)
+    plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
+    with recentring.centred(model, origin):
+        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights)
+        if not resume:
+            begin(negative_phase)
+        let_chains_jump(model, rows, weights, negative_phase)
+        schedule = Schedule(plan)
+        decay = WeightDecay(plan.weight_decay) if plan.weight_decay else None
+        learner = Learner(
+            model,
+            Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
+            negative_phase,
+            settings.optimiser_for(model, plan, optimiser),
+            # the penalty first, so that the method measures both in the same way
+            [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
+            None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
+        )
+        average = Average(model)
+        follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
+        meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
+        said = data_warnings(model, rows) + warnings(narrow)
+        said += recentring.distance_warning(model, rows, origin)
+        history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
+        history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
+        run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
+        run.begin = begin if negatives is None else None
+        first = run.read(path) if resume and path is not None else 0
+        if state is not None:
+            run.go_on(state)
+        with ProgressBar(schedule, progress) as bar:
+            run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
+            run.told += [] if path is None else [lambda record: run.write(path, found)]
+            last = first if run.over else plan.steps
+            floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
+            made = train(learner, last, [*floor, average, *callbacks, bar, run], first)
+        run.finish(made)
+        history.state = run.state(origin)
+    history.warnings += training_warnings(history)
+    return history
+
+
+def _begin(
+    model: EnergyModel,
+    fresh: Mapping[str, Tensor],
+    rows: Rows,
+    weights: Tensor | None,
+    negatives: NegativePhase,
+) -> None:
+    """Put the model where training starts, and chains at rows."""
+    model.load_state_dict(fresh)
+    start(model, rows, weights)
+    negatives.begin(model, rows.states(STARTS))
+
+
+def _chosen(
+    X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
+) -> tuple[RBM, UserSettings, dict[str, Any]]:
+    """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
+    trials that are measured by a clock needn't end as they did.
+    """
+    if isinstance(X, EnergyModel):
+        raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+    units = units_for(X)
+    if resumed is not None:
+        found = store.read_facts(resumed)["chosen"]
+        if found is None:
+            raise ValueError(
+                f"resume: {resumed} is of a run whose model was given; give it again, hm.fit(model, X)."
+            )
+        same_settings(resumed, found, {"minutes": asked.minutes})
+        found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
+        machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
+        return machine, replace(asked, minutes=found["left"]), found
+    begun, n_rows = time.monotonic(), len(as_table(X, "X"))
+    shape = RBM(copy.deepcopy(units), Bernoulli(1))
+    _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], asked.seed)
+
+    def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
+        most = None if asked.minutes is None else asked.minutes / 16.0
+        updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
+        settings = given | {"seed": asked.seed, "steps": updates, "minutes": most}
+        return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
+
+    trials = None if valid is None else Trials(short, valid)
+    machine, tried = choose(lambda: copy.deepcopy(units), trials, asked.seed)
+    left = asked.after(time.monotonic() - begun)
+    found = {"hidden": machine.hidden.width, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    return machine, left, found
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
+    reason = model.reason_not_normalizable()
+    if reason:
+        raise ValueError(f"model: {reason}")
+
+
+def _origin(
+    model: EnergyModel, rows: Rows, negatives: Any, state: Mapping[str, Tensor] | None
+) -> Tensor | None:
+    """Where zero is to lie while training: chains that were handed in may be rows as they are."""
+    if state is not None:
+        return state.get("origin")
+    if negatives is None or isinstance(negatives, str):
+        return recentring.far_column_means(model, rows)
+    return None
+
+
+def _rules(rules: Sequence[Rule] | None) -> tuple[Rule, ...]:
+    if rules is None:
+        return standard_rules()
+    for rule in rules:
+        if not isinstance(rule, Rule):
+            raise TypeError(
+                f"rules must hold rules such as recipes.rules.KeepBest(), got {checks.describe(rule)}."
+            )
+    return tuple(rules)
+
+
+def _settings(plan: Settings, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:
+    return asdict(plan) | {
+        "rows": len(rows),
+        "validation_rows": 0 if valid is None else len(valid),
+        "data": rows.kind,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "harmonium": __version__,
+        "torch": torch.__version__,
+    }
+
+
+def _checkpoint(checkpoint: str | Path | None, resume: bool) -> Path | None:
+    """Where the checkpoint is, or will be."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
+        return None
+    path = Path(checkpoint)
+    if resume and not path.exists():
+        raise ValueError(f"resume: there is no checkpoint at {path}.")
+    return path

@@ -1,0 +1,73 @@
+"""What a careful user would want to know: of the data before training, of the model after it."""
+
+from __future__ import annotations
+
+from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.recipes.history import History, Record
+from harmonium.recipes.rows import Rows
+from harmonium.recipes.split import HOLD_OUT_FROM
+
+MANY_INACTIVE = 0.25  # share of the hidden units that is worth a word
+OVERFITTING = 0.25  # share of the gain on training rows that validation rows don't see, likewise
+WORTH = 0.1  # nats per row below which no difference is
+BEYOND_DOUBT = 3.0  # standard errors
+
+
+def data_warnings(model: EnergyModel, rows: Rows) -> list[str]:
+    """One sentence for each thing in the data that asks for thought."""
+    if len(rows) > 1 and all_equal(rows):
+        return ["All rows of X are equal: there is nothing to learn but that."]
+    parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.visible_space.width
+    if parameters <= cells or len(rows) < HOLD_OUT_FROM:  # few rows are taken for the whole distribution
+        return []
+    return [
+        f"The model has {parameters:,} parameters, more than the {cells:,} cells of X: fewer hidden units"
+        " would do."
+    ]
+
+
+def all_equal(rows: Rows) -> bool:
+    """Whether every row is the first one, looking no further than the first that isn't."""
+    first = rows.states(1)
+    return all(bool((piece == first).all()) for piece in rows.pieces())
+
+
+def training_warnings(history: History) -> list[str]:
+    """Sentences on what the records show at the end, each with a remedy."""
+    if not history.records:
+        return []
+    first, last = history.records[0], history.records[-1]
+    found = []
+    inactive, width = last.get("inactive_hidden_units", 0), _hidden_width(history.model)
+    if width and inactive > MANY_INACTIVE * width:
+        found.append(
+            f"{inactive} of {width} hidden units hardly respond to the rows: fewer would do, or longer"
+            " training."
+        )
+    gap = overfitting(first, last)
+    if gap is not None:
+        found.append(
+            f"Overfitting: training rows gained {gap:.2f} nats more than validation rows; more rows, fewer"
+            " hidden units or a larger weight_decay help."
+        )
+    return found
+
+
+def overfitting(first: Record, last: Record) -> float | None:
+    """By how much the training rows gained more than the validation rows, nats per row; None where that is
+    little, or may be chance.
+
+    The difference before anything is learned doesn't count. Chance is the error of log Z, and that of a mean
+    over so many validation rows.
+    """
+    train, valid = "train_log_likelihood", "validation_log_likelihood"
+    if valid not in last or valid not in first:
+        return None
+    gain = last[train] - first[train]
+    gap = (last[train] - last[valid]) - (first[train] - first[valid])
+    chance = BEYOND_DOUBT * (last[f"{valid}_stderr"] + last["validation_spread"])
+    return gap if gap > max(OVERFITTING * gain, WORTH, chance) else None
+
+
+def _hidden_width(model: EnergyModel) -> int:
+    return model.layers[1].width if isinstance(model, PairwiseModel) and len(model.layers) == 2 else 0

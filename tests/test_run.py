@@ -1,0 +1,411 @@
+"""A run: its rules, the way it ends, and that it can always be gone on with."""
+
+import math
+from dataclasses import replace
+
+import networkx
+import numpy as np
+import pytest
+import torch
+
+import harmonium as hm
+from harmonium.diagnostics import MixingReport
+from harmonium.learning import (
+    ContrastiveDivergence,
+    MeanField,
+    NegativePhase,
+    PersistentChains,
+    RestartedChains,
+    StopTraining,
+    algorithm,
+    equally_weighted,
+)
+from harmonium.recipes.rules import (
+    DecayEarly,
+    KeepBest,
+    MoreSweeps,
+    RollBack,
+    Rule,
+    Shrink,
+    StopEarly,
+    Temper,
+    standard_rules,
+)
+from harmonium.recipes.run import Action
+from harmonium.recipes.user_warnings import overfitting
+from registry import uniforms
+
+
+def bars(rows=400, n=4, seed=0):
+    """Independent bars of four columns each, and the mean log P of their distribution, nats."""
+    on = (uniforms(seed, rows, n, torch.float32) < 0.4).float()
+    return on.repeat_interleave(4, 1), n * (0.4 * math.log(0.4) + 0.6 * math.log(0.6))
+
+
+def machine(width=16, hidden=6, seed=0):
+    return hm.RBM(hm.Bernoulli(width), hm.Bernoulli(hidden), seed=seed)
+
+
+def stopped_at(step, error=StopTraining):
+    def callback(update):
+        if update.step == step:
+            raise error
+
+    return callback
+
+
+# ---------------------------------------------------------------------------------------------------- rules
+class Everywhere(Rule):
+    """Asks for nothing, and notes when it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def judge(self, run, now):
+        self.asked.append(now.step)
+        return Action(lambda: None, f"seen at {now.step}")
+
+
+def test_without_rules_a_run_is_plain_training():
+    x, _ = bars()
+    rbm = machine()
+    history = hm.fit(rbm, x, steps=200, rules=())
+    assert history.notes == history.warnings == [] and history.best_step == 200
+    again = machine()
+    told = hm.fit(again, x, steps=200, rules=[Everywhere()])
+    assert torch.equal(again.weight, rbm.weight)
+    assert told.notes == [f"seen at {r['step']}" for r in told.records]
+    with pytest.raises(TypeError, match="rules must hold rules"):
+        hm.fit(machine(), x, steps=5, rules=["keep the best"])
+
+
+def test_rules_say_why_they_are_there_and_change_nothing_by_themselves():
+    for rule in standard_rules():
+        assert len(type(rule).__doc__) > 100 and "Figure" in type(rule).__doc__
+        assert rule.judge.__qualname__.split(".")[0] in (type(rule).__name__, "Rule")
+    names = {type(rule) for rule in standard_rules()}
+    assert names == {KeepBest, Temper, MoreSweeps, RollBack, Shrink, DecayEarly, StopEarly}
+
+
+def test_a_given_rule_remembers_nothing_of_an_earlier_run():
+    rule = Everywhere()
+    for _ in range(2):
+        hm.fit(machine(), bars()[0], steps=5, rules=[rule])
+    assert rule.asked == []  # each run judges by a copy
+
+
+# ------------------------------------------------------------------------------------------------- the end
+@pytest.mark.parametrize("step", [1, 7, 33])
+def test_training_may_be_stopped_at_any_update_and_says_which_model_it_returns(step):
+    x, _ = bars()
+    rbm = machine()
+    history = hm.fit(rbm, x, steps=200, callbacks=[stopped_at(step)], rules=())
+    assert history.best_step == history.records[-1]["step"] == step
+    other = machine()
+    hm.fit(other, x, steps=200, callbacks=[stopped_at(step)], rules=(), seed=0)
+    assert torch.equal(rbm.weight, other.weight)
+    found = hm.log_likelihood(rbm, x[:50]).value
+    assert found == pytest.approx(hm.log_likelihood(other, x[:50]).value)
+    # the record is one of the model that is returned
+    whole = hm.fit(machine(), x, validation=x[:50], steps=200, callbacks=[stopped_at(step)], rules=())
+    measured = whole.records[-1]["validation_log_likelihood"]
+    assert measured == pytest.approx(hm.log_likelihood(whole.model, x[:50]).value, abs=1e-4)
+
+
+def test_a_restart_never_returns_less_than_what_was_had():
+    """A restart in the middle whose new phase learns nothing."""
+
+    class Still(PersistentChains):
+        def tempered(self):
+            return Nothing()
+
+    class Nothing(NegativePhase):
+        def draw(self, model, data, step):
+            return data  # no difference, no gradient
+
+    class Restart(Temper):
+        def judge(self, run, now):
+            if now.step != 150:
+                return None
+            run.begin = lambda negatives: run.learner.model.weight.data.mul_(0.01)
+            return super().judge(run, replace(now, mixing=MixingReport(1.0, 9.0, 1.0, "stuck")))
+
+    x, truth = bars()
+    rbm = machine()
+    history = hm.fit(rbm, x, steps=400, negatives=Still(128, 2), rules=[KeepBest(), Restart()])
+    assert any("began anew" in w for w in history.warnings)
+    assert any("was kept" in w for w in history.warnings)
+    assert history.best_step <= 150
+    assert hm.log_likelihood(rbm, x).value > truth - 3.0
+
+
+# ---------------------------------------------------------------------------------- going on where it stopped
+def test_continuous_models_resume_exactly(tmp_path):
+    """The step size that Hamiltonian chains have adapted is part of their state."""
+
+    class Wells(hm.EnergyModel):
+        def __init__(self):
+            super().__init__(bounds=[(-3.0, 3.0)] * 2)
+            self.w = torch.nn.Parameter(torch.tensor([0.1, -0.2]))
+
+        def energy(self, x):
+            return (x**2 * self.w).sum(-1) + 0.1 * (x**4).sum(-1)
+
+    x = (torch.special.ndtri(uniforms(3, 120, 2)) * 0.5).clamp(-2.5, 2.5).float()
+
+    def fit(steps=60, **more):
+        model = Wells()
+        hm.fit(model, x, steps=steps, chains=32, **more)
+        return model.w.detach()
+
+    class Crash(Exception):
+        pass
+
+    path = tmp_path / "run.safetensors"
+    whole = fit()
+    with pytest.raises(Crash):
+        fit(checkpoint=path, callbacks=[stopped_at(40, Crash)])
+    assert torch.equal(fit(checkpoint=path, resume=True), whole)
+
+
+def test_the_width_of_a_run_that_is_resumed_is_read_from_its_checkpoint(tmp_path, monkeypatch):
+    x, _ = bars(300)
+    path = tmp_path / "run.safetensors"
+
+    def quickly(units, trial, seed):
+        return hm.RBM(units(), hm.Bernoulli(5), seed=seed), {5: -1.0, 8: -1.2}
+
+    monkeypatch.setattr("harmonium.recipes.training.choose", quickly)
+    first = hm.fit(x, minutes=0.05, checkpoint=path)
+    monkeypatch.setattr("harmonium.recipes.training.choose", None)  # no trials are made again
+    again = hm.fit(x, minutes=0.05, checkpoint=path, resume=True)
+    assert torch.equal(again.model.weight, first.model.weight)
+    assert again.settings["hidden_tried"] == first.settings["hidden_tried"]
+    assert again.settings["minutes"] == first.settings["minutes"]
+    with pytest.raises(ValueError, match=r"minutes 0\.05 \(now 0\.1\)"):
+        hm.fit(x, minutes=0.1, checkpoint=path, resume=True)
+    hm.fit(machine(), x, steps=5, checkpoint=path)
+    with pytest.raises(ValueError, match="whose model was given"):
+        hm.fit(x, steps=5, checkpoint=path, resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    x, _ = bars()
+    path = tmp_path / "run.safetensors"
+    hm.fit(machine(), x, steps=5, checkpoint=path)
+    with pytest.raises(ValueError, match="is of another model"):
+        hm.fit(machine(hidden=6 + 1), x, steps=5, checkpoint=path, resume=True, learning_rate=None)
+
+
+def test_a_run_resumes_exactly_after_a_rule_has_acted(tmp_path):
+    """What a rule does at a measurement is in the checkpoint of that measurement."""
+    x = (uniforms(7, 800, 10, torch.float32) < 0.5).float()  # nothing to learn: the rate falls early
+
+    def fit(**more):
+        rbm = machine(10, 4)
+        return rbm, hm.fit(rbm, x, steps=1000, **more)
+
+    whole, history = fit()
+    told, steps = str(history.notes), [r["step"] for r in history.records]
+    acted = [step for step in steps if f"After {step} updates the validation rows" in told]
+    assert acted
+
+    class Crash(Exception):
+        pass
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Crash):
+        fit(checkpoint=path, callbacks=[stopped_at(acted[0] + 1, Crash)])
+    resumed, told = fit(checkpoint=path, resume=True)
+    assert torch.equal(resumed.weight, whole.weight) and told.notes == history.notes
+
+
+def test_rows_that_come_piece_by_piece_are_learned():
+    x, truth = bars(900)
+    pieces = x.split(90)
+
+    def learned(handed_on):
+        rbm, state = machine(), None
+        for k in range(20):
+            history = hm.fit(rbm, pieces[k % len(pieces)], steps=1, seed=k, state=state)
+            state = history.state if handed_on else None
+        return hm.log_likelihood(rbm, x).value
+
+    independent = machine()
+    independent.visible.match(x)
+    independent.weight.data.zero_()
+    least = hm.log_likelihood(independent, x).value
+    assert learned(True) > least + 1.0 and learned(False) > least + 1.0
+
+
+def test_what_is_handed_on_is_where_the_chains_were():
+    x, _ = bars()
+    rbm = machine()
+    first = hm.fit(rbm, x, steps=20)
+    second = hm.fit(rbm, x, steps=1, state=first.state)
+    assert int(second.state["learner/made"]) == 21
+    step = {name: int(h.state["learner/negatives/step"]) for name, h in (("a", first), ("b", second))}
+    assert step["b"] == step["a"] + 2  # two sweeps later
+    with pytest.raises(ValueError, match="state is of a model of"):
+        hm.fit(machine(hidden=7), x, steps=1, state=first.state)
+    with pytest.raises(ValueError, match="state must be the history.state"):
+        hm.fit(rbm, x, steps=1, state={})
+
+
+def test_a_fresh_algorithm_is_one_class(tmp_path):
+    """It is trained, checkpointed, rolled back and resumed like any other."""
+
+    class Noise(NegativePhase):
+        """Uniform particles that remember how often they were asked for."""
+
+        def __init__(self):
+            self.asked = self.restarts = 0
+
+        def draw(self, model, data, step):
+            self.asked += 1
+            return equally_weighted((uniforms(self.asked, 50, 16, torch.float32) < 0.5).float())
+
+        def restart(self, model, rows):
+            self.restarts += 1
+
+        def state_dict(self):
+            return {"asked": torch.tensor(self.asked)}
+
+        def load_state_dict(self, state):
+            self.asked = int(state["asked"])
+
+    class Back(Rule):
+        def judge(self, run, now):
+            return Action(run.roll_back, "back") if now.step == 25 else None
+
+    x, path = bars()[0], tmp_path / "run.safetensors"
+
+    def fit(source, **more):
+        rbm = machine()
+        hm.fit(rbm, x, steps=100, negatives=source, learning_rate=0.01, rules=[Back()], **more)
+        return rbm.weight.detach()
+
+    source = Noise()
+    whole = fit(source)
+    assert source.restarts == 1 and source.asked == 100
+
+    class Crash(Exception):
+        pass
+
+    with pytest.raises(Crash):
+        fit(Noise(), checkpoint=path, callbacks=[stopped_at(70, Crash)])
+    assert torch.equal(fit(Noise(), checkpoint=path, resume=True), whole)
+    with pytest.raises(TypeError, match=r"a learning\.NegativePhase"):
+        hm.fit(machine(), x, steps=1, negatives=print)
+
+
+# ------------------------------------------------------------------------------------------ negative phases
+@pytest.mark.parametrize("name", ["fpcd", "tap", "trajectory", "pt"])
+def test_a_restart_forgets_the_model_that_is_given_up(name):
+    x, _ = bars(100)
+    data = equally_weighted(x)
+    rbm, wild = machine(), machine(seed=3)
+    wild.weight.data.mul_(200.0)
+    source = algorithm(name, 32)
+    if name == "trajectory":
+        source.spacing = 0.1
+    for step in range(6):
+        wild.zero_grad(set_to_none=True)
+        wild.weight.data.mul_(1.2)
+        source.accumulate(wild, data, step)
+    left = {
+        "fpcd": lambda: len(source.fast),
+        "tap": lambda: max(float(f.abs().max()) for f in source.fields) > 30.0,
+        "trajectory": lambda: len(source._nodes) > 1,
+        "pt": lambda: False,
+    }[name]
+    assert left() or name == "pt"
+    source.restart(rbm, x)
+    assert not left()
+    rbm.zero_grad(set_to_none=True)
+    source.accumulate(rbm, data, 7)
+    assert all(bool(torch.isfinite(p.grad).all()) for p in rbm.parameters())
+
+
+def test_bounds_of_steps_and_damping():
+    with pytest.raises(ValueError, match="damping must be below 1"):
+        MeanField(damping=1.0)
+    for kind in (ContrastiveDivergence, RestartedChains):
+        assert kind(k=256).k == 256
+        with pytest.raises(ValueError, match="k must be an integer from 1 to 256"):
+            kind(k=257)
+
+
+def test_restarted_chains_make_their_sweeps_in_one_call(monkeypatch):
+    rbm, calls = machine(), []
+    from harmonium.sampling import BlockGibbs
+
+    own = BlockGibbs.__call__
+    monkeypatch.setattr(BlockGibbs, "__call__", lambda *a: calls.append(1) or own(*a))
+    RestartedChains(8, k=40).draw(rbm, equally_weighted(bars(8)[0]), 0)
+    assert len(calls) == 1
+
+
+def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
+    asked = []
+    from harmonium.recipes import measure
+
+    own = measure.annealed_log_partition
+
+    def noted(model, budget, seed, data):
+        asked.append(seed)
+        return own(model, budget, seed, data)
+
+    monkeypatch.setattr(measure, "annealed_log_partition", noted)
+    monkeypatch.setattr(measure, "exactly_summable", lambda model: False)
+    hm.fit(machine(), bars()[0], steps=10, negatives="pt", seed=5)
+    assert 5 not in asked and len(set(asked)) == len(asked) >= 4
+
+
+# ------------------------------------------------------------------------------------ models without layers
+def test_fields_and_machines_with_lateral_couplings_learn_and_measure_themselves():
+    x = (uniforms(1, 300, 6) < 0.4).float()
+    x[:, 1::2] = torch.where(uniforms(2, 300, 3) < 0.8, x[:, ::2], 1 - x[:, ::2])
+    p = x.mean(0).double()
+    independent = float((p * p.log() + (1 - p) * (1 - p).log()).sum())
+    mrf = hm.MarkovRandomField.ising(networkx.cycle_graph(6), 0.0, 0.0)
+    for model in (mrf, hm.BoltzmannMachine(6), hm.BoltzmannMachine(6, 3)):
+        history = hm.fit(model, x, steps=300)
+        last = next(r for r in history.records if r["step"] == history.best_step)
+        exact = hm.log_likelihood(model, x)
+        assert exact.stderr == 0 and exact.value > independent + 0.3
+        own = 0.9 * last["train_log_likelihood"] + 0.1 * last["validation_log_likelihood"]
+        assert own == pytest.approx(exact.value, abs=1e-4)
+
+
+def test_hidden_units_that_cannot_be_summed_out_are_measured_too():
+    x, _ = bars(200, 3)
+    history = hm.fit(hm.BoltzmannMachine(12, 20), x, steps=30)
+    last = history.records[-1]
+    error = 5 * last["train_log_likelihood_stderr"]
+    found = hm.log_likelihood(history.model, x[:64], seconds=2.0)
+    assert last["train_log_likelihood"] == pytest.approx(found.value, abs=error + found.high - found.low)
+
+
+# ------------------------------------------------------------------------------------------------- warnings
+def test_a_small_gain_is_not_worth_a_word():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 60)[: 60 * 4]
+    for seed in range(3):
+        rbm = hm.RBM(hm.Bernoulli(2), hm.Bernoulli(4))
+        assert not any("verfitting" in w for w in hm.fit(rbm, x, steps=300, seed=seed).warnings)
+
+
+def test_overfitting_is_what_is_neither_little_nor_chance():
+    def records(train, valid, spread=0.01):
+        first = {"train_log_likelihood": -5.0, "validation_log_likelihood": -5.0}
+        last = {
+            "train_log_likelihood": train,
+            "validation_log_likelihood": valid,
+            "validation_spread": spread,
+        }
+        return first, last | {"validation_log_likelihood_stderr": 0.0}
+
+    assert overfitting(*records(-4.0, -4.5)) == pytest.approx(0.5)
+    assert overfitting(*records(-4.0, -4.5, spread=0.2)) is None  # by chance
+    assert overfitting(*records(-4.9, -4.97)) is None  # little
+    assert overfitting(*records(-1.0, -1.5)) is None  # of a large gain
