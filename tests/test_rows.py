@@ -8,7 +8,8 @@ import torch
 
 import harmonium as hm
 from harmonium import likelihood
-from harmonium.models.rows import as_numbers, as_table, columns_of_codes, encoded, partly_known, states_of
+from harmonium.models.table import as_numbers, as_table
+from harmonium.models.intake import known_states, rows_of, states_of
 from registry import build
 
 NAN = float("nan")

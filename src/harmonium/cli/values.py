@@ -13,8 +13,10 @@ from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
+from harmonium.models.intake import Rows, rows_of
 from harmonium.models.space import Space
-from harmonium.recipes.rows import rows_of
+from harmonium.models.support import greys
+from harmonium.models.table import Table
 from harmonium.units import Units
 
 Test = Callable[[np.ndarray], np.ndarray]
@@ -139,14 +141,19 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
     return None
 
 
-def states(model: EnergyModel, rows: np.ndarray, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
+def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
     """Rows of a table as visible states, (rows, n_visible), and notes on what was done to them.
 
     Probabilities of 0/1 units are drawn, once. `title` names the table where its width or a value is wrong.
     """
-    found = rows_of(model, rows, title, seed)
+    found = rows_of(model, rows, title, seed=seed)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
-    return found.states(), [drawn] if found.kind == "probabilities" else []
+    return found.states(), [drawn] * (found.kind == "probabilities") + moved(found, title)
+
+
+def moved(rows: Rows, title: str) -> list[str]:
+    """A note where columns were found by their names in another order."""
+    return [] if rows.order is None else [f"{title}: its columns were put in the order of the model by name."]
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from harmonium import checks
 from harmonium.data.values import DataError, as_table, joint, survey
+from harmonium.models.table import Table
 from harmonium.random import Address, Purpose
 
 HELD_OUT = ("valid", "test")
@@ -50,6 +51,10 @@ class Dataset:
         """The rows of 'train', 'valid' or 'test'."""
         rows: np.ndarray = getattr(self, checks.one_of("split", name, PARTS))
         return rows
+
+    def table(self, name: str) -> Table:
+        """The rows of a part with the names of their columns, as `hm.fit` and the likelihoods take them."""
+        return Table(self.part(name), self.columns, first=1)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(self.part(name)):,} {name}" for name in PARTS)
@@ -131,9 +136,10 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
     """
     titles = {part: name if part == WHOLE else f"{name}: {part}" for part in parts}
     shapes = {part: x.shape[1:] for part, x in parts.items()}
-    tables = {part: as_table(titles[part], x) for part, x in parts.items()}
+    checked = {part: as_table(titles[part], x, columns) for part, x in parts.items()}
     _same_columns(name, shapes)
-    support = joint([survey(titles[part], x, columns) for part, x in tables.items()]).support
+    support = joint([survey(titles[part], table) for part, table in checked.items()]).support
+    tables = {part: np.asanyarray(table.values) for part, table in checked.items()}
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
     shape = next(iter(shapes.values()))

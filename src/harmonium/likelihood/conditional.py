@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.likelihood import schedule
 from harmonium.likelihood.bridge import bridge
 from harmonium.likelihood.estimate import Estimate
@@ -109,7 +110,13 @@ def conditional_log_probabilities(
 
 
 def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
-    held, columns = torch.as_tensor(given).to(v.device), _columns(model)
+    try:
+        held, columns = torch.as_tensor(given).to(v.device), _columns(model)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"given: expected a boolean mask of shape ({v.shape[1]},), True for the variables to condition on"
+            f" at the values that X has for them, got {checks.describe(given)}."
+        ) from None
     if held.dtype != torch.bool or held.shape not in (v.shape[1:], columns.shape):
         raise ValueError(
             f"given: expected a boolean mask of shape ({v.shape[1]},), got {held.dtype} of shape "

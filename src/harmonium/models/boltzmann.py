@@ -103,7 +103,7 @@ class BoltzmannMachine(GraphModel):
     def dtype(self) -> torch.dtype:
         return self.weight.dtype
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(v, h) of paired rows, (batch,), nats; `energy(v)` for a machine without hidden units."""
         v = self._states("v", state[0], self.n_visible)
         if len(state) != (1 if self.hidden is None else 2):
@@ -119,21 +119,22 @@ class BoltzmannMachine(GraphModel):
             - _lateral(h, self.hidden_lateral)
         )
 
-    def _states(self, name: str, x: Tensor, width: int) -> Tensor:
+    def _states(self, name: str, x: Any, width: int) -> Tensor:
+        x = self._visible_rows(x, name) if name == "v" else self._hidden_rows(x, name)
         return checks.matrix(name, x, width).to(self.weight)
 
-    def local_fields(self, *state: Tensor) -> tuple[Tensor, ...]:
+    def local_fields(self, *state: Any) -> tuple[Tensor, ...]:
         """The field on every unit given all the others: (batch, n_visible) and, with hidden units, (batch,
         n_hidden).
         """
-        v = state[0].to(self.weight)
+        v = self._states("v", state[0], self.n_visible)
         on_v = self.visible.bias + _times(v, self.visible_lateral)
         if self.hidden is None:
             return (on_v,)
-        h = state[1].to(self.weight)
+        h = self._states("h", state[1], self.n_hidden)
         return on_v + h @ self.weight.T, self.hidden.bias + v @ self.weight + _times(h, self.hidden_lateral)
 
-    def conditional_means(self, *state: Tensor) -> tuple[Tensor, ...]:
+    def conditional_means(self, *state: Any) -> tuple[Tensor, ...]:
         """⟨xᵢ | all other units⟩ for every unit: σ(field) for 0/1 units, tanh(field) for spins; shapes as
         above.
         """
@@ -146,7 +147,7 @@ class BoltzmannMachine(GraphModel):
     def has_free_energy(self) -> bool:
         return self.hidden_lateral is None or len(self.hidden_lateral) <= HIDDEN_UNITS
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats.
 
         Raises:
@@ -179,7 +180,7 @@ class BoltzmannMachine(GraphModel):
         h = self.hidden.states(torch.arange(2**self.hidden.n, device=self.device)).to(self.weight)
         return h, -_lateral(h, self.hidden_lateral)
 
-    def hidden_given_visible(self, v: Tensor) -> Tensor:
+    def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden), exactly, where the free energy can be had."""
         if self.hidden is None:
             raise ValueError("hidden_given_visible: expected a machine with hidden units, got none.")
@@ -189,17 +190,17 @@ class BoltzmannMachine(GraphModel):
         h, own = self._hidden_states()
         return torch.softmax(field @ h.T - own, 1) @ h
 
-    def mean_field(self, v: Tensor, steps: int = 50) -> Tensor:
+    def mean_field(self, v: Any, steps: int = 50) -> Tensor:
         """The solution μ of μ = ⟨h⟩ in the field b + Wᵀv + Mμ, (batch, n_hidden), by damped iteration."""
         if self.hidden is None:
             raise ValueError("mean_field: expected a machine with hidden units, got none.")
-        field = torch.addmm(self.hidden.bias, v.to(self.weight), self.weight)
+        field = torch.addmm(self.hidden.bias, self._states("v", v, self.n_visible), self.weight)
         mu = self.hidden.mean(field)
         for _ in range(0 if self.hidden_lateral is None else steps):
             mu = 0.5 * mu + 0.5 * self.hidden.mean(field + _times(mu, self.hidden_lateral))
         return mu
 
-    def mean_field_free_energy(self, v: Tensor) -> Tensor:
+    def mean_field_free_energy(self, v: Any) -> Tensor:
         """⟨E(v, h)⟩ - entropy under independent h with means μ, (batch,), nats: an upper bound of F(v).
 
         So -mean_field_free_energy(v) - log Z bounds log P(v) from below (Saul, Jaakkola & Jordan 1996).
@@ -338,6 +339,7 @@ class BoltzmannMachine(GraphModel):
         place = {"units": names[0], "dtype": rbm.dtype, "device": rbm.device}
         machine = cls(rbm.visible.n, rbm.hidden.n, **{**place, **options})
         machine._copy(rbm.weight, rbm.visible.bias, rbm.hidden.bias)
+        machine.columns = rbm.columns
         return machine
 
     @torch.no_grad()
@@ -358,6 +360,7 @@ class BoltzmannMachine(GraphModel):
         rbm.weight.copy_(self.weight)
         rbm.visible.bias.copy_(self.visible.bias)
         rbm.hidden.bias.copy_(self.hidden.bias)
+        rbm.columns = self.columns
         return rbm
 
     def _copy(self, weight: Tensor, visible_bias: Tensor, hidden_bias: Tensor) -> None:

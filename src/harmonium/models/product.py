@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class FactorProduct(GraphModel):
         super().__init__(states=variables.states)
         self._variables = variables
         self._dtype = dtype
+        names = variables.names
+        self.columns = None if names == tuple(range(len(names))) else tuple(str(name) for name in names)
         self.groups = nn.ModuleList(groups)
         self._flat: FlatGraph | None = None
 
@@ -125,14 +127,14 @@ class FactorProduct(GraphModel):
 
     # -- energies --------------------------------------------------------------------------------------------
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(x) = -Σ_c log ψ_c(x_c), (batch,), nats, for states (batch, variables); +inf where it is
         forbidden.
 
         Raises:
             ValueError: wrong shape, or values that are no states.
         """
-        x = state[0]
+        x = self._visible_rows(state[0], "x")
         if x.ndim != 2 or x.shape[1] != len(self.variables):
             raise ValueError(f"x: expected shape (batch, {len(self.variables)}), got {tuple(x.shape)}.")
         problem = self.visible_space.violation(x)

@@ -16,7 +16,8 @@ from harmonium.learning.loop import Callback
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
-from harmonium.models.rows import as_table
+from harmonium.models.support import greys
+from harmonium.models.table import as_table
 from harmonium.recipes.history import History
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
@@ -102,14 +103,14 @@ def units_for(x: Any, name: str = "X") -> Units:
         ValueError: whole numbers, which may be counts or categories.
     """
     table = as_table(x, name)
-    found = survey(name, np.asarray(table))
-    width = table.shape[1]
+    found, width = survey(name, table), table.width
     if found.support == "counts":
         q, n = int(found.high), first_number(width)
         raise ValueError(
             f"{name} holds whole numbers up to {q}, which may be categories or counts; pass a model that says"
             f" so as the first argument, such as hm.RBM(hm.Categorical({width}, states={q + 1}),"
-            f" hm.Bernoulli({n})) or hm.RBM(hm.Poisson({width}), hm.Bernoulli({n}))."
+            f" hm.Bernoulli({n})) or hm.RBM(hm.Poisson({width}), hm.Bernoulli({n}))"
+            f"{greys(found.low, found.high, width)}."
         )
     kinds: dict[str, Callable[[int], Units]] = {
         "binary": Bernoulli,

@@ -16,7 +16,7 @@ from harmonium import __version__, checks
 from harmonium.learning import Average, Batches, Learner, Source, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
-from harmonium.models.rows import as_table
+from harmonium.models.table import as_table
 from harmonium.recipes import checkpoint as checkpoints
 from harmonium.recipes import origin as origins
 from harmonium.recipes.choice import Trials, choose, units_for
