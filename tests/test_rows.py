@@ -8,8 +8,8 @@ import torch
 
 import harmonium as hm
 from harmonium import likelihood
+from harmonium.models.intake import known_states, states_of
 from harmonium.models.table import as_numbers, as_table
-from harmonium.models.intake import known_states, rows_of, states_of
 from registry import build
 
 NAN = float("nan")
@@ -61,8 +61,6 @@ def test_codes_and_states_of_one_hot_sites_are_told_apart_by_their_number_of_col
         assert torch.equal(states_of(rbm, rows), torch.tensor(STATES))
     codes, states = (likelihood.log_probabilities(rbm, rows).value for rows in (np.array(CODES), STATES))
     assert torch.equal(codes, states)
-    assert torch.equal(encoded(rbm.visible, CODES, "X").float(), torch.tensor(STATES))
-    assert columns_of_codes(rbm.visible).tolist() == [3, 3, 1, 1]
     baseline = likelihood.independent_log_likelihood
     assert baseline(sites(), CODES * 3 + [[0, 2, 1, 1.0]], CODES) == pytest.approx(
         baseline(sites(), STATES * 3 + [[1, 0, 0, 0, 0, 1, 1, 1.0]], STATES)
@@ -78,13 +76,11 @@ def test_codes_are_encoded_from_arrays_too():
 def test_gaps_in_codes_free_whole_sites():
     rbm = hm.RBM(sites(), hm.Bernoulli(2))
     gaps = pd.DataFrame({"a": [2, None], "b": [None, 1], "c": [1, None], "d": [NAN, 3.0]}, dtype="Float64")
-    expected = torch.tensor(
-        [[0, 0, 1, NAN, NAN, NAN, 1, NAN], [NAN, NAN, NAN, 0, 1, 0, NAN, 3.0]], dtype=torch.float64
-    )
-    found = partly_known(rbm, gaps)
+    expected = torch.tensor([[0, 0, 1, NAN, NAN, NAN, 1, NAN], [NAN, NAN, NAN, 0, 1, 0, NAN, 3.0]])
+    found = known_states(rbm, gaps, 2)
     assert torch.equal(found.isnan(), expected.isnan())
     assert torch.equal(found.nan_to_num(9.0), expected.nan_to_num(9.0))
-    assert torch.equal(partly_known(rbm, expected).nan_to_num(9.0), expected.nan_to_num(9.0))
+    assert torch.equal(known_states(rbm, expected, 2).nan_to_num(9.0), expected.nan_to_num(9.0))
 
 
 def test_samples_keep_the_sites_given_as_codes():
@@ -93,7 +89,7 @@ def test_samples_keep_the_sites_given_as_codes():
     given[1] = 2
     drawn = rbm.visible.decode(hm.sample(rbm, 20, given, seed=1, sweeps=20))
     assert (drawn[:, 1] == 2).all() and len(torch.unique(drawn[:, 0])) > 1
-    one_hot = partly_known(rbm, given[None])[0]
+    one_hot = known_states(rbm, given, 20)
     assert torch.equal(hm.sample(rbm, 20, one_hot, seed=1, sweeps=20), rbm.visible.encode(drawn))
     assert torch.equal(
         hm.sample(rbm, 2, pd.DataFrame([given] * 2), sweeps=5)[:, 3:6], one_hot[3:6].expand(2, 3)
@@ -119,21 +115,29 @@ WRONG = [
         r"^X must be a dense table, got a csr_matrix; its toarray",
     ),
     ([[1, 2], [3]], ValueError, r"^X must be a table of numbers, rows of one length each\.$"),
-    (np.array([["a"]]), TypeError, r"^X must hold numbers, got an array of type <U1\.$"),
-    (np.array([[object()]]), TypeError, r"^X must hold numbers, got an array of type object\.$"),
+    (np.array([["a"]]), TypeError, r"^X must hold real numbers, got text\.$"),
+    (
+        np.array([[1, object()]]),
+        TypeError,
+        r"^X must hold numbers, got <object .* in a table of objects, row 0, column 1\.$",
+    ),
     (
         torch.ones(1, 3, dtype=torch.complex64),
         TypeError,
-        r"^X must hold real numbers, got torch.complex64\.$",
+        r"^X must hold real numbers, got complex numbers\.$",
     ),
     (
         pd.DataFrame({"a": [1], "b": ["x"], "c": [2]}),
         TypeError,
-        r"in every column, got (object|str) in column 'b'",
+        r"^X must hold numbers, got 'x' in column 'b', row 0\.$|got str in column 'b'",
     ),
     (pd.DataFrame({"a": ["1"]}).astype("category"), TypeError, r"got category in column 'a'\.$"),
-    (np.ones(3), ValueError, r"^X must have two dimensions \(rows, columns\), got shape \(3,\)\.$"),
-    (np.ones((0, 3)), ValueError, r"^X must have at least one row and one column, got shape \(0, 3\)\.$"),
+    (np.ones(3), ValueError, r"^X must have the shape \(rows, columns\), got a one-dim.* of shape \(3,\)\.$"),
+    (
+        np.ones((0, 3)),
+        ValueError,
+        r"^X must hold at least one row .*, got an empty array of shape \(0, 3\)\.$",
+    ),
 ]
 
 
@@ -152,10 +156,10 @@ def test_missing_cells_of_a_frame_are_nan_and_refused_where_rows_must_be_whole()
     assert np.isnan(as_numbers(frame, "X")).tolist() == [[False, False], [True, False]]
     assert np.isnan(as_numbers(frame["a"], "X")).tolist() == [False, True]
     rbm = hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2))
-    with pytest.raises(ValueError, match=r"^X must be finite, got nan in row 1, column 0"):
-        hm.fit(rbm, frame)
-    with pytest.raises(ValueError, match=r"^X: values must be 0 or 1"):
-        hm.log_likelihood(rbm, frame)
+    words = r"^X must have a finite number in every cell, got 1 without one: the first in row 1, column 0 \(a\), is"
+    for call in (hm.fit, hm.log_likelihood, likelihood.pseudo_likelihood):
+        with pytest.raises(ValueError, match=words + r" missing \(NaN\); NaN marks a free cell"):
+            call(rbm, frame)
 
 
 def test_columns_that_are_neither_states_nor_codes_are_refused():
@@ -166,7 +170,12 @@ def test_columns_that_are_neither_states_nor_codes_are_refused():
     for call in (hm.fit, hm.log_likelihood):
         with pytest.raises(ValueError, match=words):
             call(rbm, np.ones((2, 5)))
-    with pytest.raises(ValueError, match=r"^X: codes: expected integers from 0 to 2, got 3\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^X: values must be whole numbers from 0 to 2 \(Cat.*\), got 3 in row 0, column 0\.$",
+    ):
         hm.log_likelihood(rbm, [[3, 0, 1, 0.0]])
-    with pytest.raises(ValueError, match=r"^given: codes: expected integers from 0 to 2, got 0\.5\.$"):
+    with pytest.raises(
+        ValueError, match=r"^given: values .* from 0 to 2 .*, got 0\.5 in row 0, column 0; NaN marks"
+    ):
         hm.sample(rbm, 1, [0.5, NAN, NAN, NAN])

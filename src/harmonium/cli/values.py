@@ -105,7 +105,8 @@ def visible_units(data: Dataset, text: str | None) -> Units:
     found = first_offence(data, lambda x: kind.allows(x, number))
     if found:
         needs = kind.needs.format(number=number, last=number - 1)
-        raise ValueError(f"{found}, and --visible {name} needs {needs} in every cell.")
+        remedy = _for_greys(data) if name == "bernoulli" else ""
+        raise ValueError(f"{found}, and --visible {name} needs {needs} in every cell{remedy}.")
     return kind.make(data.width, number)
 
 
@@ -122,8 +123,14 @@ def _told_by(data: Dataset) -> str:
     )
     raise ValueError(
         f"{found}, which is neither 0 or 1 nor a probability between; say what the columns are with"
-        f" --visible ({choices})."
+        f" --visible ({choices}){_for_greys(data)}."
     )
+
+
+def _for_greys(data: Dataset) -> str:
+    parts = [data.part(part) for part in PARTS]
+    low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
+    return greys(low, high, "--visible binomial:255")
 
 
 def first_offence(data: Dataset, allowed: Test) -> str | None:
@@ -133,11 +140,8 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
             bad = ~allowed(block)
             if bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
-                name = f" ({data.columns[column]})" if data.columns else ""
                 value = float(block[row, column])
-                return (
-                    f"{data.name} holds {value:g} in {part} row {start + row + 1}, column {column + 1}{name}"
-                )
+                return f"{data.name} holds {value:g} in {data.place(part, start + row, column)}"
     return None
 
 

@@ -105,7 +105,10 @@ class BlockModel(EnergyModel):
         if not all(isinstance(x, Tensor) for x in state):
             visible, hidden = state[: self.n_visible_blocks], state[self.n_visible_blocks :]
             state = (
-                *(self._visible_rows(x) if i == 0 else self._hidden_rows(x, "v") for i, x in enumerate(visible)),
+                *(
+                    self._visible_rows(x) if i == 0 else self._hidden_rows(x, "v")
+                    for i, x in enumerate(visible)
+                ),
                 *(self._hidden_rows(x) for x in hidden),
             )
         self.check_state(state)

@@ -39,7 +39,9 @@ class Support:
             return self.space.encode(x)
         states = self.space.encode(torch.where(free, self.valid.to(x), x))
         columns = [columns for _, columns, _ in self.sites(coded=False)]
-        return states.masked_fill(free.repeat_interleave(torch.tensor(columns, device=x.device), 1), torch.nan)
+        return states.masked_fill(
+            free.repeat_interleave(torch.tensor(columns, device=x.device), 1), torch.nan
+        )
 
     def wrong(self, x: Tensor) -> bool:
         """Whether one of these rows is none."""
@@ -61,7 +63,9 @@ class Support:
         """The rows with valid cells in place of the free ones, so that the others are checked by their own
         rule.
         """
-        problem = self.space.mask_violation(~free) if isinstance(self.space, Units) and not self.coded else None
+        problem = (
+            self.space.mask_violation(~free) if isinstance(self.space, Units) and not self.coded else None
+        )
         if problem:
             raise ValueError(f"{name}: {problem}; NaN marks free ones.")
         return torch.where(free, self.valid.to(x), x)
@@ -102,13 +106,14 @@ class Support:
                 "; values between 0 and 1 are probabilities, from which hm.fit draws states: draw them here,"
                 " or round them (X >= 0.5)"
             )
-        return greys(float(x.min()), float(x.max()), part.n)
+        return greys(float(x.min()), float(x.max()), f"hm.Binomial({part.n}, trials=255)")
 
     def sites(self, coded: bool) -> list[tuple[int, int, Units | None]]:
         """(first column, number of columns, its units or None) of every variable, in codes or in states."""
         if not isinstance(self.space, Units):
             return [(i, 1, None) for i in range(self.space.width)]
-        sites, start = [], 0
+        sites: list[tuple[int, int, Units | None]] = []
+        start = 0
         for part in parts_of(self.space):
             columns = 1 if coded else part.width // part.n
             sites += [(start + columns * i, columns, part) for i in range(part.n)]
@@ -116,11 +121,11 @@ class Support:
         return sites
 
 
-def greys(low: float, high: float, n: int) -> str:
+def greys(low: float, high: float, binomial: str) -> str:
     """What to do about values that look like shades of grey, as the end of a sentence; nothing for others."""
     if low < 0 or not GREYS[0] < high <= GREYS[1]:
         return ""
-    return f"; divide grey values from 0 to 255 by 255, or use hm.Binomial({n}, trials=255)"
+    return f"; divide grey values from 0 to 255 by 255, or use {binomial}"
 
 
 def between(x: Tensor) -> bool:

@@ -228,7 +228,8 @@ def _array(data: Any, name: str) -> np.ndarray:
 
 def _of_tensor(data: Tensor, name: str) -> Tensor | np.ndarray:
     if hasattr(data, "get_mask"):  # a torch.masked.MaskedTensor, whose mask is True where a value counts
-        return torch.where(data.get_mask(), data.get_data().detach().double(), torch.nan)
+        masked: Any = data
+        return torch.where(masked.get_mask(), masked.get_data().detach().double(), torch.nan)
     if data.is_complex():
         raise TypeError(f"{name} must hold real numbers, got complex numbers.")
     if data.layout != torch.strided or data.is_nested:
@@ -248,7 +249,9 @@ def _of_frame(data: Any, name: str) -> np.ndarray:
         if types.is_object_dtype(column.dtype):
             columns.append(_of_objects(column.to_numpy(), name, f"column {label!r}"))
         elif types.is_complex_dtype(column.dtype) or not types.is_numeric_dtype(column.dtype):
-            raise TypeError(f"{name} must hold numbers in every column, got {column.dtype} in column {label!r}.")
+            raise TypeError(
+                f"{name} must hold numbers in every column, got {column.dtype} in column {label!r}."
+            )
         else:
             columns.append(column.to_numpy(dtype=float, na_value=np.nan))
     x = np.stack(columns, axis=1)
@@ -309,7 +312,9 @@ def not_finite(table: Table, name: str) -> str:
             first = f"{table.place(int(rows[0]) + row, column)}, is {kind}"
             first += f"; {FREE_CELLS}" if kind != "infinite" else ""
         number += count
-    return f"{name} must have a finite number in every cell, got {number:,} without one: the first in {first}."
+    return (
+        f"{name} must have a finite number in every cell, got {number:,} without one: the first in {first}."
+    )
 
 
 def numbers_rows(column: np.ndarray) -> bool:

@@ -110,7 +110,7 @@ def units_for(x: Any, name: str = "X") -> Units:
             f"{name} holds whole numbers up to {q}, which may be categories or counts; pass a model that says"
             f" so as the first argument, such as hm.RBM(hm.Categorical({width}, states={q + 1}),"
             f" hm.Bernoulli({n})) or hm.RBM(hm.Poisson({width}), hm.Bernoulli({n}))"
-            f"{greys(found.low, found.high, width)}."
+            f"{greys(found.low, found.high, f'hm.Binomial({width}, trials=255)')}."
         )
     kinds: dict[str, Callable[[int], Units]] = {
         "binary": Bernoulli,

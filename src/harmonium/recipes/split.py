@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.table import listed
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import Rows, rows_of
-from harmonium.recipes.start import untrained
-from harmonium.units.base import Tail
-from harmonium.units.mixed import parts_of
+from harmonium.recipes.spread import refuse_constant
 
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
@@ -29,12 +26,11 @@ def split(
     """
     rows = rows_of(model, X, "X", seed=seed)
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
-    if validation is not None:
-        valid = rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
-        train: Rows = rows
-    else:
+    if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
-    _refuse_constant(model, train, rows)
+    else:
+        train, valid = rows, rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
+    refuse_constant(model, train, rows)
     if rows.columns is not None:
         model.columns = rows.columns
     return train, valid, weights
@@ -69,35 +65,3 @@ def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows
     order = torch.argsort(u).numpy()
     held, kept = np.sort(order[: min(n // 10, 10_000)]), np.sort(order[min(n // 10, 10_000) :])
     return rows.part(kept), rows.part(held), None if weights is None else weights[kept]
-
-
-def _refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
-    """A real column without spread has no density of largest likelihood to start a fresh model from."""
-    if not isinstance(model, BlockModel) or not untrained(model):
-        return
-    parts = parts_of(model.layers[0])
-    real = [part.tail is Tail.QUADRATIC for part in parts for _ in range(part.width)]
-    if not any(real) or not any(constant := real & _constant(train)):
-        return
-    alone = train is not rows and not (constant & _constant(rows)).any()
-    numbers = np.flatnonzero(constant).tolist()
-    names = [rows.columns[i] for i in numbers] if rows.columns and len(rows.columns) == len(real) else numbers
-    which = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
-    where = " in the training rows, though not in those held out" if alone else ""
-    raise ValueError(
-        f"X: {which} constant{where}{f' ({listed(names)})' * (len(names) > 1)}, and"
-        f" {' and '.join(dict.fromkeys(type(p).__name__ for p in parts if p.tail is Tail.QUADRATIC))} units need"
-        f" a spread; drop {'it' if len(names) == 1 else 'them'}{', or give validation=' * alone}."
-    )
-
-
-def _constant(rows: Rows) -> np.ndarray:
-    """Which columns of the states have one value, (n_visible,), looking no further than all of them vary."""
-    first, constant = rows.states(1)[0], None
-    for piece in rows.pieces():
-        same = (piece == first).all(0)
-        constant = same if constant is None else constant & same
-        if not bool(constant.any()):
-            break
-    assert constant is not None
-    return constant.cpu().numpy()
