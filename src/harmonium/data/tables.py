@@ -41,7 +41,7 @@ def read_csv(path: Path) -> Read:
     line, text, below = _first_lines(path)
     separator = _separator(text, below)
     cells = _cells(text, separator)
-    numbered = _numbers_columns(cells, below)
+    numbered = _numbers_columns(path, cells, separator)
     header = numbered or _is_header(path, line, cells)
     try:
         frame = pd.read_csv(
@@ -87,6 +87,8 @@ def _separator(text: str, below: str) -> str:
     if bare.count(best):
         return best
     words, next_words = (_cells(line, " ") for line in (text, below or text))
+    if len(words) > 1 and all(map(_is_number, words)):
+        return " "
     alike = len(next_words) - len(words) in (0, 1)  # one more where R names the rows
     return " " if alike and len(next_words) > 1 and _is_number(next_words[-1]) else best
 
@@ -110,14 +112,17 @@ def _is_header(path: Path, line: int, cells: list[str]) -> bool:
     return True
 
 
-def _numbers_columns(cells: list[str], below: str) -> bool:
+def _numbers_columns(path: Path, cells: list[str], separator: str) -> bool:
     """Whether the first line is the 0, 1, 2, … that pandas writes for columns without names."""
     first, *rest = (cell.strip() for cell in cells)
     numbers = [str(i) for i in range(len(cells))]
     if len(cells) < FEWEST_NUMBERED or first != "":
         return [first, *rest] == numbers and len(cells) >= FEWEST_NUMBERED
-    # the index of the rows must stand below the empty cell
-    return rest == numbers[:-1] and re.match(r"\d+[,;\t|]", below) is not None
+    if rest != numbers[:-1]:
+        return False
+    with path.open(encoding="utf-8-sig") as file:  # the index of the rows must stand below the empty cell
+        below = [text.partition(separator)[0].strip() for text in file if text.strip()][1:]
+    return all(map(str.isdecimal, below)) and numbers_rows(np.array(below, float))
 
 
 def _is_number(cell: str) -> bool:

@@ -34,7 +34,7 @@ from harmonium.models.table import (
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Units
 
-WHOLE = 2**53  # float64 holds every whole number up to here
+WHOLE = 2**53  # float64 holds every whole number below
 
 
 @dataclass(frozen=True)
@@ -259,9 +259,9 @@ def _is_free(value: Any) -> bool:
 
 def _exact(stored: Tensor, name: str) -> Tensor:
     """Stored values in the smallest type that holds them exactly and in which -1 is less than 0."""
-    if stored.dtype in (torch.int64, torch.uint64) and bool((stored.double().abs() > WHOLE).any()):
+    if stored.dtype in (torch.int64, torch.uint64) and bool((stored.double().abs() >= WHOLE).any()):
         raise ValueError(
-            f"{name} must hold whole numbers of at most 2**53, since float64 rounds larger ones,"
+            f"{name} must hold whole numbers below 2**53, since float64 rounds larger ones,"
             f" got {stored.double().abs().max():.0f}."
         )
     return stored.to(torch.float32 if stored.dtype.itemsize <= 2 else torch.float64)

@@ -1,4 +1,4 @@
-"""What a user has (arrays, memory maps, tensors, data frames, lists) as a table of numbers with named columns.
+"""What a user has (arrays, memory maps, tensors, frames, lists) as a table of numbers with named columns.
 
 A cell without a number (NaN, pandas' NA, None, or masked) is free, and NaN here. Values stay as they are
 stored: pieces of a table are read where they lie.
@@ -165,12 +165,8 @@ def as_numbers(data: Any, name: str) -> np.ndarray | Tensor:
         TypeError, ValueError: it holds anything else, numbers beyond float64, rows of different lengths, or
             is sparse.
     """
-    if isinstance(data, Table):
-        data = data.values
-    if isinstance(data, (str, bytes, Mapping)) or data is None:
-        raise TypeError(f"{name} must be a table of numbers, got {checks.describe(data)}.")
-    if hasattr(data, "toarray"):
-        raise TypeError(f"{name} must be a dense table, got a {type(data).__name__}; its toarray() is one.")
+    data = data.values if isinstance(data, Table) else data
+    _refuse_other_things(data, name)
     if isinstance(data, Tensor):
         data = _of_tensor(data, name)
         if isinstance(data, Tensor):
@@ -188,6 +184,13 @@ def as_numbers(data: Any, name: str) -> np.ndarray | Tensor:
         x = _exactly(x, name)
     # the same memory, without the bookkeeping of a subclass at each access
     return x.view(np.ndarray) if isinstance(x, np.memmap) else x
+
+
+def _refuse_other_things(data: Any, name: str) -> None:
+    if isinstance(data, (str, bytes, Mapping)) or data is None:
+        raise TypeError(f"{name} must be a table of numbers, got {checks.describe(data)}.")
+    if hasattr(data, "toarray"):
+        raise TypeError(f"{name} must be a dense table, got a {type(data).__name__}; its toarray() is one.")
 
 
 def labels_of(data: Any) -> tuple[str, ...] | None:
@@ -265,7 +268,7 @@ def _of_objects(x: np.ndarray, name: str, where: str = "a table of objects") -> 
         if cell is None or cell is np.ma.masked or type(cell).__name__ in ("NAType", "NaTType"):
             cells[place] = np.nan
             continue
-        here = f"{where}, row {place[0]}" + f", column {place[1]}" * (len(place) == 2)
+        here = ", ".join([where, *(f"{axis} {i}" for axis, i in zip(("row", "column"), place, strict=False))])
         if not isinstance(cell, (Real, Decimal, np.bool_)):
             raise TypeError(f"{name} must hold numbers, got {checks.describe(cell)} in {here}.")
         try:

@@ -24,10 +24,10 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
     names = [rows.columns[i] for i in numbers] if rows.columns and len(rows.columns) == len(real) else numbers
     which = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
     where = " in the training rows, though not in those held out" if alone else ""
+    kinds = dict.fromkeys(type(part).__name__ for part in parts if part.tail is Tail.QUADRATIC)
     raise ValueError(
-        f"X: {which} constant{where}{f' ({listed(names)})' * (len(names) > 1)}, and"
-        f" {' and '.join(dict.fromkeys(type(p).__name__ for p in parts if p.tail is Tail.QUADRATIC))} units need"
-        f" a spread; drop {'it' if len(names) == 1 else 'them'}{', or give validation=' * alone}."
+        f"X: {which} constant{where}{f' ({listed(names)})' * (len(names) > 1)}, and {' and '.join(kinds)}"
+        f" units need a spread; drop {'it' if len(names) == 1 else 'them'}{', or give validation=' * alone}."
     )
 
 
