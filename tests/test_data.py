@@ -246,7 +246,7 @@ def test_what_numbers_or_names_the_rows_is_left_out_and_a_note_says_so(tmp_path,
     content = data.read(path)
     assert content.columns == ("a", "b")
     assert content.parts["all"].tolist() == [[5, 1], [6, 0], [7, 0]]
-    assert content.notes and all("which numbers the rows, was not read" in note for note in content.notes)
+    assert content.notes and all("s the rows, was not read" in note for note in content.notes)
     table, notes = incomplete(path)
     assert table.columns == ("a", "b") and notes == content.notes
 

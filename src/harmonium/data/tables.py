@@ -90,7 +90,7 @@ def _separator(text: str, below: str) -> str:
     if len(words) > 1 and all(map(_is_number, words)):
         return " "
     alike = len(next_words) - len(words) in (0, 1)  # one more where R names the rows
-    return " " if alike and len(next_words) > 1 and _is_number(next_words[-1]) else best
+    return " " if alike and len(next_words) > 1 and any(map(_is_number, next_words)) else best
 
 
 def _cells(text: str, separator: str) -> list[str]:
@@ -147,7 +147,8 @@ def _without_row_names(
                 )
             break
         title = f", {names[0]}," if names[0].strip() else ","
-        notes.append(f"{path.name}: the first column{title} which numbers the rows, was not read.")
+        does = "numbers" if frame.iloc[:, 0].dtype.kind in "iuf" else "names"
+        notes.append(f"{path.name}: the first column{title} which {does} the rows, was not read.")
         frame, names = frame.iloc[:, 1:], names[1:]
     return frame, names, notes
 
