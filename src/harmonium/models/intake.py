@@ -25,6 +25,7 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
+    labels_of,
     listed,
     not_finite,
     numbered,
@@ -153,9 +154,10 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     """
     if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
         return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
-    x = as_numbers(given, name)
-    if x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
-        width = model.visible_space.width
+    x, space = as_numbers(given, name), model.visible_space
+    width, named = space.width, model.columns is not None and labels_of(given) is not None
+    fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
+    if not fits or x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
         raise ValueError(
             f"{name}: expected shape ({width},) or ({n}, {width}) with NaN where free, got {tuple(x.shape)}."
         )
