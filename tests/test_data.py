@@ -453,7 +453,7 @@ def test_values_not_finite_are_counted_and_placed(tmp_path, monkeypatch, value, 
         ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3"),
         ("a,b\n1,2,3\n", "2 cells in every line as in its first, got 3"),
         ("a,b,c\n1,2\n", "3 cells in every line as in its first, got 2"),
-        ("0 1 0\n1 1\n", "3 cells in every line as in its first"),
+        ("0 1 0\n1 1\n", "got 1 without one: the first in row 2, column 3, is missing"),
     ],
 )
 def test_csv_at_fault(tmp_path, text, words):

@@ -275,7 +275,7 @@ def _of_objects(x: np.ndarray, name: str, where: str = "a table of objects") -> 
             cells[place] = float(cell)
         except OverflowError:
             cells[place] = np.inf
-        if isinstance(cell, int) and int(cell) != cells[place]:
+        if isinstance(cell, int) and (np.isinf(cells[place]) or int(cell) != int(cells[place])):
             raise ValueError(f"{name} must hold numbers that float64 holds exactly, got {cell} in {here}.")
     if np.ma.isMaskedArray(x):
         cells = np.where(np.ma.getmaskarray(x), np.nan, cells)
