@@ -1,6 +1,7 @@
 """Tables that nobody hopes for: trained on where that makes sense, or refused in one clear sentence."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -76,15 +77,55 @@ def test_constant_columns_train_whatever_the_unit(units, value):
 
 
 def test_real_columns_that_are_constant_are_refused():
-    message = "X: column 2 is constant, and Gaussian units without width have no density; drop it."
+    message = "X: column 2 is constant, and Gaussian units need a spread; drop it."
     x = REAL.clone()
     x[:, 2] = 7.0
     for call in (lambda: hm.fit(x), lambda: hm.fit(hm.RBM(hm.Gaussian(4), hm.Bernoulli(2)), x)):
         with pytest.raises(ValueError) as caught:
             call()
         assert str(caught.value) == message
-    with pytest.raises(ValueError, match="column 0 is constant"):
+    with pytest.raises(ValueError, match=r"X: 4 columns are constant \(0, 1, 2 and 3\), and Gaussian units"):
         hm.fit(hm.RBM(hm.Gaussian(4), hm.Bernoulli(2)), REAL[:1])
+    wide = torch.cat([REAL, torch.zeros(200, 20)], 1)
+    with pytest.raises(
+        ValueError, match=r"20 columns are constant \(4, .*, 15 and 8 more\), and .* drop them"
+    ):
+        hm.fit(wide)
+    mixed = hm.Mixed(hm.Bernoulli(1), hm.Gaussian(2), hm.ReLU(1))
+    x = torch.cat([torch.ones(50, 1), REAL[:50, :1], torch.ones(50, 2)], 1).numpy()
+    frame = pd.DataFrame(x, columns=["smoker", "age", "height", "weight"])
+    with pytest.raises(
+        ValueError, match=r"^X: 2 columns are constant \(height and weight\), and Gaussian and ReLU"
+    ):
+        hm.fit(hm.RBM(mixed, hm.Bernoulli(2)), frame)
+
+
+def test_real_columns_that_are_constant_in_the_training_rows_alone_say_so():
+    rbm = hm.RBM(hm.Gaussian(4), hm.Bernoulli(2))
+    x = REAL.clone()
+    x[:, 1] = 0.0
+    for row in range(200):  # the first row that is held out
+        x[row, 1] = 1.0
+        try:
+            hm.fit(rbm, x, steps=1)
+        except ValueError as error:
+            words = "X: column 1 is constant in the training rows, though not in those held out, and Gaussian"
+            assert str(error).startswith(words)
+            return
+        x[row, 1], rbm = 0.0, hm.RBM(hm.Gaussian(4), hm.Bernoulli(2))
+    raise AssertionError("no row is held out")
+
+
+def test_units_that_are_matched_by_themselves_name_every_constant_column():
+    for units, words in (
+        (hm.Gaussian(4), r"^x: 3 columns \(0, 1, 3\) are constant"),
+        (
+            hm.Mixed(hm.Bernoulli(1), hm.Gaussian(3)),
+            r"^x: of columns 1 to 3, 2 columns \(0, 2\) are constant",
+        ),
+    ):
+        with pytest.raises(ValueError, match=words):
+            units.match(torch.cat([torch.ones(200, 2), REAL[:, :1], torch.ones(200, 1)], 1))
 
 
 def test_more_parameters_than_cells_are_named():
@@ -118,9 +159,12 @@ def test_a_single_chain_that_differs_makes_no_large_step_where_nothing_varies():
     ("validation", "message"),
     [
         (BITS[:, :5], "validation must have 6 columns, as the visible units of the model, got 5."),
-        (BITS[:0], "validation must have at least one row"),
-        (BITS * torch.nan, "validation must be finite, got nan in row 0, column 0"),
-        (BITS * 3, "validation: values must be 0 or 1"),
+        (BITS[:0], "validation must hold at least one row"),
+        (
+            BITS * torch.nan,
+            "validation must have a finite number in every cell, got 240 without one: the first",
+        ),
+        (BITS * 3, "validation: values must be 0 or 1 .*, got 3 in row 0, column"),
     ],
 )
 def test_validation_rows_are_checked_as_the_others_are(validation, message):

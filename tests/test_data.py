@@ -12,7 +12,7 @@ import pytest
 from harmonium import data
 from harmonium.data import dataset, values
 from harmonium.data.dataset import PARTS, shuffled, split
-from harmonium.data.gaps import load_gaps
+from harmonium.data.gaps import incomplete, load_gaps
 
 ROWS = np.arange(60.0).reshape(20, 3) / 7
 
@@ -168,6 +168,14 @@ def test_rows_of_the_file_learned_from_are_the_held_out_ones(tmp_path):
         ("x,y\nfalse,true\ntrue,false\n", ("x", "y")),
         ("False,True\nTrue,False\n", None),
         (",a,b\n0,0,1\n1,1,0\n", ("a", "b")),
+        ("0 1\n1 0\n", None),
+        ("   0   1\n   1   0\n", None),
+        ("0.0e+00 1.0e+00\n1.0e+00 0.0e+00\n", None),
+        ("a b\n0 1\n1 0\n", ("a", "b")),
+        ("# a b\n0 1\n1 0\n", ("a", "b")),
+        ('"a b" "c"\n0 1\n1 0\n', ("a b", "c")),
+        ("a|b\n0|1\n1|0\n", ("a", "b")),
+        ("a\tb c\n0\t1\n1\t0\n", ("a", "b c")),
     ],
 )
 def test_csv_in_its_dialects(tmp_path, text, columns):
@@ -191,11 +199,11 @@ def test_csv_written_with_the_index_of_pandas_leaves_it_out_and_says_so(tmp_path
     assert "numbers the rows, was not read" in loaded.notes[0]
 
 
-@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("index", [[0, 1, 2], [2, 0, 1], False])
 def test_csv_written_by_pandas_without_names_loses_the_line_that_numbers_the_columns(tmp_path, index):
     path = tmp_path / "x.csv"
     rows = np.array([[0, 3, 2, 1], [1, 1, 0, 5], [2, 0, 0, 0]])
-    pd.DataFrame(rows).to_csv(path, index=index)
+    pd.DataFrame(rows, index=index or None).to_csv(path, index=bool(index))
     loaded, notes = data.load_rows(path)
     assert np.array_equal(loaded, rows)
     assert any("the first line, which numbers the columns, was not read" in note for note in notes)
@@ -214,6 +222,52 @@ def test_a_first_line_that_may_be_a_row_is_one(tmp_path, text):
 def test_a_data_set_prints_as_one_line():
     said = repr(data.load("digits"))
     assert said == "Dataset('digits': 64 columns, binary; rows: 1,439 train, 179 valid, 179 test)"
+
+
+WITH_ROW_NAMES = {
+    "R from 1": '"","a","b"\n"1",5,1\n"2",6,0\n"3",7,0\n',
+    "R names": '"","a","b"\n"Mazda RX4",5,1\n"Datsun 710",6,0\n"Fiat 128",7,0\n',
+    "R table": '"a" "b"\n"1" 5 1\n"2" 6 0\n"3" 7 0\n',
+    "R table of names": '"a" "b"\n"Mazda RX4" 5 1\n"Datsun 710" 6 0\n"Fiat 128" 7 0\n',
+    "shuffled": ",a,b\n2,5,1\n0,6,0\n1,7,0\n",
+    "shuffled from 1": ",a,b\n2,5,1\n3,6,0\n1,7,0\n",
+    "of real type": ",a,b\n2.0,5,1\n0.0,6,0\n1.0,7,0\n",
+    "read back": "Unnamed: 0,a,b\n0,5,1\n1,6,0\n2,7,0\n",
+    "twice": ",Unnamed: 0,a,b\n0,0,5,1\n1,1,6,0\n2,2,7,0\n",
+    "three times": "Unnamed: 0.1,Unnamed: 0,a,b\n0,2,5,1\n1,0,6,0\n2,1,7,0\n",
+    "with semicolons": ";a;b\n2;5;1\n0;6;0\n1;7;0\n",
+}
+
+
+@pytest.mark.parametrize("text", WITH_ROW_NAMES.values(), ids=WITH_ROW_NAMES)
+def test_what_numbers_or_names_the_rows_is_left_out_and_a_note_says_so(tmp_path, text):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    content = data.read(path)
+    assert content.columns == ("a", "b")
+    assert content.parts["all"].tolist() == [[5, 1], [6, 0], [7, 0]]
+    assert content.notes and all("s the rows, was not read" in note for note in content.notes)
+    table, notes = incomplete(path)
+    assert table.columns == ("a", "b") and notes == content.notes
+
+
+def test_an_index_of_pandas_is_left_out_of_parquet_too(tmp_path):
+    path = tmp_path / "x.parquet"
+    pd.DataFrame({"Unnamed: 0": [2, 0, 1], "a": [5, 6, 7]}).to_parquet(path)
+    assert data.read(path).columns == ("a",)
+    assert data.read(path).notes == [
+        "x.parquet: the first column, Unnamed: 0, which numbers the rows, was not read."
+    ]
+
+
+def test_an_unnamed_column_that_may_number_the_rows_of_a_larger_table_is_doubted(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(",a\n17,1\n3,0\n12,0\n8,1\n")
+    content = data.read(path)
+    assert content.columns == ("", "a")
+    assert "so leave it out of the file if it numbers the rows" in content.notes[0]
+    path.write_text(",a\n1.5,1\n3,0\n12,0\n8,1\n")
+    assert data.read(path).notes == []
 
 
 def test_an_unnamed_column_of_other_numbers_is_data(tmp_path):
@@ -347,8 +401,8 @@ def test_support_of_parts_is_that_of_all_rows(tmp_path):
         (np.zeros((2, 2, 2, 2)), "got an array of 4 dimensions"),
         (np.zeros((0, 5)), "got an empty array of shape (0, 5)"),
         (np.zeros((5, 0)), "got an empty array of shape (5, 0)"),
-        (np.ones((20, 3)) * 1j, "got values of complex numbers"),
-        (np.full((20, 3), b"x"), "got values of text"),
+        (np.ones((20, 3)) * 1j, "got complex numbers"),
+        (np.full((20, 3), b"x"), "got text"),
     ],
 )
 def test_arrays_that_are_no_table(tmp_path, ending, x, words):
@@ -368,13 +422,13 @@ def test_values_not_finite_are_counted_and_placed(tmp_path, monkeypatch, value, 
     for ending in (".npy", ".npz", ".h5"):
         refused = refusal(data.load, write(tmp_path / f"x{ending}", x))
         assert "must have a finite number in every cell, got 2 without one" in refused
-        assert f"the first in row 5, column 3, is {kind}." in refused
+        assert f"the first in row 5, column 3, is {kind}" in refused
     np.savez(tmp_path / "parts.npz", train=ROWS, test=x)
     assert "parts.npz: test must have a finite number" in refusal(data.load, tmp_path / "parts.npz")
     pictures = x.reshape(20, 3, 1)
     assert "the first in row 5, column 3, is" in refusal(data.load, write(tmp_path / "p.npy", pictures))
     for ending in (".csv", ".parquet"):
-        words = f"got 2 without one: the first in row 5, column 3 (c2), is {kind}."
+        words = f"got 2 without one: the first in row 5, column 3 (c2), is {kind}"
         assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
 
 
@@ -399,7 +453,7 @@ def test_values_not_finite_are_counted_and_placed(tmp_path, monkeypatch, value, 
         ("1,2\n3,4,5\n", "Expected 2 fields in line 2, saw 3"),
         ("a,b\n1,2,3\n", "2 cells in every line as in its first, got 3"),
         ("a,b,c\n1,2\n", "3 cells in every line as in its first, got 2"),
-        ("0 1 0\n1 1 0\n", "got '1 1 0' in row 1"),
+        ("0 1 0\n1 1\n", "got 1 without one: the first in row 2, column 3, is missing"),
     ],
 )
 def test_csv_at_fault(tmp_path, text, words):

@@ -8,9 +8,10 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import Batches
-from harmonium.learning.batches import Selected
-from harmonium.recipes import rows, split
-from harmonium.recipes.rows import rows_of
+from harmonium.models import table
+from harmonium.models.intake import rows_of
+from harmonium.models.table import Selected
+from harmonium.recipes import split
 
 STATUS = Path("/proc/self/status")
 
@@ -56,13 +57,13 @@ def test_states_in_pieces_are_the_states(monkeypatch):
     rbm = hm.RBM(hm.Bernoulli(5), hm.Bernoulli(2))
     probabilities = np.random.default_rng(0).random((33, 5))
     found = rows_of(rbm, probabilities, "X", seed=4)
-    monkeypatch.setattr(rows, "CELLS", 20)  # 4 rows
+    monkeypatch.setattr(table, "CELLS", 20)  # 4 rows
     assert [len(v) for v in found.pieces()] == [4] * 8 + [1]
     assert torch.equal(torch.cat(list(found.pieces())), found.states())
 
 
 def test_wrong_values_are_found_in_any_piece_and_type(monkeypatch):
-    monkeypatch.setattr(rows, "CELLS", 6)  # 2 rows
+    monkeypatch.setattr(table, "CELLS", 6)  # 2 rows
     spins = hm.RBM(hm.Spin(3), hm.Bernoulli(2))
     for kind in (np.int8, np.int64, np.float32):
         x = np.ones((7, 3), kind)
@@ -70,10 +71,10 @@ def test_wrong_values_are_found_in_any_piece_and_type(monkeypatch):
         assert rows_of(spins, x, "X").kind == "states"
         x[5, 1] = 3
         with pytest.raises(
-            ValueError, match=r"X: values must be -1 or \+1 .*number 5, with values from 1 to 3"
+            ValueError, match=r"X: values must be -1 or \+1 \(Spin units\), got 3 in row 5, column 1\.$"
         ):
             rows_of(spins, x, "X")
-    with pytest.raises(ValueError, match="number 6"):  # 255 is not -1
+    with pytest.raises(ValueError, match="got 255 in row 6, column 1"):  # 255 is not -1
         rows_of(spins, np.array([[1, 1, 1]] * 6 + [[1, 255, 1]], np.uint8), "X")
 
 

@@ -327,7 +327,11 @@ WRONG_GIVEN = [
         [NAN, 1.0, NAN, NAN, 0.3],
         r"^given: columns 1 to 3: the 3 columns of a site must be given or free",
     ),
-    ("Mixed", [NAN, NAN, NAN, NAN, math.inf], r"^given: columns 4 to 4: values must be finite"),
+    (
+        "Mixed",
+        [NAN, NAN, NAN, NAN, math.inf],
+        r"^given: values must be finite \(Gaussian units\), got inf in row 0, column 4",
+    ),
 ]
 
 

@@ -47,6 +47,7 @@ def harmonium(
     [bold]DATA[/bold] is the name of a bundled data set, or a file .npy, .npz,
     .csv, .parquet or .h5 with a row for each example and a column for each
     variable. An .npz or .h5 may hold the arrays train, valid and test.
+    Columns that have names are later found by them, in any order.
 
     Energies and log-likelihoods are in nats. After a mistake in the options or
     the data the exit status is 2, and one sentence on stderr says what it was.

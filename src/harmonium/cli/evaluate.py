@@ -31,7 +31,7 @@ def run(
     saved = open_model(model)
     require_energy_model(saved.model)
     learned_from = saved.about.get("data", {}).get("fingerprint")
-    rows, notes = data.load_rows(source, split, learned_from)
+    rows, notes = data.load_table(source, split, learned_from)
     x, more = values.states(saved.model, rows, source, seed)
     with screen.waiting("measuring") as progress:
         estimate = log_likelihood(saved.model, x, seconds=seconds, seed=seed, progress=progress)

@@ -105,8 +105,8 @@ def train(options: FitOptions, model: RBM, dataset: Dataset) -> History:
     """The course of training."""
     return fit(
         model,
-        dataset.train,
-        validation=dataset.valid,
+        dataset.table("train"),
+        validation=dataset.table("valid"),
         seed=options.seed,
         steps=options.steps,
         minutes=options.minutes,

@@ -43,9 +43,10 @@ class Saved:
 
     @property
     def columns(self) -> tuple[str, ...] | None:
-        """Names of the columns of the data, where known."""
-        names = self.about.get("data", {}).get("columns")
-        return tuple(names) if names else None
+        """Names of the columns of a table of its rows, where known."""
+        names, space = self.model.columns, self.space
+        width = space.code_width if isinstance(space, Units) else space.width
+        return names if names and len(names) == width else None
 
 
 def open_model(path: Path) -> Saved:
@@ -60,7 +61,10 @@ def open_model(path: Path) -> Saved:
             " --resume' would finish the one begun." if (path / CHECKPOINT).exists() else "' would make one."
         )
         raise ValueError(f"{path} holds no {MODEL}; 'harmonium fit DATA --out {path}{end}")
-    return Saved(store.load(file), file, store.read_facts(file)["about"])
+    model, about = store.load(file), store.read_facts(file)["about"]
+    if model.columns is None and about.get("data", {}).get("columns"):  # written before models had names
+        model.columns = tuple(about["data"]["columns"])
+    return Saved(model, file, about)
 
 
 def check_writable(folder: Path, resume: bool, force: bool) -> None:

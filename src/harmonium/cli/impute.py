@@ -10,8 +10,8 @@ import torch
 from harmonium.cli import screen, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
-from harmonium.data.gaps import load_gaps
-from harmonium.models.rows import partly_known
+from harmonium.data.gaps import incomplete
+from harmonium.models.intake import rows_of
 from harmonium.recipes.completion import best_guess, conditional_means
 from harmonium.sampling import sample
 from harmonium.units import Units
@@ -24,11 +24,12 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
     require_energy_model(saved.model)
     if not draw:
         visible_units(saved)
-    rows, columns = load_gaps(source)
-    x = partly_known(saved.model, rows, str(source))
+    given, notes = incomplete(source)
+    known = rows_of(saved.model, given, str(source), free=True)
+    rows, x = np.asarray(known.x), known.states()
     missing = torch.isnan(x).any(1)
     if bool(missing.any()):
-        gaps = x[missing].to(saved.model.dtype)
+        gaps = x[missing]
         if draw:
             filled = sample(saved.model, len(gaps), gaps, seed=seed)
         else:
@@ -36,7 +37,11 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
             filled = torch.where(torch.isnan(gaps), best_guess(visible_units(saved), means), gaps)
         x[missing] = filled.to(x)
     table = _with_cells_given(rows, values.table(saved.space, x))
-    write(out, Table(table, columns or saved.columns, saved.shape))
+    if known.order is not None:  # the columns go back to where they were
+        table = table[:, np.argsort(known.order)]
+    write(out, Table(table, given.columns or saved.columns, saved.shape))
+    for note in notes:
+        screen.say(note)
     how = "drawn" if draw else "filled in"
     screen.say(f"{int(np.isnan(rows).sum()):,} cells of {int(missing.sum()):,} rows {how}, in {out}")
 

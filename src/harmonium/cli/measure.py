@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
     """Log-likelihood of the test rows, samples, and the baseline to compare with."""
     visible = model.layers[0]
     independent = baseline.fit(visible, data.train)
-    x, notes = values.states(model, data.test, f"{data.name}: test", seed)
+    x, notes = values.states(model, data.table("test"), f"{data.name}: test", seed)
     reference = baseline.log_likelihood(independent, x)
     problem = model.reason_not_normalizable()
     if problem:
@@ -67,7 +67,8 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
         if progress is not None:
             progress(1.0, "drawing samples")
         samples = sample(model, SAMPLES, seed=seed)
-    train, _ = values.states(model, data.train[:: -(-len(data.train) // ROWS)], data.name, seed)
+    some = replace(data.table("train"), values=data.train[:: -(-len(data.train) // ROWS)])
+    train, _ = values.states(model, some, data.name, seed)
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}
     energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
     return Measured(test, independent, reference, samples, energies, notes)

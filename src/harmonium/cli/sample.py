@@ -9,8 +9,8 @@ from torch import Tensor
 from harmonium.cli import screen, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
-from harmonium.data.gaps import load_gaps
-from harmonium.models.rows import partly_known
+from harmonium.data.gaps import incomplete
+from harmonium.models.intake import rows_of
 from harmonium.sampling import sample as draw
 
 
@@ -28,8 +28,11 @@ def run(
 
 
 def _known(saved: Saved, path: Path, number: int) -> Tensor:
-    rows, _ = load_gaps(path)
+    rows, notes = incomplete(path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
-    known = partly_known(saved.model, rows, str(path))
+    found = rows_of(saved.model, rows, str(path), free=True)
+    for note in notes + values.moved(found, str(path)):
+        screen.say(note)
+    known = found.states()
     return known[0] if len(known) == 1 else known

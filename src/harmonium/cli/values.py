@@ -13,9 +13,11 @@ from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
+from harmonium.models.intake import Rows, rows_of
 from harmonium.models.space import Space
+from harmonium.models.support import greys
+from harmonium.models.table import Table
 from harmonium.recipes.choice import told_by
-from harmonium.recipes.rows import rows_of
 from harmonium.units import Units
 
 Test = Callable[[np.ndarray], np.ndarray]
@@ -103,20 +105,27 @@ def visible_units(data: Dataset, text: str | None) -> Units:
     found = first_offence(data, lambda x: kind.allows(x, number))
     if found:
         needs = kind.needs.format(number=number, last=number - 1)
-        raise ValueError(f"{found}, and --visible {name} needs {needs} in every cell.")
+        remedy = _for_greys(data) if name == "bernoulli" else ""
+        raise ValueError(f"{found}, and --visible {name} needs {needs} in every cell{remedy}.")
     return kind.make(data.width, number)
 
 
 def _told_by(data: Dataset) -> Units:
     """The units that `hm.fit` chooses, from the values of all parts."""
-    found = told_by([data.part(part) for part in PARTS], data.name)
+    found = told_by([data.table(part) for part in PARTS], data.name)
     if isinstance(found, Units):
         return found
     offence = first_offence(data, lambda x: (x >= 0) & (x <= 1))
     raise ValueError(
         f"{offence}, which is neither 0 or 1 nor a probability between; say what the columns are with"
-        " --visible (poisson, binomial, categorical or gaussian)."
+        f" --visible (poisson, binomial, categorical or gaussian){_for_greys(data)}."
     )
+
+
+def _for_greys(data: Dataset) -> str:
+    parts = [data.part(part) for part in PARTS]
+    low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
+    return greys(low, high, "--visible binomial:255")
 
 
 def first_offence(data: Dataset, allowed: Test) -> str | None:
@@ -126,22 +135,24 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
             bad = ~allowed(block)
             if bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
-                name = f" ({data.columns[column]})" if data.columns else ""
                 value = float(block[row, column])
-                return (
-                    f"{data.name} holds {value:g} in {part} row {start + row + 1}, column {column + 1}{name}"
-                )
+                return f"{data.name} holds {value:g} in {data.place(part, start + row, column)}"
     return None
 
 
-def states(model: EnergyModel, rows: np.ndarray, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
+def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
     """Rows of a table as visible states, (rows, n_visible), and notes on what was done to them.
 
     Probabilities of 0/1 units are drawn, once. `title` names the table where its width or a value is wrong.
     """
-    found = rows_of(model, rows, title, seed)
+    found = rows_of(model, rows, title, seed=seed)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
-    return found.states(), [drawn] if found.kind == "probabilities" else []
+    return found.states(), [drawn] * (found.kind == "probabilities") + moved(found, title)
+
+
+def moved(rows: Rows, title: str) -> list[str]:
+    """A note where columns were found by their names in another order."""
+    return [] if rows.order is None else [f"{title}: its columns were put in the order of the model by name."]
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

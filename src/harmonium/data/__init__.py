@@ -20,6 +20,7 @@ from harmonium.data.bundled import BUNDLED
 from harmonium.data.dataset import PARTS, WHOLE, Dataset, assemble, checked
 from harmonium.data.readers import READERS, read
 from harmonium.data.values import DataError, describe_support
+from harmonium.models.table import Table
 
 __all__ = [
     "BUNDLED",
@@ -30,6 +31,7 @@ __all__ = [
     "fingerprint",
     "load",
     "load_rows",
+    "load_table",
 ]
 
 
@@ -80,6 +82,16 @@ def load_rows(
         DataError: as `load`.
         ValueError: another split.
     """
+    table, notes = load_table(source, split, learned_from)
+    return np.asanyarray(table.values), notes
+
+
+def load_table(
+    source: str | os.PathLike[str],
+    split: str | None = None,
+    learned_from: str | None = None,
+) -> tuple[Table, list[str]]:
+    """The same with the names of the columns; arguments and errors are those of `load_rows`."""
     if split is not None:
         checks.one_of("split", split, PARTS)
     elif _bundled(source) is None and fingerprint(source) != learned_from:
@@ -87,10 +99,10 @@ def load_rows(
         content = read(path)
         if WHOLE in content.parts:
             whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
-            return whole, [*content.notes, f"{path}: all {len(whole):,} rows."]
+            return Table(whole, content.columns, 1), [*content.notes, f"{path}: all {len(whole):,} rows."]
     data = load(source)
     split = split or "test"
-    rows = data.part(split)
+    rows = data.table(split)
     return rows, [*data.notes, f"{data.name}: the {len(rows):,} {split} rows."]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harmonium import checks
 from harmonium.data.values import DataError, as_table, joint, survey
+from harmonium.models.table import Table
 from harmonium.random import Address, Purpose
 
 HELD_OUT = ("valid", "test")
@@ -34,6 +35,7 @@ class Dataset:
         columns: their names, where known.
         labels: one array for each part where the rows have classes; never learned from.
         notes: sentences that a reader of the results should see, such as how the rows were split.
+        numbers: of the rows of each part in the file, where they were split off a single table.
     """
 
     name: str
@@ -45,11 +47,22 @@ class Dataset:
     columns: tuple[str, ...] | None = None
     labels: dict[str, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
+    numbers: dict[str, np.ndarray] | None = None
 
     def part(self, name: str) -> np.ndarray:
         """The rows of 'train', 'valid' or 'test'."""
         rows: np.ndarray = getattr(self, checks.one_of("split", name, PARTS))
         return rows
+
+    def table(self, name: str) -> Table:
+        """The rows of a part with the names of their columns, as `hm.fit` and the likelihoods take them."""
+        return Table(self.part(name), self.columns, first=1)
+
+    def place(self, part: str, row: int, column: int) -> str:
+        """Where a cell is: in the file if it holds a single table, otherwise in the part."""
+        if self.numbers is None:
+            return f"{part} {self.table(part).place(row, column)}"
+        return self.table(part).place(int(self.numbers[part][row]), column)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(self.part(name)):,} {name}" for name in PARTS)
@@ -83,28 +96,35 @@ def split(rows: int, wanted: tuple[str, ...] = HELD_OUT) -> dict[str, np.ndarray
     return {"train": np.sort(order[len(wanted) * tenth :]), **held}
 
 
-def complete(name: str, parts: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """All three parts from those that there are; missing ones are split off train, and a note says so."""
+def complete(
+    name: str, parts: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, list[str]]:
+    """All three parts from those that there are, the numbers of their rows in a file that names none, and a
+    note on the parts that were split off.
+    """
     source = parts.get("train", parts.get(WHOLE))
     if source is None:
         raise DataError(f"{name} must have the part train, got {' and '.join(parts)}.")
     missing = tuple(part for part in HELD_OUT if part not in parts)
     if not missing:
-        return parts, []
+        return parts, None, []
     if len(source) < LEAST_ROWS:
         raise DataError(
             f"{name} must have at least {LEAST_ROWS} rows to split off {' and '.join(missing)},"
             f" got {len(source)}; a file .npz or .h5 can name train, valid and test itself."
         )
     if source.nbytes > IN_MEMORY:
+        numbers = _cut(np.arange(len(source)), missing)
         cut, how = _cut(source, missing), "from the end, in the order of the file (too large to shuffle)"
     else:
-        cut = {part: source[rows] for part, rows in split(len(source), missing).items()}
+        numbers = split(len(source), missing)
+        cut = {part: source[rows] for part, rows in numbers.items()}
         how = "at random, the same ones every time"
     sizes = ", ".join(f"{part} {len(rows):,}" for part, rows in cut.items())
     origin = "rows" if WHOLE in parts else "train rows"
     tenths = ", a tenth as ".join(missing)
-    return {**parts, **cut}, [f"{name}: a tenth of the {origin} was held out as {tenths}, {how} ({sizes})."]
+    note = f"{name}: a tenth of the {origin} was held out as {tenths}, {how} ({sizes})."
+    return {**parts, **cut}, numbers if WHOLE in parts else None, [note]
 
 
 def _cut(source: np.ndarray, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -131,9 +151,10 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
     """
     titles = {part: name if part == WHOLE else f"{name}: {part}" for part in parts}
     shapes = {part: x.shape[1:] for part, x in parts.items()}
-    tables = {part: as_table(titles[part], x) for part, x in parts.items()}
+    checked = {part: as_table(titles[part], x, columns) for part, x in parts.items()}
     _same_columns(name, shapes)
-    support = joint([survey(titles[part], x, columns) for part, x in tables.items()]).support
+    support = joint([survey(titles[part], table) for part, table in checked.items()]).support
+    tables = {part: np.asanyarray(table.values) for part, table in checked.items()}
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
     shape = next(iter(shapes.values()))
@@ -145,7 +166,7 @@ def assemble(
 ) -> Dataset:
     """The data set of a file's arrays, checked, the missing parts split off."""
     tables = checked(name, parts, columns)
-    three, split_notes = complete(name, tables.parts)
+    three, numbers, split_notes = complete(name, tables.parts)
     return Dataset(
         name=name,
         train=three["train"],
@@ -155,6 +176,7 @@ def assemble(
         shape=tables.shape,
         columns=columns,
         notes=[*notes, *split_notes],
+        numbers=numbers,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from harmonium.data.dataset import WHOLE
 from harmonium.data.readers import read
 from harmonium.data.values import DataError, as_table
+from harmonium.models.table import Table
 
 
 def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -17,12 +18,20 @@ def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
     Raises:
         DataError: the file can't be read as such, holds parts such as train and test, or an infinite value.
     """
+    table, _ = incomplete(path)
+    return np.asarray(table.values), table.columns
+
+
+def incomplete(path: Path) -> tuple[Table, list[str]]:
+    """The same as a table, and notes on how it was read; raises as `load_gaps`."""
     content = read(path)
     if WHOLE not in content.parts:
         raise DataError(f"{path} must hold a single table, got the parts {', '.join(content.parts)}.")
-    rows = as_table(str(path), content.parts[WHOLE])
+    table = as_table(str(path), content.parts[WHOLE], content.columns)
+    rows = np.asarray(table.values)
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rows))[0])
-        got = f"{rows[row, column]} in row {row + 1}, column {column + 1}"
-        raise DataError(f"{path} must be finite or missing, got {got}.")
-    return rows, content.columns
+        raise DataError(
+            f"{path} must be finite or missing, got {rows[row, column]} in {table.place(row, column)}."
+        )
+    return table, content.notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 
 from harmonium import checks
 from harmonium.data.values import DataError
+from harmonium.models.table import INDEX_OF_PANDAS, numbers_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,61 +19,84 @@ if TYPE_CHECKING:
 FEWEST_NUMBERED = 4
 """Cells of a first line 0, 1, 2, … that can't well be a row of data."""
 
-Table = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
+SEPARATORS = ",;\t|"
+
+Read = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
 """Values (rows, columns), names of the columns, notes for the user."""
 
 
-def read_csv(path: Path) -> Table:
-    """A file of numbers separated by commas, semicolons or tabs; the first line may name the columns.
+def read_csv(path: Path) -> Read:
+    """A file of numbers separated by commas, semicolons, tabs, bars or blanks; the first line may name the
+    columns.
 
-    It does where none of its cells is a number. true and false count as 1 and 0. What pandas adds to a table
-    without names, a first column that numbers the rows from 0 or a first line that numbers the columns (four
-    or more) so, is left out, and a note says so. Missing cells are NaN.
+    It does where none of its cells is a number. true and false count as 1 and 0. What numbers or names the
+    rows in a first column without a name, as pandas and R write it, and a first line that numbers the columns
+    (four or more from 0) are left out, and a note says so. Missing cells are NaN.
 
     Raises:
         DataError: a cell is no number; names and numbers in one line; lines that differ in length; no row.
     """
     import pandas as pd
 
-    line, text = _first_line(path)
-    separator = max(",;\t", key=re.sub('"[^"]*"', "", text).count)
-    cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True))
-    numbered = _numbers_columns(path, cells)
+    line, text, below = _first_lines(path)
+    separator = _separator(text, below)
+    cells = _cells(text, separator)
+    numbered = _numbers_columns(path, cells, separator)
     header = numbered or _is_header(path, line, cells)
     try:
         frame = pd.read_csv(
             path,
             header=None,
             skiprows=line if header else line - 1,
-            sep=separator,
+            sep=r"\s+" if separator == " " else separator,
             encoding="utf-8-sig",
             low_memory=False,  # one type for each column
             skipinitialspace=True,
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} must hold at least one row, got a first line and nothing below.") from None
+    if header and frame.shape[1] == len(cells) + 1 and len(frame) > 1 and _row_names(frame[0]):
+        cells = ["", *cells]  # R writes no name above those of the rows
     if frame.shape[1] != len(cells):
         raise DataError(
             f"{path} must have {len(cells)} cells in every line as in its first, got {frame.shape[1]}."
         )
     names = tuple(cells) if header else None
-    notes = []
-    if names and names[0] == "" and len(names) > 1 and _numbers_rows(frame[0]):
-        frame, names = frame.drop(columns=0), names[1:]
-        notes = [f"{path.name}: the first column, which numbers the rows, was not read."]
-    if numbered:
-        names = None
-        notes.append(f"{path.name}: the first line, which numbers the columns, was not read.")
-    return _values(path, frame, names), names, notes
+    notes = [f"{path.name}: the first line, which numbers the columns, was not read."] if numbered else []
+    if names:
+        frame, names, more = _without_row_names(path, frame, names)
+        notes = more + notes
+    return _values(path, frame, names), None if numbered else names, notes
 
 
-def _first_line(path: Path) -> tuple[int, str]:
-    """Number (from 1) and text of the first line that isn't blank."""
+def _first_lines(path: Path) -> tuple[int, str, str]:
+    """Number (from 1) and text of the first line that isn't blank, and the text of the next one."""
     with path.open(encoding="utf-8-sig") as file:
-        for number, text in enumerate(file, start=1):
-            if text.strip():
-                return number, text.rstrip("\n")
-    raise DataError(f"{path} must hold at least one row, got an empty file.")
+        lines = ((number, text.strip("\r\n")) for number, text in enumerate(file, start=1) if text.strip())
+        number, text = next(lines, (0, ""))
+        below = next(lines, (0, ""))[1]
+    if not number:
+        raise DataError(f"{path} must hold at least one row, got an empty file.")
+    return number, text, below
+
+
+def _separator(text: str, below: str) -> str:
+    """What separates the cells of a first line and the one below; blanks where both consist of words."""
+    bare = re.sub('"[^"]*"', '""', text)
+    best = max(SEPARATORS, key=bare.count)
+    if bare.count(best):
+        return best
+    words, next_words = (_cells(line, " ") for line in (text, below or text))
+    if len(words) > 1 and all(map(_is_number, words)):
+        return " "
+    alike = len(next_words) - len(words) in (0, 1)  # one more where R names the rows
+    return " " if alike and len(next_words) > 1 and any(map(_is_number, next_words)) else best
+
+
+def _cells(text: str, separator: str) -> list[str]:
+    """The cells of one line, without the sign of a comment that np.savetxt puts before a header."""
+    text = text.removeprefix("# ").strip(" " if separator != "\t" else "")
+    return next(csv.reader([text], delimiter=separator, skipinitialspace=True))
 
 
 def _is_header(path: Path, line: int, cells: list[str]) -> bool:
@@ -89,15 +112,17 @@ def _is_header(path: Path, line: int, cells: list[str]) -> bool:
     return True
 
 
-def _numbers_columns(path: Path, cells: list[str]) -> bool:
+def _numbers_columns(path: Path, cells: list[str], separator: str) -> bool:
     """Whether the first line is the 0, 1, 2, … that pandas writes for columns without names."""
     first, *rest = (cell.strip() for cell in cells)
     numbers = [str(i) for i in range(len(cells))]
     if len(cells) < FEWEST_NUMBERED or first != "":
         return [first, *rest] == numbers and len(cells) >= FEWEST_NUMBERED
+    if rest != numbers[:-1]:
+        return False
     with path.open(encoding="utf-8-sig") as file:  # the index of the rows must stand below the empty cell
-        below = next(itertools.islice((text for text in file if text.strip()), 1, None), "")
-    return rest == numbers[:-1] and re.match(r"0[,;\t]", below) is not None
+        below = [text.partition(separator)[0].strip() for text in file if text.strip()][1:]
+    return all(map(str.isdecimal, below)) and numbers_rows(np.array(below, float))
 
 
 def _is_number(cell: str) -> bool:
@@ -108,11 +133,41 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _numbers_rows(column: pd.Series) -> bool:
-    return column.dtype.kind == "i" and bool((column.to_numpy() == np.arange(len(column))).all())
+def _without_row_names(
+    path: Path, frame: pd.DataFrame, names: tuple[str, ...]
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """The columns of data, their names, and notes on columns that number or name the rows."""
+    notes = []
+    while len(names) > 1 and (not names[0].strip() or INDEX_OF_PANDAS.fullmatch(names[0])):
+        if not _row_names(frame.iloc[:, 0]):
+            if _all_different(frame.iloc[:, 0]):
+                notes.append(
+                    f"{path.name}: the first column has no name, and whole numbers that are all different: it"
+                    " was read as data, so leave it out of the file if it numbers the rows."
+                )
+            break
+        title = f", {names[0]}," if names[0].strip() else ","
+        does = "numbers" if frame.iloc[:, 0].dtype.kind in "iuf" else "names"
+        notes.append(f"{path.name}: the first column{title} which {does} the rows, was not read.")
+        frame, names = frame.iloc[:, 1:], names[1:]
+    return frame, names, notes
 
 
-def read_parquet(path: Path) -> Table:
+def _row_names(column: pd.Series) -> bool:
+    """Whether cells are the numbers of the rows in any order, or text that is another in each of them."""
+    if column.dtype.kind in "iuf":
+        return numbers_rows(column.to_numpy())
+    text = column.dtype.kind == "O" and column.is_unique
+    return text and not any(_is_number(str(cell)) for cell in column)
+
+
+def _all_different(column: pd.Series) -> bool:
+    if column.dtype.kind not in "iuf" or column.hasnans or len(column) < FEWEST_NUMBERED:
+        return False
+    return bool((column == column.round()).all()) and bool(column.is_unique)
+
+
+def read_parquet(path: Path) -> Read:
     """A Parquet file whose columns are all numbers or booleans; missing cells are NaN.
 
     Raises:
@@ -124,8 +179,8 @@ def read_parquet(path: Path) -> Table:
     notes = []
     if frame.index.name is not None:
         notes = [f"{path.name}: the index {frame.index.name} was not read."]
-    names = tuple(str(name) for name in frame.columns)
-    return _values(path, frame, names), names, notes
+    frame, names, more = _without_row_names(path, frame, tuple(str(name) for name in frame.columns))
+    return _values(path, frame, names), names, notes + more
 
 
 def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None) -> np.ndarray:

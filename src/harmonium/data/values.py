@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
+
+from harmonium.models import table
+from harmonium.models.table import Table
 
 CHUNK = 2**24
 """Bytes of a table that are looked at together, so that a file larger than memory can be surveyed."""
@@ -16,44 +20,31 @@ class DataError(ValueError):
     """Data that can't be used; the message is one sentence for the user."""
 
 
-def as_table(title: str, x: np.ndarray) -> np.ndarray:
-    """The array as (rows, columns), its values as they are.
+def as_table(title: str, x: Any, columns: tuple[str, ...] | None = None) -> Table:
+    """An array as a table, its values as they are; rows and columns are counted from 1, as in a file.
 
     Pictures (rows, height, width) are laid out in rows; types of the other byte order are turned to this
-    machine's. `title` names the array in the sentence of a DataError: another number of dimensions, nothing
-    in it, or values that are not real numbers of at most 64 bits.
+    machine's. `title` names the array in the sentence of a DataError.
     """
-    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
-        raise DataError(f"{title} must hold real numbers of at most 64 bits, got values of {_type(x.dtype)}.")
-    if x.ndim not in (2, 3):
-        raise DataError(
-            f"{title} must have the shape (rows, columns), or (rows, height, width) for pictures,"
-            f" got {_dimensions(x.ndim)} of shape {x.shape}."
-        )
-    if x.size == 0:
-        raise DataError(
-            f"{title} must hold at least one row and one column, got an empty array of shape {x.shape}."
-        )
-    if not x.dtype.isnative:
-        x = x.astype(x.dtype.newbyteorder("="))
-    return x.reshape(len(x), -1)
+    try:
+        values = table.as_table(x, title, pictures=True).values
+    except (TypeError, ValueError) as error:
+        raise DataError(str(error)) from None
+    if isinstance(x, np.memmap) and x.dtype.itemsize <= 8:
+        values = x.reshape(len(x), -1)  # stays where it is
+    elif isinstance(values, np.ndarray) and not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    return Table(values, columns, first=1)
 
 
-def _type(dtype: np.dtype) -> str:
-    kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates"}
-    return kinds.get(dtype.kind, f"type {dtype}")
-
-
-def _dimensions(number: int) -> str:
-    few = {0: "a single number", 1: "a one-dimensional array"}
-    return few.get(number, f"an array of {number} dimensions")
-
-
-def chunks(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def chunks(x: np.ndarray | Tensor) -> Iterator[tuple[int, np.ndarray]]:
     """Successive blocks of rows of about CHUNK bytes, each with the number of its first row."""
     rows = max(1, CHUNK // max(1, x[:1].nbytes))
     for start in range(0, len(x), rows):
-        yield start, x[start : start + rows]
+        block = x[start : start + rows]
+        if isinstance(block, Tensor):
+            block = (block.float() if block.dtype.itemsize < 4 else block).cpu().numpy()
+        yield start, block
 
 
 def describe_support(x: np.ndarray, title: str = "the data") -> str:
@@ -71,7 +62,7 @@ def describe_support(x: np.ndarray, title: str = "the data") -> str:
     >>> describe_support(np.array([[-1, 1]])), describe_support(np.array([[0, 12]]))
     ('spin', 'counts')
     """
-    return survey(title, x).support
+    return survey(title, as_table(title, x)).support
 
 
 class Survey(NamedTuple):
@@ -93,14 +84,13 @@ class Survey(NamedTuple):
         return "unit interval" if low >= 0 and high <= 1 else "real"
 
 
-def survey(title: str, x: np.ndarray, columns: Sequence[str] | None = None) -> Survey:
-    """Looks at all values of a table in chunks; raises DataError as `describe_support`, naming the column."""
+def survey(title: str, rows: Table) -> Survey:
+    """Looks at all values of a table in chunks; a DataError says where one is free or infinite."""
     result = Survey(math.inf, -math.inf, True, False)
-    table = as_table(title, x)
-    for _, block in chunks(table):
+    for _, block in chunks(rows.values):
         least, most = float(block.min()), float(block.max())
         if not (math.isfinite(least) and math.isfinite(most)):
-            raise DataError(_not_finite(title, table, columns))
+            raise DataError(table.not_finite(rows, title))
         whole = result.whole and bool(block.dtype.kind in "biu" or (block == np.floor(block)).all())
         zero = whole and least >= -1 and most <= 1 and bool((block == 0).any())
         result = joint([result, Survey(least, most, whole, zero)])
@@ -111,17 +101,3 @@ def joint(surveys: Iterable[Survey]) -> Survey:
     """The survey of several tables together."""
     low, high, whole, zero = zip(*surveys, strict=True)
     return Survey(min(low), max(high), all(whole), any(zero))
-
-
-def _not_finite(title: str, x: np.ndarray, columns: Sequence[str] | None) -> str:
-    """The sentence on a table's NaN and infinite values: how many, and where the first is, counted from 1."""
-    number, first = 0, None
-    for start, block in chunks(x):
-        bad = np.argwhere(~np.isfinite(block))
-        if first is None and len(bad):
-            row, column = bad[0]
-            kind = "infinite" if np.isinf(block[row, column]) else "missing (NaN)"
-            named = f" ({columns[column]})" if columns else ""
-            first = f"the first in row {start + row + 1}, column {column + 1}{named}, is {kind}"
-        number += len(bad)
-    return f"{title} must have a finite number in every cell, got {number:,} without one: {first}."

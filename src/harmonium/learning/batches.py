@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,39 +10,8 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.learning.particles import Particles, equally_weighted
+from harmonium.models.table import Stored, take
 from harmonium.random import Address, Purpose
-
-
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """Some rows of a table by their numbers, the table itself left where it is.
-
-    Attributes:
-        x: (rows, columns), in memory or on disk.
-        numbers: of the rows selected, in their order.
-    """
-
-    x: np.ndarray | Tensor
-    numbers: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-
-Rows = np.ndarray | Tensor | Selected
-
-
-def take(x: Rows, numbers: np.ndarray) -> Tensor:
-    """Copies of the rows with these numbers, as they are stored; nothing else is read.
-
-    >>> take(Selected(np.arange(10)[:, None], np.array([2, 3, 5, 7])), np.array([3, 0])).flatten()
-    tensor([7, 2])
-    """
-    if isinstance(x, Selected):
-        return take(x.x, x.numbers[numbers])
-    if isinstance(x, Tensor):
-        return x.index_select(0, torch.from_numpy(numbers).to(x.device))  # a third of the time of x[...]
-    return torch.from_numpy(np.ascontiguousarray(x[numbers]))
 
 
 class Batches:
@@ -63,7 +31,7 @@ class Batches:
 
     def __init__(
         self,
-        x: Rows,
+        x: Stored,
         size: int,
         prepare: Callable[[Tensor, np.ndarray, int], Tensor],
         weights: Tensor | None = None,

@@ -122,8 +122,8 @@ def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
         held, columns = torch.as_tensor(given).to(v.device), _columns(model)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
-            f"given: expected a boolean mask of shape ({v.shape[1]},), True where a variable is given, "
-            f"got {checks.describe(given)}."
+            f"given: expected a boolean mask of shape ({v.shape[1]},), True for the variables to condition on"
+            f" at the values that X has for them, got {checks.describe(given)}."
         ) from None
     if held.dtype != torch.bool or held.shape not in (v.shape[1:], columns.shape):
         raise ValueError(

@@ -15,8 +15,8 @@ from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
-from harmonium.models import EnergyModel
-from harmonium.models.rows import encoded, states_of
+from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.intake import states_of
 from harmonium.units import Units
 
 ROWS = 2**13  # rows per block of work
@@ -90,8 +90,8 @@ def log_likelihood(
 
     Args:
         model: the model.
-        X: visible states, (rows, n_visible): array, tensor or DataFrame; for one-hot sites integers, one for
-            each site, will do.
+        X: visible states, (rows, n_visible): array, tensor or DataFrame, whose columns go by name where the
+            model knows names; for one-hot sites integers, one for each site, will do.
         seconds: as in `log_partition`, as are `seed` and `progress`.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
@@ -101,7 +101,7 @@ def log_likelihood(
         An Estimate whose `details` are those of log Z, and "log_partition" (nats), "data_stderr", "rows".
 
     Raises:
-        ValueError: X has the wrong shape or values outside the support, or Z may be infinite.
+        ValueError: X has the wrong shape, free cells or values outside the support, or Z may be infinite.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
@@ -209,10 +209,8 @@ def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float
     -0.875
     """
     fitted = copy.deepcopy(units).double()
-    train = encoded(units, X_train, "X_train").to(fitted.bias)
-    test = encoded(units, X_test, "X_test").to(fitted.bias)
-    fitted.check(train, "X_train")
-    fitted.check(test, "X_test")
+    model = PairwiseModel(fitted)
+    train, test = states_of(model, X_train, "X_train"), states_of(model, X_test, "X_test")
     fitted.match(train)
     with torch.no_grad():
         log_z = fitted.cumulant(fitted.bias[None]).sum()

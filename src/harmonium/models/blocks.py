@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -92,13 +92,27 @@ class BlockModel(EnergyModel):
     def energy_without(self, block: int, state: State) -> Tensor:
         """The terms of E that don't involve `block`, (batch,), nats. Doesn't read state[block]."""
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(x₁, x₂, …) with one (batch, width) tensor per block, (batch,), nats."""
-        self.check_state(state)
+        state = self._rows_of_blocks(state)
         last = len(state) - 1
         linear = (self.field(last, state) * state[last]).sum(-1)
         potential = self.conditional_units(last).potential(state[last]).sum(-1)
         return self.energy_without(last, state) + potential - linear
+
+    def _rows_of_blocks(self, state: tuple[Any, ...]) -> State:
+        """One tensor per block from rows of any kind, checked."""
+        if not all(isinstance(x, Tensor) for x in state):
+            visible, hidden = state[: self.n_visible_blocks], state[self.n_visible_blocks :]
+            state = (
+                *(
+                    self._visible_rows(x) if i == 0 else self._hidden_rows(x, "v")
+                    for i, x in enumerate(visible)
+                ),
+                *(self._hidden_rows(x) for x in hidden),
+            )
+        self.check_state(state)
+        return state
 
     def check_state(self, state: State) -> None:
         """Raise a ValueError unless there is one tensor per block, of its width and all of one length."""
@@ -113,7 +127,7 @@ class BlockModel(EnergyModel):
                     f"got {tuple(x.shape)}."
                 )
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v), (batch,), nats, in closed form for models of one visible and one hidden block.
 
         >>> import harmonium as hm
@@ -121,6 +135,7 @@ class BlockModel(EnergyModel):
         >>> rbm.free_energy(torch.zeros(1, 2)).item() < 0
         True
         """
+        v = self._visible_rows(v)
         if len(self.layers) == 1:
             return self.energy(v)
         if len(self.layers) != 2:

@@ -13,7 +13,6 @@ from harmonium.kernels import graph
 from harmonium.models.cliques import symmetric
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
-from harmonium.models.rows import as_numbers
 from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
 from harmonium.units import Bernoulli, Spin, Units
@@ -122,21 +121,21 @@ class BoltzmannMachine(GraphModel):
         )
 
     def _states(self, name: str, x: Any, width: int) -> Tensor:
-        x = x if isinstance(x, Tensor) else torch.from_numpy(np.array(as_numbers(x, name)))
+        x = self._visible_rows(x, name) if name == "v" else self._hidden_rows(x, name)
         return checks.matrix(name, x, width).to(self.weight)
 
-    def local_fields(self, *state: Tensor) -> tuple[Tensor, ...]:
+    def local_fields(self, *state: Any) -> tuple[Tensor, ...]:
         """The field on every unit given all the others: (batch, n_visible) and, with hidden units, (batch,
         n_hidden).
         """
-        v = state[0].to(self.weight)
+        v = self._states("v", state[0], self.n_visible)
         on_v = self.visible.bias + _times(v, self.visible_lateral)
         if self.hidden is None:
             return (on_v,)
-        h = state[1].to(self.weight)
+        h = self._states("h", state[1], self.n_hidden)
         return on_v + h @ self.weight.T, self.hidden.bias + v @ self.weight + _times(h, self.hidden_lateral)
 
-    def conditional_means(self, *state: Tensor) -> tuple[Tensor, ...]:
+    def conditional_means(self, *state: Any) -> tuple[Tensor, ...]:
         """⟨xᵢ | all other units⟩ for every unit: σ(field) for 0/1 units, tanh(field) for spins; shapes as
         above.
         """
@@ -192,17 +191,17 @@ class BoltzmannMachine(GraphModel):
         h, own = self._hidden_states()
         return torch.softmax(field @ h.T - own, 1) @ h
 
-    def mean_field(self, v: Tensor, steps: int = 50) -> Tensor:
+    def mean_field(self, v: Any, steps: int = 50) -> Tensor:
         """The solution μ of μ = ⟨h⟩ in the field b + Wᵀv + Mμ, (batch, n_hidden), by damped iteration."""
         if self.hidden is None:
             raise ValueError("mean_field: expected a machine with hidden units, got none.")
-        field = torch.addmm(self.hidden.bias, v.to(self.weight), self.weight)
+        field = torch.addmm(self.hidden.bias, self._states("v", v, self.n_visible), self.weight)
         mu = self.hidden.mean(field)
         for _ in range(0 if self.hidden_lateral is None else steps):
             mu = 0.5 * mu + 0.5 * self.hidden.mean(field + _times(mu, self.hidden_lateral))
         return mu
 
-    def mean_field_free_energy(self, v: Tensor) -> Tensor:
+    def mean_field_free_energy(self, v: Any) -> Tensor:
         """⟨E(v, h)⟩ - entropy under independent h with means μ, (batch,), nats: an upper bound of F(v).
 
         So -mean_field_free_energy(v) - log Z bounds log P(v) from below (Saul, Jaakkola & Jordan 1996).
@@ -349,6 +348,7 @@ class BoltzmannMachine(GraphModel):
         place = {"units": names[0], "dtype": rbm.dtype, "device": rbm.device}
         machine = cls(rbm.visible.n, rbm.hidden.n, **{**place, **options})
         machine._copy(rbm.weight, rbm.visible.bias, rbm.hidden.bias)
+        machine.columns = rbm.columns
         return machine
 
     @torch.no_grad()
@@ -369,6 +369,7 @@ class BoltzmannMachine(GraphModel):
         rbm.weight.copy_(self.weight)
         rbm.visible.bias.copy_(self.visible.bias)
         rbm.hidden.bias.copy_(self.hidden.bias)
+        rbm.columns = self.columns
         return rbm
 
     def _copy(self, weight: Tensor, visible_bias: Tensor, hidden_bias: Tensor) -> None:

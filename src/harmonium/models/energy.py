@@ -60,6 +60,8 @@ class EnergyModel(nn.Module, ABC):
 
     _visible_space: Space | None = None
     hidden_space: Discrete | None = None
+    columns: tuple[str, ...] | None = None
+    """Names of the columns that the model was trained on, by which later tables are matched; None forgets."""
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class EnergyModel(nn.Module, ABC):
         """
         return self.hidden_space is None or self.hidden_space.n_states <= HIDDEN_STATES
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats; the energy itself when there are no hidden units.
 
         Derived by enumeration here; models that know better override it.
@@ -119,9 +121,26 @@ class EnergyModel(nn.Module, ABC):
         Raises:
             ValueError: when there are too many hidden states to sum.
         """
+        v = self._visible_rows(v)
         if self.hidden_space is None:
             return self.checked_energy(v)
         return free_energy_by_enumeration(self, v, self.hidden_space)
+
+    def _visible_rows(self, v: Any, name: str = "v") -> Tensor:
+        """Rows of any kind as a tensor; one is taken as it is, so that training pays nothing for it."""
+        if isinstance(v, Tensor):
+            return v
+        from harmonium.models.intake import features_of  # which itself asks models
+
+        return features_of(self, v, name)
+
+    def _hidden_rows(self, h: Any, name: str = "h") -> Tensor:
+        """The same for hidden states."""
+        if isinstance(h, Tensor):
+            return h
+        from harmonium.models.intake import hidden_of
+
+        return hidden_of(self, h, name)
 
     @torch.no_grad()
     def probabilities(self) -> Tensor:

@@ -18,7 +18,6 @@ from harmonium.models.contraction import Factor
 from harmonium.models.factors import Factors, TableFactors
 from harmonium.models.flat import FlatGraph
 from harmonium.models.graph import GraphModel
-from harmonium.models.rows import as_numbers
 from harmonium.random import Address
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ class FactorProduct(GraphModel):
         super().__init__(states=variables.states)
         self._variables = variables
         self._dtype = dtype
+        names = variables.names
+        self.columns = None if names == tuple(range(len(names))) else tuple(str(name) for name in names)
         self.groups = nn.ModuleList(groups)
         self._flat: FlatGraph | None = None
 
@@ -146,8 +147,7 @@ class FactorProduct(GraphModel):
 
     def _states(self, x: Any) -> Tensor:
         """Rows of states, long (batch, variables), checked."""
-        if not isinstance(x, Tensor):
-            x = torch.from_numpy(np.array(as_numbers(self.in_order(x), "x"))).to(self.device)
+        x = self._visible_rows(x, "x")
         if x.ndim != 2 or x.shape[1] != len(self.variables):
             raise ValueError(f"x: expected shape (batch, {len(self.variables)}), got {tuple(x.shape)}.")
         problem = self.visible_space.violation(x)

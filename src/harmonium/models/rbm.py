@@ -77,39 +77,41 @@ class RBM(PairwiseModel):
         """W, between the visible block 0 and the hidden block 1."""
         return (Coupling(self.weight, 0, 1),)
 
-    def _visible_states(self, v: Tensor) -> Tensor:
+    def _visible_states(self, v: Any) -> Tensor:
+        v = self._visible_rows(v)
         if v.ndim != 2 or v.shape[1] != self.visible.width:
             raise ValueError(f"v: expected shape (batch, {self.visible.width}), got {tuple(v.shape)}.")
         return v.to(self.weight)
 
-    def _hidden_states(self, h: Tensor) -> Tensor:
+    def _hidden_states(self, h: Any) -> Tensor:
+        h = self._hidden_rows(h)
         if h.ndim != 2 or h.shape[1] != self.hidden.width:
             raise ValueError(f"h: expected shape (batch, {self.hidden.width}), got {tuple(h.shape)}.")
         return h.to(self.weight)
 
-    def energy(self, *state: Tensor) -> Tensor:
+    def energy(self, *state: Any) -> Tensor:
         """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
-        self.check_state(state)
+        state = self._rows_of_blocks(state)
         v, h = self._visible_states(state[0]), self._hidden_states(state[1])
         return self.visible.energy(v) + self.hidden.energy(h) - ((v @ self.weight) * h).sum(-1)
 
-    def free_energy(self, v: Tensor) -> Tensor:
+    def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
         v = self._visible_states(v)
         field = torch.addmm(self.hidden.bias, v, self.weight)
         return self.visible.energy(v) - self.hidden.cumulant(field).sum(-1)
 
-    def hidden_free_energy(self, h: Tensor) -> Tensor:
+    def hidden_free_energy(self, h: Any) -> Tensor:
         """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
         h = self._hidden_states(h)
         field = torch.addmm(self.visible.bias, h, self.weight.T)
         return self.hidden.energy(h) - self.visible.cumulant(field).sum(-1)
 
-    def hidden_given_visible(self, v: Tensor) -> Tensor:
+    def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
         return self.hidden.mean(torch.addmm(self.hidden.bias, self._visible_states(v), self.weight))
 
-    def visible_given_hidden(self, h: Tensor) -> Tensor:
+    def visible_given_hidden(self, h: Any) -> Tensor:
         """⟨v | h⟩, (batch, n_visible)."""
         return self.visible.mean(torch.addmm(self.visible.bias, self._hidden_states(h), self.weight.T))
 

@@ -32,6 +32,10 @@ class Space(ABC):
     def violation(self, x: Tensor) -> str | None:
         """What is wrong with the rows of `x` as states, or None when nothing is."""
 
+    def allowed(self, variable: int) -> str:
+        """In words, what the values of a variable may be."""
+        return "states of this variable"
+
     @abstractmethod
     def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
         """States drawn without knowing any energy, (rows, width): uniformly where the space is bounded."""
@@ -93,8 +97,10 @@ class Discrete(Space):
         if not bool(wrong.any()):
             return None
         row, i = (int(k) for k in wrong.nonzero()[0])
-        allowed = f"whole numbers from 0 to {self.cardinalities[i] - 1}"
-        return f"values of variable {i} must be {allowed}, got {x[row, i].item():g} in row {row}"
+        return f"values of variable {i} must be {self.allowed(i)}, got {x[row, i].item():g} in row {row}"
+
+    def allowed(self, variable: int) -> str:
+        return f"whole numbers from 0 to {self.cardinalities[variable] - 1}"
 
     def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
         u = kernels.uniform(address, (rows, self.width), torch.float64, device)
@@ -144,8 +150,10 @@ class Continuous(Space):
         if bool(inside.all()):
             return None
         row, i = (int(k) for k in (~inside).nonzero()[0])
-        allowed = f"finite numbers from {self.low[i].item():g} to {self.high[i].item():g}"
-        return f"values of variable {i} must be {allowed}, got {x[row, i].item():g} in row {row}"
+        return f"values of variable {i} must be {self.allowed(i)}, got {x[row, i].item():g} in row {row}"
+
+    def allowed(self, variable: int) -> str:
+        return f"finite numbers from {self.low[variable].item():g} to {self.high[variable].item():g}"
 
     def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Uniform between two bounds, exponential from a single one, standard normal without any."""

@@ -1,35 +1,133 @@
-"""Rows of data that a model gives probability zero, whatever it learns."""
+"""What the cells of a table may be, and the sentence where one of them is anything else."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from harmonium.models.energy import EnergyModel
-from harmonium.models.markov import MarkovRandomField
-from harmonium.models.rows import states_of
+from harmonium.models.table import Table
+from harmonium.random import Address, Purpose
+from harmonium.units import Bernoulli, Units
+from harmonium.units.mixed import parts_of
+
+GREYS = (16, 255)  # what lies above the first and up to the second is taken for shades of grey
 
 
-def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
-    """Refuse rows that a Markov random field forbids: learning changes potentials, zeros stay.
+@dataclass(frozen=True, eq=False)
+class Support:
+    """What the cells of a table may be.
 
-    Raises:
-        ValueError: names the first such row, and the factor that forbids it.
+    Attributes:
+        space: units or a space, of the visible variables.
+        coded: whether the columns of the table are compact codes (integers for one-hot sites), not states.
     """
-    if X is None or not isinstance(model, MarkovRandomField) or model.positive:
-        return
-    rows = states_of(model, X, name)
-    forbidden = torch.nonzero(~model.obeys(rows)).flatten()
-    if len(forbidden) == 0:
-        return
-    row = int(forbidden[0])
-    states = dict(zip(model.variables, rows[row].long().tolist(), strict=True))
-    for scope, table in model.factors:
-        at = tuple(states[variable] for variable in scope)
-        if float(table[at]) == -torch.inf:
-            raise ValueError(
-                f"{name}: row {row} is forbidden: the factor over {scope!r} has a zero potential at {at}, so "
-                f"the row has probability zero whatever is learned ({len(forbidden)} of {len(rows)} rows are "
-                "forbidden)."
+
+    space: Any
+    coded: bool = False
+
+    def states(self, x: Tensor) -> Tensor:
+        """States from the cells of some rows, NaN where they are free."""
+        if not self.coded:
+            return x
+        free = torch.isnan(x)
+        if not bool(free.any()):
+            return self.space.encode(x)
+        states = self.space.encode(torch.where(free, self.valid.to(x), x))
+        columns = [columns for _, columns, _ in self.sites(coded=False)]
+        return states.masked_fill(
+            free.repeat_interleave(torch.tensor(columns, device=x.device), 1), torch.nan
+        )
+
+    def wrong(self, x: Tensor) -> bool:
+        """Whether one of these rows is none."""
+        try:
+            return self.space.violation(self.states(x)) is not None
+        except ValueError:  # codes that can't be encoded
+            return True
+
+    @cached_property
+    def valid(self) -> Tensor:
+        """Cells of a valid row, (1, columns), to stand in for others."""
+        space, device = self.space, torch.device("cpu")
+        if not isinstance(space, Units):
+            return space.random(1, Address(0, Purpose.CLAMP), torch.float64, device)
+        state = space.mode(torch.zeros_like(space.bias)[None]).detach().double()
+        return (space.decode(state) if self.coded else state).double()
+
+    def filled(self, x: Tensor, free: Tensor, name: str) -> Tensor:
+        """The rows with valid cells in place of the free ones, so that the others are checked by their own
+        rule.
+        """
+        problem = (
+            self.space.mask_violation(~free) if isinstance(self.space, Units) and not self.coded else None
+        )
+        if problem:
+            raise ValueError(f"{name}: {problem}; NaN marks free ones.")
+        return torch.where(free, self.valid.to(x), x)
+
+    def sentence(self, x: Tensor, table: Table, start: int, free: bool = False) -> str:
+        """What is wrong with the first row that is none, as the rest of a sentence on the argument.
+
+        `x` are rows of `table` from number `start` on; `free` says whether NaN would do.
+        """
+        row = bisect_left(range(len(x)), True, key=lambda k: self.wrong(x[: k + 1]))
+        sites = self.sites(self.coded)
+
+        def wrong_up_to(site: int) -> bool:
+            end = sum(sites[site][:2])
+            return self.wrong(torch.cat([x[row : row + 1, :end], self.valid.to(x)[:, end:]], 1))
+
+        column, columns, part = sites[bisect_left(range(len(sites)), True, key=wrong_up_to)]
+        got = ", ".join(f"{value:g}" for value in x[row, column : column + columns].tolist())
+        where = table.place(start + row, column, columns - 1)
+        remedy = self._remedy(part, x, free) or "; NaN marks free cells" * free
+        return f"{self._needs(part, column, x[row : row + 1])}, got {got} in {where}{remedy}."
+
+    def _needs(self, part: Units | None, column: int, row: Tensor) -> str:
+        """What the values of a variable must be."""
+        if part is None:
+            return f"values must be {self.space.allowed(column)}"
+        kind = f"({type(part).__name__} units)"
+        if self.coded and part.code_width < part.width:
+            return f"values must be whole numbers from 0 to {part.width // part.n - 1} {kind}"
+        starts = [start for start, _, other in self.sites(self.coded) if other is part]
+        return f"{part.violation(row[:, starts[0] : starts[0] + part.width])} {kind}"
+
+    def _remedy(self, part: Units | None, x: Tensor, free: bool) -> str:
+        if not isinstance(part, Bernoulli):
+            return ""
+        if between(x) and not free:
+            return (
+                "; values between 0 and 1 are probabilities, from which hm.fit draws states: draw them here,"
+                " or round them (X >= 0.5)"
             )
+        return greys(float(x.min()), float(x.max()), f"hm.Binomial({part.n}, trials=255)")
+
+    def sites(self, coded: bool) -> list[tuple[int, int, Units | None]]:
+        """(first column, number of columns, its units or None) of every variable, in codes or in states."""
+        if not isinstance(self.space, Units):
+            return [(i, 1, None) for i in range(self.space.width)]
+        sites: list[tuple[int, int, Units | None]] = []
+        start = 0
+        for part in parts_of(self.space):
+            columns = 1 if coded else part.width // part.n
+            sites += [(start + columns * i, columns, part) for i in range(part.n)]
+            start += columns * part.n
+        return sites
+
+
+def greys(low: float, high: float, binomial: str) -> str:
+    """What to do about values that look like shades of grey, as the end of a sentence; nothing for others."""
+    if low < 0 or not GREYS[0] < high <= GREYS[1]:
+        return ""
+    return f"; divide grey values from 0 to 255 by 255, or use {binomial}"
+
+
+def between(x: Tensor) -> bool:
+    """Whether all values are from 0 to 1."""
+    return bool(((x >= 0) & (x <= 1)).all())

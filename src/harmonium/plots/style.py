@@ -41,7 +41,7 @@ def numbers(name: str, x: Any) -> np.ndarray:
     """
     import numpy as np
 
-    from harmonium.models.rows import as_numbers
+    from harmonium.models.table import as_numbers
 
     x = as_numbers(x, name)
     return np.asarray(x if isinstance(x, np.ndarray) else x.cpu(), dtype=float)

@@ -20,7 +20,9 @@ def fit(units: Units, rows: np.ndarray) -> Units:
     """Independent units of the same type, fitted to rows of a table by maximum likelihood."""
     fitted = copy.deepcopy(units).double().cpu()
     stride = max(1, rows.size * 8 // MOST_BYTES)
-    fitted.match(fitted.encode(torch.from_numpy(np.array(rows[::stride])).double()))
+    fitted.match(
+        fitted.encode(torch.from_numpy(np.array(rows[::stride], rows.dtype.newbyteorder("="))).double())
+    )
     return fitted
 
 

@@ -17,7 +17,8 @@ from harmonium.learning.loop import Callback
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
-from harmonium.models.rows import as_table
+from harmonium.models.support import greys
+from harmonium.models.table import Table, as_table
 from harmonium.random import derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.rows import Rows
@@ -104,22 +105,23 @@ def units_for(x: Any, name: str = "X") -> Units:
     Raises:
         ValueError: whole numbers, which may be counts or categories.
     """
-    table = np.asarray(as_table(x, name))
+    table = as_table(x, name)
     found = told_by([table], name)
     if isinstance(found, Units):
         return found
-    width, (low, high) = table.shape[1], (int(found.low), int(found.high))
+    width, (low, high) = table.width, (int(found.low), int(found.high))
     n, q = first_number(width), high - low + 1
     shifted = f" and {name} + {-low}" if low < 0 else ""
     rest = f"hm.RBM(hm.{'Gaussian' if low < 0 else 'Poisson'}({width}), hm.Bernoulli({n}))"
     raise ValueError(
         f"{name} holds whole numbers {f'from {low} ' * (low < 0)}up to {high}, which may be categories or"
         f" {'amounts' if low < 0 else 'counts'}; pass a model that says so as the first argument, such as"
-        f" hm.RBM(hm.Categorical({width}, states={q}), hm.Bernoulli({n})){shifted} or {rest}."
+        f" hm.RBM(hm.Categorical({width}, states={q}), hm.Bernoulli({n})){shifted} or {rest}"
+        f"{greys(found.low, found.high, f'hm.Binomial({width}, trials=255)')}."
     )
 
 
-def told_by(tables: Sequence[np.ndarray], name: str = "X") -> Units | Survey:
+def told_by(tables: Sequence[Table], name: str = "X") -> Units | Survey:
     """Visible units for the columns of tables of one kind, or their survey where the values don't tell.
 
     Values of 0 and 1, or between → Bernoulli; of -1 and 1 → Spin. Where some columns are real, it goes column
@@ -127,7 +129,7 @@ def told_by(tables: Sequence[np.ndarray], name: str = "X") -> Units | Survey:
     throughout, counts or from a small range about 0, may be categories.
     """
     found = joint(survey(name, table) for table in tables)
-    width = tables[0].shape[1]
+    width = tables[0].width
     if found.support in ("binary", "unit interval"):
         return Bernoulli(width)
     if found.support == "spin":
@@ -138,11 +140,11 @@ def told_by(tables: Sequence[np.ndarray], name: str = "X") -> Units | Survey:
     return _side_by_side(_kinds(tables))
 
 
-def _kinds(tables: Sequence[np.ndarray]) -> list[type[Units]]:
+def _kinds(tables: Sequence[Table]) -> list[type[Units]]:
     """The type of each column by itself."""
-    binary, spin = (np.ones(tables[0].shape[1], dtype=bool) for _ in range(2))
+    binary, spin = (np.ones(tables[0].width, dtype=bool) for _ in range(2))
     for table in tables:
-        for _, block in chunks(table):
+        for _, block in chunks(table.values):
             binary &= ((block == 0) | (block == 1)).all(0)
             spin &= ((block == -1) | (block == 1)).all(0)
     return [Bernoulli if b else Spin if s else Gaussian for b, s in zip(binary, spin, strict=True)]

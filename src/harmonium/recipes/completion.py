@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Clamp, default_kernel, initial_chains, sample
 from harmonium.units import Bernoulli, Binomial, Categorical, Mixed, Poisson, Spin, Units
@@ -24,7 +26,7 @@ ROWS = 2**10
 
 
 @torch.no_grad()
-def conditional_means(model: EnergyModel, rows: Tensor, seed: int = 0) -> Tensor:
+def conditional_means(model: EnergyModel, X: Any, seed: int = 0) -> Tensor:
     """⟨v | known⟩: the mean of every unit given the known ones of its row, (rows, n_visible).
 
     Exact where the completions of a row are few enough to be summed, by their free energies. Otherwise the
@@ -32,10 +34,13 @@ def conditional_means(model: EnergyModel, rows: Tensor, seed: int = 0) -> Tensor
 
     Args:
         model: a model whose visible variables are units.
-        rows: states with NaN where a unit is free, (rows, n_visible).
+        X: rows with NaN where a unit is free, (rows, n_visible): whatever `hm.log_likelihood` takes.
         seed: of the chains.
+
+    Raises:
+        TypeError, ValueError: X has another width, or values outside the support.
     """
-    units = model.visible_space
+    units, rows = model.visible_space, rows_of(model, X, free=True).states()
     assert isinstance(units, Units)
     means = rows.clone()
     pending = []

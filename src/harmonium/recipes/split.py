@@ -12,6 +12,7 @@ from harmonium import checks, kernels
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes.rows import Rows, rows_of
+from harmonium.recipes.spread import refuse_constant
 
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
@@ -19,12 +20,20 @@ HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation
 def split(
     model: EnergyModel, X: Any, validation: Any, sample_weight: Any, seed: int
 ) -> tuple[Rows, Rows | None, Tensor | None]:
-    """(rows to learn from, rows to select on or None, weights of the former or None), all of it checked."""
-    rows = rows_of(model, X, "X", seed)
+    """(rows to learn from, rows to select on or None, weights of the former or None), all of it checked.
+
+    The model remembers the names of the columns, where X has names.
+    """
+    rows = rows_of(model, X, "X", seed=seed)
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
-    if validation is not None:
-        return rows, rows_of(model, validation, "validation", seed), weights
-    return _hold_out(rows, weights, seed)
+    if validation is None:
+        train, valid, weights = _hold_out(rows, weights, seed)
+    else:
+        train, valid = rows, rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
+    refuse_constant(model, train, rows)
+    if rows.columns is not None:
+        model.columns = rows.columns
+    return train, valid, weights
 
 
 def _weights(sample_weight: Any, n: int) -> Tensor | None:

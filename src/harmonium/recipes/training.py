@@ -17,8 +17,8 @@ from harmonium import __version__, checks, store
 from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
-from harmonium.models.rows import as_table
-from harmonium.models.support import check_possible
+from harmonium.models.forbidden import check_possible
+from harmonium.models.table import as_table
 from harmonium.recipes import recentring, settings
 from harmonium.recipes.choice import Trials, choose, units_for
 from harmonium.recipes.history import History

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
 from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
-from harmonium.models.rows import as_numbers, partly_known
+from harmonium.models.intake import known_states
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
@@ -46,8 +45,8 @@ def sample(
         model: the model.
         n: number of rows.
         given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible),
-            an array, a tensor or a DataFrame. For one-hot sites integers will do, one for each site. For a
-            Markov random field also a mapping from its variables to their states.
+            an array (masked cells are free), a tensor or a DataFrame. For one-hot sites integers will do, one
+            for each site. Where the columns have names, {name: value} says only what is known.
         seed: same seed, same samples.
         sweeps: length of the chains; by default 1000 for models with blocks or a graph, 200 sweeps or 400
             trajectories for those that know only their energy. Giving it asks for chains also where exact
@@ -135,17 +134,7 @@ def _uniforms(n: int, address: Address, like: Tensor) -> Tensor:
 
 def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
     """A clamp from values with NaN where free, checked against the support of the visible variables."""
-    if isinstance(model, MarkovRandomField):
-        given = model.evidence_row(given) if isinstance(given, Mapping) else model.in_order(given)
-    x, space = as_numbers(given, "given"), model.visible_space
-    widths = (space.width, getattr(space, "code_width", space.width))
-    if x.ndim not in (1, 2) or x.shape[-1] not in widths or (x.ndim == 2 and len(x) != n):
-        raise ValueError(
-            f"given: expected shape ({space.width},) or ({n}, {space.width}) with NaN where free, "
-            f"got {tuple(x.shape)}."
-        )
-    values = partly_known(model, x[None] if x.ndim == 1 else x, "given").to(model.dtype)
-    values = values[0] if x.ndim == 1 else values
+    values = known_states(model, given, n)
     return Clamp(~torch.isnan(values), values)
 
 

@@ -14,7 +14,8 @@ from harmonium.store.registry import build
 
 
 def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None = None) -> None:
-    """Write a model into one safetensors file, in the dtype that it has.
+    """Write a model into one safetensors file, in the dtype that it has; and the names of the columns
+    that it was trained on.
 
     The file is replaced in one step: after a crash it holds the old model or the new one, never half of it.
 
@@ -40,7 +41,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
-    about = {"kind": "model", "config": model.config(), "about": facts or {}}
+    about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
     save_tensors(path, model.state_dict(), about)
 
 
@@ -71,6 +72,8 @@ def load(
     if not isinstance(model, EnergyModel):
         raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
     fill(model, tensors, str(path))
+    if facts.get("columns"):
+        model.columns = tuple(facts["columns"])
     return model.to(device)
 
 

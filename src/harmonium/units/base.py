@@ -205,12 +205,11 @@ class Units(nn.Module, ABC):
         """The rows and their shares of the total weight, float64, once no column is constant."""
         rows, w = self._counted(x, weights)
         counted = rows[w > 0]
-        constant = torch.nonzero(counted.amax(0) == counted.amin(0))
-        if len(constant):
-            raise ValueError(
-                f"x: column {int(constant[0])} is constant, and {type(self).__name__} units without width"
-                " have no density; drop it."
-            )
+        constant = torch.nonzero(counted.amax(0) == counted.amin(0)).flatten().tolist()
+        if constant:
+            told = ", ".join(map(str, constant[:12])) + ", …" * (len(constant) > 12)
+            which = f"column {told} is" if len(constant) == 1 else f"{len(constant)} columns ({told}) are"
+            raise ValueError(f"x: {which} constant, and {type(self).__name__} units need a spread.")
         return rows, w / w.sum()
 
     def config(self) -> dict[str, Any]:

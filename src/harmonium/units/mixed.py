@@ -158,7 +158,8 @@ class Mixed(Units):
                 p.match(x[..., c], weights)
                 self.bias[c] = p.bias
             except ValueError as error:
-                raise ValueError(f"columns {c.start} to {c.stop - 1}: {error}") from None
+                told = str(error).removeprefix("x: ")
+                raise ValueError(f"x: of columns {c.start} to {c.stop - 1}, {told}") from None
             finally:
                 p.bias = None  # type: ignore[assignment]  # borrowed for the call only
 

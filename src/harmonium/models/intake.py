@@ -1,0 +1,294 @@
+"""Rows at every door: what a user has, checked against a model in one pass, as visible states.
+
+Training, likelihoods, samples given part of a row, imputation and the command line all take rows here. A cell
+that is NaN is free. Columns go by their names where both the table and the model have names, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks, kernels
+from harmonium.models.energy import EnergyModel
+from harmonium.models.product import FactorProduct
+from harmonium.models.space import Space
+from harmonium.models.support import Support, between
+from harmonium.models.table import (
+    Selected,
+    Stored,
+    Table,
+    as_numbers,
+    as_table,
+    labels_of,
+    listed,
+    not_finite,
+    numbered,
+    pieces,
+    take,
+)
+from harmonium.random import Address, Purpose
+from harmonium.units import Bernoulli, Units
+
+WHOLE = 2**53  # float64 holds every whole number below
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of data, as stored, with the way from there to visible states.
+
+    Attributes:
+        x: (rows, columns) as given, columns in the order of the model: states, compact codes, or
+            probabilities; a numpy array or memory map, a tensor, or a selection of their rows.
+        kind: "states", "codes" (integers for one-hot sites) or "probabilities" (of 0/1 units, drawn anew
+            each epoch).
+        prepare: (rows, row numbers, epoch) to states, (n, n_visible), NaN where a cell is free.
+        columns: names of the columns, where known.
+        free: whether some cells are free.
+        order: number in the table given of each column of `x`, None where both are in one order.
+    """
+
+    x: Stored
+    kind: str
+    prepare: Callable[[Tensor, np.ndarray, int], Tensor]
+    columns: tuple[str, ...] | None = None
+    free: bool = False
+    order: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def states(self, limit: int | None = None) -> Tensor:
+        """States of all rows, or of `limit` rows spread evenly over them; probabilities are drawn once, as
+        epoch 0.
+        """
+        n = len(self.x)
+        numbers = (
+            np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
+        )
+        return self.prepare(take(self.x, numbers), numbers, 0)
+
+    def pieces(self) -> Iterator[Tensor]:
+        """The states of `states()`, some rows at a time."""
+        for numbers, rows in pieces(self.x):
+            yield self.prepare(rows, numbers, 0)
+
+    def part(self, numbers: np.ndarray) -> Rows:
+        """The rows with these numbers; none is copied."""
+        x = self.x
+        chosen = Selected(x.x, x.numbers[numbers]) if isinstance(x, Selected) else Selected(x, numbers)
+        return replace(self, x=chosen)
+
+
+def rows_of(
+    model: EnergyModel,
+    data: Any,
+    name: str = "X",
+    *,
+    seed: int | None = None,
+    free: bool = False,
+    columns: tuple[str, ...] | None = None,
+) -> Rows:
+    """Check `data` against the visible variables of `model`.
+
+    Args:
+        model: whose visible variables decide what is valid.
+        data: (rows, columns): whatever `as_table` takes. Columns are those of the visible states or, for
+            one-hot sites, one integer per site.
+        name: what to call it in sentences.
+        seed: of the draws from probabilities, values between 0 and 1 for a layer of 0/1 units; None where
+            rows must be states.
+        free: whether cells may be free.
+        columns: names to go by, in place of those of the model.
+
+    Raises:
+        TypeError, ValueError: in one sentence, saying what was expected, what came, and where.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Categorical(2, states=3), hidden=hm.Bernoulli(2))
+    >>> rows_of(rbm, [[2, 0]]).states()
+    tensor([[0., 0., 1., 1., 0., 0.]])
+    """
+    space = model.visible_space
+    table, order = by_name(as_table(data, name), columns or model.columns, name)
+    support = Support(space, coded(space, table, name))
+    kind, gaps = "codes" if support.coded else "states", False
+    for numbers, stored in pieces(table.values):
+        piece = _exact(stored, name)
+        missing = torch.isnan(piece) if stored.is_floating_point() else None
+        if missing is not None and bool(missing.any()):
+            if not free:
+                raise ValueError(not_finite(table, name))
+            piece, gaps = support.filled(piece, missing, name), True
+        if support.wrong(piece):
+            if seed is None or not isinstance(space, Bernoulli) or not between(piece):
+                raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
+            kind = "probabilities"
+    names = None if numbered(table.columns) else table.columns
+    return Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+
+
+def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
+    """Whole rows as visible states, (rows, n_visible), in the dtype of the model and on its device; raises as
+    `rows_of`.
+    """
+    return rows_of(model, X, name).states()
+
+
+def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") -> Tensor:
+    """Evidence as states with NaN where free: (n_visible,), or (n, n_visible) where every row has its own.
+
+    Args:
+        model: the model.
+        given: a row or `n` rows, NaN where free; or known values by the names of their columns.
+        n: number of rows to be drawn.
+        name: what to call it in sentences.
+
+    Raises:
+        TypeError, ValueError: as `rows_of`; another number of rows; a name that the model doesn't know.
+    """
+    if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
+        return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
+    x, space = as_numbers(given, name), model.visible_space
+    width, named = space.width, model.columns is not None and labels_of(given) is not None
+    fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
+    if not fits or x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
+        raise ValueError(
+            f"{name}: expected shape ({width},) or ({n}, {width}) with NaN where free, got {tuple(x.shape)}."
+        )
+    states = rows_of(model, x[None] if x.ndim == 1 else given, name, free=True).states()
+    return states[0] if len(states) == 1 else states
+
+
+def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
+    """Visible rows for a method that takes tensors, whose values it doesn't look at either; free cells are
+    refused.
+
+    Codes, frames and names are understood as everywhere.
+    """
+    table, _ = by_name(as_table(v, name), model.columns, name)
+    support = Support(model.visible_space, coded(model.visible_space, table, name))
+    x = _whole(table, name)
+    if support.coded and support.wrong(x):
+        raise ValueError(f"{name}: {support.sentence(x, table, 0)}")
+    return support.states(x).to(device=model.device, dtype=model.dtype)
+
+
+def hidden_of(model: EnergyModel, h: Any, name: str = "h") -> Tensor:
+    """Hidden rows for a method that takes tensors, likewise."""
+    return _whole(as_table(h, name), name).to(device=model.device, dtype=model.dtype)
+
+
+# -- columns ---------------------------------------------------------------------------------------------
+
+
+def by_name(
+    table: Table, expected: tuple[str, ...] | None, name: str
+) -> tuple[Table, tuple[int, ...] | None]:
+    """The table with its columns in the order expected, and their numbers in the table given; None where
+    nothing has moved.
+
+    A table without names goes by position.
+
+    Raises:
+        ValueError: names are missing, unknown, or there twice.
+    """
+    found = table.columns
+    if expected is None and numbered(found):
+        expected = tuple(str(k) for k in range(table.width))
+    if found is None or expected is None or found == expected or numbered(found) and not numbered(expected):
+        return table, None
+    missing = [column for column in expected if column not in found]
+    unknown = [column for column in found if column not in expected]
+    twice = [column for column in dict.fromkeys(found) if found.count(column) > 1]
+    faults = {"missing": missing, "unknown": unknown, "there twice": twice}
+    if any(faults.values()) or len(found) != len(expected):
+        told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
+        raise ValueError(
+            f"{name} must have the columns that the model knows by name, in any order ({listed(expected)}),"
+            f" got others ({told or f'{len(found)} columns'})."
+        )
+    order = tuple(found.index(column) for column in expected)
+    return table.in_order(expected, order), order
+
+
+def coded(space: Space | Units, table: Table, name: str) -> bool:
+    """Whether the columns are compact codes; an error where they are neither these nor states."""
+    codes = space.code_width if isinstance(space, Units) else space.width
+    if table.width not in (space.width, codes):
+        other = "" if space.width == codes else f" (states) or {codes} (integer codes)"
+        raise ValueError(
+            f"{name} must have {space.width} columns{other}, as the visible units of the model,"
+            f" got {table.width}."
+        )
+    return table.width != space.width
+
+
+def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
+    """One row from values by the names of their columns, NaN where there is none."""
+    known = {key: value for key, value in known.items() if not _is_free(value)}
+    if isinstance(model, FactorProduct):
+        places = dict(model._variables.evidence(known))
+        row = np.full((1, model.visible_space.width), np.nan)
+        row[0, list(places)] = list(places.values())
+        return Table(row, model.columns)
+    if model.columns is None:
+        width = model.visible_space.width
+        raise ValueError(
+            f"{name}: expected a row of {width} numbers with NaN where free, since the columns of this model"
+            f" have no names, got {checks.describe(known)}."
+        )
+    row = np.full((1, len(model.columns)), np.nan)
+    for key, value in known.items():
+        if model.columns.count(str(key)) != 1:
+            raise ValueError(f"{name}: unknown column {key!r}; the columns are {listed(model.columns)}.")
+        value = int(value) if isinstance(value, (bool, np.bool_)) else value
+        row[0, model.columns.index(str(key))] = checks.number(f"{name}[{key!r}]", value)
+    return Table(row, model.columns)
+
+
+def _is_free(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+
+
+# -- values ----------------------------------------------------------------------------------------------
+
+
+def _exact(stored: Tensor, name: str) -> Tensor:
+    """Stored values in the smallest type that holds them exactly and in which -1 is less than 0."""
+    if stored.dtype in (torch.int64, torch.uint64) and bool((stored.double().abs() >= WHOLE).any()):
+        raise ValueError(
+            f"{name} must hold whole numbers below 2**53, since float64 rounds larger ones,"
+            f" got {stored.double().abs().max():.0f}."
+        )
+    return stored.to(torch.float32 if stored.dtype.itemsize <= 2 else torch.float64)
+
+
+def _whole(table: Table, name: str) -> Tensor:
+    """All values of a table, none of them free or infinite."""
+    x = torch.cat([_exact(piece, name) for _, piece in pieces(table.values)])
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(not_finite(table, name))
+    return x
+
+
+def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, np.ndarray, int], Tensor]:
+    dtype, device, support = model.dtype, model.device, Support(model.visible_space, coded=True)
+
+    def states(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
+        return x.to(device=device, dtype=dtype)
+
+    def codes(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
+        return support.states(x.to(device)).to(dtype)
+
+    def probabilities(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
+        p = x.to(device=device, dtype=dtype)
+        address = Address(seed, Purpose.DATA, step=epoch, chain=numbers)
+        return (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
+
+    return {"states": states, "codes": codes, "probabilities": probabilities}[kind]
