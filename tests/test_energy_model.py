@@ -387,7 +387,7 @@ def test_wrong_spaces_are_refused():
 def test_wrong_given_values_are_refused():
     model = Table()
     with pytest.raises(
-        ValueError, match="variable 1 must be whole numbers from 0 to 2, got 3 in row 0; NaN marks"
+        ValueError, match="must be whole numbers from 0 to 2, got 3 in row 0, column 1; NaN marks"
     ):
         hm.sample(model, 2, given=torch.tensor([math.nan, 3.0, 0.0]))
     with pytest.raises(ValueError, match=r"given: expected shape \(3,\) or \(2, 3\)"):
