@@ -86,7 +86,7 @@ def test_real_columns_that_are_constant_are_refused():
         assert str(caught.value) == message
     with pytest.raises(ValueError, match=r"X: 4 columns are constant \(0, 1, 2 and 3\), and Gaussian units"):
         hm.fit(hm.RBM(hm.Gaussian(4), hm.Bernoulli(2)), REAL[:1])
-    wide = torch.cat([REAL, torch.zeros(200, 20)], 1)
+    wide = torch.cat([REAL, torch.full((200, 20), 7.0)], 1)
     with pytest.raises(
         ValueError, match=r"20 columns are constant \(4, .*, 15 and 8 more\), and .* drop them"
     ):

@@ -326,7 +326,7 @@ WRONG_DATA = {
     "widths": ("wide.npz", {"train": ROWS, "test": ROWS[:, :5]}, "equally many columns"),
     "keys": ("keys.npz", {"a": ROWS, "b": ROWS}, "train, valid and test"),
     "above 1": ("counts.npy", ROWS * 3, "holds 3 in row"),
-    "below 0": ("real.npy", ROWS - 0.5, "holds -0.5 in row"),
+    "below 0": ("real.npy", ROWS - 0.5, "columns are constant"),
 }
 
 

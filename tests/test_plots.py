@@ -196,7 +196,9 @@ def test_numbers_that_are_missing_or_not_finite_are_left_out():
 
 def test_what_the_recipe_records_is_shown_by_its_name_on_axes_that_do_not_exaggerate():
     x = torch.tensor(table(90, 12) > 0).float()  # so few rows that the run doesn't end early
-    records = hm.fit(hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=1100, chains=32).records
+    records = hm.fit(
+        hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4)), x, steps=1100, chains=32, negatives="pcd"
+    ).records
     last = dict(records[-1])
     assert set(charts.PANELS) - {"reconstruction_error", "free_energy_gap"} <= set(last)
     figure = plots.panels([last | {"step": 1, "r_hat": 1.001}, last | {"learning_rate": 0.2}])

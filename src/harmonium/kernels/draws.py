@@ -44,8 +44,11 @@ def piece(states: int) -> int:
 
 
 def _few(loop: Callable[[Any], None], numbers: int) -> bool:
-    """Whether so little has been asked of a loop that compiling it would take longer."""
-    if _drawn.get(loop, 0) > FEW:
+    """Whether so little has been asked of a loop that compiling it would take longer.
+
+    Not in a forked child, where PyTorch's operations may wait for threads that there are no more.
+    """
+    if _drawn.get(loop, 0) > FEW or launch.forked():
         return False
     _drawn[loop] = _drawn.get(loop, 0) + numbers + CALL
     return _drawn[loop] <= FEW

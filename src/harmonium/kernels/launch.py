@@ -111,6 +111,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def forked() -> bool:
+    """Whether this process is a fork of another that may have had threads."""
+    return _forked
+
+
 def threads(worth: bool) -> int:
     """How many threads to run on: PyTorch's number, or 1 where it isn't `worth` it or there are none."""
     return torch.get_num_threads() if worth and not _forked and openmp() is not None else 1
