@@ -70,12 +70,14 @@ def add(sums, left, right):
     return call
 
 
-units.configure, units.release = nothing(), nothing()
-units.zero0, units.zero1, units.zero2, units.zero3 = (zero(t) for t in range(4))
-units.store0, units.store1, units.store2, units.store3 = (copy(t, True) for t in range(4))
-units.load4, units.load5, units.load6, units.load7 = (copy(t, False) for t in range(4, 8))
-units.add0, units.add1, units.add2, units.add3 = (add(s, 4 + s // 2, 6 + s % 2) for s in range(4))
+def pytest_configure(config):
+    """Only as a plugin: collecting tests imports this file as well."""
+    units.configure, units.release = nothing(), nothing()
+    units.zero0, units.zero1, units.zero2, units.zero3 = (zero(t) for t in range(4))
+    units.store0, units.store1, units.store2, units.store3 = (copy(t, True) for t in range(4))
+    units.load4, units.load5, units.load6, units.load7 = (copy(t, False) for t in range(4, 8))
+    units.add0, units.add1, units.add2, units.add3 = (add(s, 4 + s // 2, 6 + s % 2) for s in range(4))
 
-processor.no_matrix_units = lambda: ""
-launch.openmp = lambda: None  # there is one set of tiles, not one for each thread
-launch._with_a_cache = lambda make: make(False)  # what is compiled here must not be found elsewhere
+    processor.no_matrix_units = lambda: ""
+    launch.openmp = lambda: None  # there is one set of tiles, not one for each thread
+    launch._with_a_cache = lambda make: make(False)  # what is compiled here must not be found elsewhere

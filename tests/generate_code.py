@@ -13,11 +13,9 @@ import pkgutil
 import re
 import sys
 
-os.environ["NUMBA_OPT"] = "0"
-os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = (
-    "sapphirerapids",
-    "",
-)  # so that all can be written
+if __name__ == "__main__":  # before Numba is imported
+    os.environ["NUMBA_OPT"] = "0"
+    os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = "sapphirerapids", ""  # which has all
 
 import numba  # noqa: E402
 from llvmlite import binding  # noqa: E402
