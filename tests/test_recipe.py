@@ -179,7 +179,7 @@ def test_trials_leave_most_of_the_minutes_to_the_run(monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: 0.005 * next(ticks)
     )  # a time for each look at it, on any machine
-    for module in ("default", "plan"):
+    for module in ("training", "settings"):
         monkeypatch.setattr(importlib.import_module(f"harmonium.recipes.{module}"), "time", clock)
     history = hm.fit(causes(200, 8), minutes=0.05)
     assert history.settings["hidden_tried"] and 0.02 < history.settings["minutes"] < 0.05
@@ -342,7 +342,7 @@ def test_likelihoods_are_measured_without_persistent_chains_where_no_sum_is_chea
 
 def test_chains_that_stop_mixing_make_more_sweeps_and_the_history_says_so(monkeypatch):
     monkeypatch.setattr("harmonium.diagnostics.watch.STUCK", 0.0)  # every window is reported
-    rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
+    rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(12))  # too many for independent draws
     history = hm.fit(rbm, causes(200, 12), steps=2500, chains=64)
     assert any("hardly mixed" in w for w in history.warnings)
     table = history.table()
@@ -377,13 +377,13 @@ def test_trials_whose_chains_keep_to_their_modes_are_made_again_with_tempered_on
 
     x, _ = clusters(600, 40, 2)
     near = causes(600, 40, p=0.6)
-    rbm = hm.RBM(hm.Bernoulli(40), hm.Bernoulli(8))
+    rbm = hm.RBM(hm.Bernoulli(40), hm.Bernoulli(12))
     trials = Trials(run, rows_of(rbm, x, "x"))
     assert trials(rbm).stderr == 0.0
-    trials(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(4)))
+    trials(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(11)))
     assert asked == [(None, 0.0), ("pt", 0.0), ("pt", 0.0)]  # fresh machines all
     x, asked[:] = near, []
-    Trials(run, rows_of(rbm, x, "x"))(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(8)))
+    Trials(run, rows_of(rbm, x, "x"))(hm.RBM(hm.Bernoulli(40), hm.Bernoulli(12)))
     assert [name for name, _ in asked] == [None]
 
 
