@@ -406,7 +406,7 @@ def test_a_run_that_began_anew_can_be_resumed(monkeypatch, tmp_path):
     x, path = causes(200, 12), tmp_path / "run.safetensors"
 
     def made():
-        return hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
+        return hm.RBM(hm.Bernoulli(12), hm.Bernoulli(12))
 
     def fit(rbm, **more):
         return hm.fit(rbm, x, steps=1600, chains=64, batch_size=50, checkpoint=path, **more)

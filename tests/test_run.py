@@ -241,8 +241,8 @@ def test_rows_that_come_piece_by_piece_are_learned():
 def test_what_is_handed_on_is_where_the_chains_were():
     x, _ = bars()
     rbm = machine()
-    first = hm.fit(rbm, x, steps=20)
-    second = hm.fit(rbm, x, steps=1, state=first.state)
+    first = hm.fit(rbm, x, steps=20, negatives="pcd")
+    second = hm.fit(rbm, x, steps=1, negatives="pcd", state=first.state)
     assert int(second.state["learner/made"]) == 21
     step = {name: int(h.state["learner/negatives/step"]) for name, h in (("a", first), ("b", second))}
     assert step["b"] == step["a"] + 2  # two sweeps later
