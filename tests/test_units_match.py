@@ -120,7 +120,7 @@ def test_constant_columns_are_refused_where_the_density_has_no_bound(name, value
     x = torch.stack([torch.arange(7.0), torch.full((7,), value)], 1).double()
     units = layer(name)
     before = copy.deepcopy(units.state_dict())
-    sentence = rf"x: column 1 is constant, and {name} units without width have no density; drop it\.$"
+    sentence = rf"x: column 1 is constant, and {name} units need a spread\.$"
     with pytest.raises(ValueError, match="^" + sentence):
         units.match(x)
     with pytest.raises(ValueError, match="^" + sentence):
