@@ -189,7 +189,7 @@ def with_path(make: Callable[..., Work]) -> Callable[..., Work]:
 
     def made(**settings: Any) -> Work:
         work = make(**settings)
-        work.path = path() or "no compiled sweep"  # type: ignore[attr-defined]
+        work.path = path()  # type: ignore[attr-defined]
         return work
 
     return made

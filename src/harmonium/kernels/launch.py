@@ -33,15 +33,7 @@ def compiled(loop: Callable[[Any], None]) -> Any:
     from numba import types
 
     signature = types.void(types.CPointer(types.int64))
-    collecting = gc.isenabled()
-    gc.disable()  # a tenth of the time would go into looking for garbage
-    try:
-        code = _with_a_cache(lambda cache: numba.cfunc(signature, cache=cache)(loop))
-    except Exception as error:  # what a compiler may raise is not listed anywhere
-        raise processor.leave(processor.path(), error) from error
-    finally:
-        if collecting:
-            gc.enable()
+    code = _compile(lambda cache: numba.cfunc(signature, cache=cache)(loop))
     entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
     entry.code = code  # the machine code lives as long as this object
     return entry
@@ -52,12 +44,22 @@ def function(signature: str, python: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays, compiled for one signature; raises as `compiled`."""
     import numba
 
+    jit: Any = numba.njit
+    options = {"error_model": "numpy", "boundscheck": False}
+    return _compile(lambda cache: jit(signature, cache=cache, **options)(python))
+
+
+def _compile(make: Callable[[bool], Any]) -> Any:
+    """What `make` compiles, cached where that can be; the path is left where it doesn't compile."""
+    collecting = gc.isenabled()
+    gc.disable()  # a tenth of the time would go into looking for garbage
     try:
-        jit: Any = numba.njit
-        options = {"error_model": "numpy", "boundscheck": False}
-        return _with_a_cache(lambda cache: jit(signature, cache=cache, **options)(python))
-    except Exception as error:
+        return _with_a_cache(make)
+    except Exception as error:  # what a compiler may raise is not listed anywhere
         raise processor.leave(processor.path(), error) from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _with_a_cache(make: Callable[[bool], Any]) -> Any:

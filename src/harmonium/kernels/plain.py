@@ -6,7 +6,7 @@ The draws are those of ``reference`` at the same addresses; sums are rounded in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +56,8 @@ def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps:
     return stuck
 
 
-def _uniforms(x: Tensor, scan: Scan, address: Address, sweeps: Sweeps):  # type: ignore[no-untyped-def]  # of tensors
+def _uniforms(x: Tensor, scan: Scan, address: Address, sweeps: Sweeps) -> Iterator[Tensor]:
+    """The uniforms of each sweep, (chains, units)."""
     units = int(scan.numbers[-1]) + 1
     for sweep in range(sweeps.count):
         here = address.at(step=address.step + sweep)
