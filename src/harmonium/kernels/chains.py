@@ -99,7 +99,8 @@ def _run(
         *(addresses[0].step, *chain_numbers(addresses[0]), given.data_ptr(), 4 * given.stride(0)),
         *(launch.address(product.loop), product.called, summed == 0, *places, *described),
     )
-    launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
+    with launch.multiplying(height * widths[0] * widths[1]):
+        launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
     return out[0], out[1]
 
 
