@@ -18,7 +18,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from harmonium.kernels import arguments, launch, phases, processor, reference
+from harmonium.kernels import arguments, phases, processor, reference
+from harmonium.kernels.launch import multiplying
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -31,6 +32,7 @@ __all__ = [
     "draw_spin",
     "gibbs",
     "lead",
+    "multiplying",
     "product",
     "sweeps_suit",
     "two_phases",
@@ -189,7 +191,7 @@ def product(
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
     left = left.T if transposed else left
-    with launch.multiplying(left.numel() * right.shape[1]):
+    with multiplying(left.numel() * right.shape[1]):
         if add_to is not None:
             return add_to.addmm_(left, right) if bias is None else add_to.addmm_(left, right).add_(bias)
         return torch.mm(left, right) if bias is None else torch.addmm(bias, left, right)
