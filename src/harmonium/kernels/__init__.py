@@ -204,7 +204,9 @@ def _on_units(lefts: tuple[Tensor, ...], right: Tensor, add_to: Tensor | None) -
     for matrix in matrices:
         if not matrix.is_cpu or matrix.dtype is not torch.float32 or matrix.stride(1) != 1:
             return False
-    return not (right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts))
+    return not (
+        right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts)
+    )
 
 
 @taking_the_next

@@ -16,7 +16,7 @@ from harmonium.kernels.primitives import OPTIONS, _array, _claim, _jit, _wide
 
 PANEL = 32  # particles taken at a time; sums are made over these, and then over the panels
 
-# Places in a job. PARTS: sums of each panel; SUMS: of the difference of the phases, of the first, of the second
+# Places in a job. PARTS: sums of each panel; SUMS: of the phases' difference, of the first, of the second
 COUNTERS, VISIBLE, HIDDEN, KIND, BIAS, MEANS, PARTS, SUMS, PHASES = range(9)
 # from PHASES on, for each phase; MEANS are those of both, one after the other, and hold products before
 STATES, STRIDE, WEIGHTS, ROWS = range(4)
