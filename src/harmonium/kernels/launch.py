@@ -132,7 +132,7 @@ def multiplying(multiplications: int) -> AbstractContextManager[None]:
     """Within it PyTorch's products of this size run on one thread where they're small.
 
     Two gain little then, and where another process holds a core each of these products waits for it: an
-    update of 64 x 128 took 1 to 150 ms instead of 0.8.
+    update of 64 x 128 took 1 to 70 ms instead of 0.8.
     """
     alone = multiplications < ALONE and _own_threads() is not None
     return _Alone() if alone else contextlib.nullcontext()

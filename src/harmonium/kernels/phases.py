@@ -1,5 +1,6 @@
-"""Both phases of the gradient of the weights in one go where there are no matrix units: PyTorch makes the four
-products, and one pass over the means does what lies between them.
+"""Both phases of the gradient of the weights in one go where there are no matrix units.
+
+PyTorch makes the four products, and one pass over the means does what lies between them.
 """
 
 from __future__ import annotations
