@@ -24,12 +24,14 @@ def split(
 
     The model remembers the names of the columns, where X has names.
     """
-    rows = rows_of(model, X, "X", seed=seed)
+    rows = rows_of(model, X, "X", seed=seed, free=True)
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
     if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
     else:
-        train, valid = rows, rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
+        train, valid = rows, rows_of(
+            model, validation, "validation", seed=seed, free=True, columns=rows.columns
+        )
     refuse_constant(model, train, rows)
     if rows.columns is not None:
         model.columns = rows.columns
