@@ -22,6 +22,7 @@ from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
+from harmonium.sampling.free import filled
 
 Optimiser = torch.optim.Optimizer | GradientDescent
 Transform = Callable[[EnergyModel, Phases], None]
@@ -91,7 +92,7 @@ class Learner:
         for transform in self.transforms:
             if hasattr(transform, "forget"):
                 transform.forget()
-        self.negatives.restart(self.model, rows)
+        self.negatives.restart(self.model, filled(self.model, rows, Address(self.batches.seed, Purpose.CLAMP)))
 
     @property
     def _parts(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def split(
     The model remembers the names of the columns, where X has names.
     """
     rows = rows_of(model, X, "X", seed=seed, free=True)
+    if rows.free and all(bool(torch.isnan(piece).all()) for piece in rows.pieces()):
+        raise ValueError("X must have a cell that is known, got NaN in all of them.")
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
     if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
