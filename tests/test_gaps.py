@@ -177,7 +177,7 @@ def test_updates_follow_the_gradient_of_what_is_known():
         model,
         Batches(x, 5, lambda rows, numbers, epoch: rows, seed=1),
         ExactNegatives(),
-        GradientDescent(model.parameters(), 0.0),
+        GradientDescent(model.parameters(), 1e-12),
         free_cells=FreeCells([x], model, seed=1),
     )
     seen = []
@@ -202,7 +202,7 @@ def test_log_p_of_what_is_known(make, missing):
     assert float(found.value[1]) == pytest.approx(0.0, abs=1e-9)  # of nothing
     assert "exact" in found.method
     mean = hm.log_likelihood(model, v)
-    assert mean.low <= float(exact.mean()) <= mean.high
+    assert mean.low - 1e-9 <= float(exact.mean()) <= mean.high + 1e-9
 
 
 def test_sums_over_hidden_states_and_over_completions_agree_for_every_kind_of_unit():
@@ -373,7 +373,9 @@ def test_a_model_is_found_for_typed_columns_with_gaps():
     assert hm.log_likelihood(history.model, x).value > independent
 
 
-@pytest.mark.parametrize("make", [lambda: hm.Categorical(3, states=4), lambda: hm.Gaussian(4), lambda: hm.ReLU(3)])
+@pytest.mark.parametrize(
+    "make", [lambda: hm.Categorical(3, states=4), lambda: hm.Gaussian(4), lambda: hm.ReLU(3)]
+)
 def test_units_match_the_cells_that_are_known(make):
     units = make().double()
     x = units.sample(torch.zeros(200, units.width, dtype=DOUBLE), hm.random.Address(1, 17))

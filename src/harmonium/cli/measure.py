@@ -14,8 +14,8 @@ from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel
-from harmonium.recipes import baseline
 from harmonium.random import Address, Purpose
+from harmonium.recipes import baseline
 from harmonium.sampling import sample
 from harmonium.sampling.free import filled
 from harmonium.units import Units

@@ -92,7 +92,9 @@ class Learner:
         for transform in self.transforms:
             if hasattr(transform, "forget"):
                 transform.forget()
-        self.negatives.restart(self.model, filled(self.model, rows, Address(self.batches.seed, Purpose.CLAMP)))
+        self.negatives.restart(
+            self.model, filled(self.model, rows, Address(self.batches.seed, Purpose.CLAMP))
+        )
 
     @property
     def _parts(self) -> dict[str, Any]:

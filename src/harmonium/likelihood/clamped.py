@@ -62,9 +62,7 @@ def _joined(exact: RowEstimates, found: RowEstimates, left: Tensor) -> RowEstima
     names = ("value", "stderr", "low", "high")
     whole = {name: getattr(exact, name).index_copy(0, left, getattr(found, name)) for name in names}
     method = f"{found.method}; {len(exact.value) - len(left)} of {len(exact.value)} rows {exact.method}"
-    return RowEstimates(
-        **whole, shared=False, method=method, warnings=found.warnings, details=found.details
-    )
+    return RowEstimates(**whole, shared=False, method=method, warnings=found.warnings, details=found.details)
 
 
 # -- sites -----------------------------------------------------------------------------------------------
@@ -115,11 +113,11 @@ def _sites(model: EnergyModel) -> _Sites:
     columns = [torch.cat([c, c[-1:].expand(wide - len(c))]) for c in columns]
     values = [torch.cat([x, x[:, -1:].expand(-1, wide - x.shape[1])], 1) for x in values]
     values = [torch.cat([x, x[-1:].expand(many - len(x), -1)]) for x in values]
-    place = {"device": model.device}
+    device = model.device
     return _Sites(
-        torch.tensor(counts, dtype=torch.float64, **place),
-        torch.stack(columns).to(**place),
-        torch.stack(values).to(dtype=model.dtype, **place),
+        torch.tensor(counts, dtype=torch.float64, device=device),
+        torch.stack(columns).to(device),
+        torch.stack(values).to(device, model.dtype),
     )
 
 

@@ -80,8 +80,8 @@ class Reference(EnergyModel):
         return torch.tensor(total, dtype=torch.float64)
 
     def clamped_log_partitions(self, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
-        """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the columns
-        `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
+        """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the
+        columns `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
         """
         space, hidden = self.visible_space, self.hidden_space
         if isinstance(space, Continuous):
@@ -89,7 +89,7 @@ class Reference(EnergyModel):
         elif isinstance(space, Discrete):
             spans = [math.log(count) for count in space.cardinalities]
         else:  # units of one kind, with finitely many states
-            spans = [math.log(space.cardinality or 1)] * free.shape[1]
+            spans = [math.log(space.n_states or 1) / free.shape[1]] * free.shape[1]
         own = torch.where(free, torch.tensor(spans, dtype=torch.float64, device=v.device), 0.0).sum(1)
         known = torch.where(held, self._site_energies(v), 0.0).double().sum(1)
         return own - known + (0.0 if hidden is None else math.log(hidden.n_states))

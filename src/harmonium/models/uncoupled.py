@@ -80,8 +80,8 @@ class UncoupledRows(BlockModel):
         )
 
     def clamped_log_partitions(self, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
-        """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the columns
-        `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
+        """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the
+        columns `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
         """
         sums = [layer.cumulant(f).double() for layer, f in zip(self.layers, self.fields, strict=True)]
         potential = self.layers[0].potential(v).double()

@@ -30,8 +30,9 @@ def split(
     if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
     else:
-        train, valid = rows, rows_of(
-            model, validation, "validation", seed=seed, free=True, columns=rows.columns
+        train, valid = (
+            rows,
+            rows_of(model, validation, "validation", seed=seed, free=True, columns=rows.columns),
         )
         _refuse_nothing(valid, "validation")
     refuse_constant(model, train, rows)

@@ -122,7 +122,10 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
     (visible, hidden), weight = model.layers, model.couplings()[0].weight
     if not visible.tail == hidden.tail == Tail.BOUNDED:
         return
-    mean, varies = column_moments(x.to(weight))[0], x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0)
+    mean, varies = (
+        column_moments(x.to(weight))[0],
+        x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0),
+    )
     weight.mul_(1.0 + (BOLD - 1.0) * varies[:, None].to(weight))
     visible.bias.sub_(weight @ hidden.mean(hidden.bias[None])[0])
     hidden.bias.sub_(mean.nan_to_num() @ weight)

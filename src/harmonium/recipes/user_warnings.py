@@ -36,8 +36,12 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
     empty = [names[i if by_site else first] for i, (first, _, _) in enumerate(sites) if not known[first]]
     if not empty:
         return []
-    which = f"Column {empty[0]} of X is empty" if len(empty) == 1 else f"Columns {listed(empty)} of X are empty"
-    return [f"{which}: the model can say nothing of {'it' if len(empty) == 1 else 'them'}; drop what is empty."]
+    which = (
+        f"Column {empty[0]} of X is empty" if len(empty) == 1 else f"Columns {listed(empty)} of X are empty"
+    )
+    return [
+        f"{which}: the model can say nothing of {'it' if len(empty) == 1 else 'them'}; drop what is empty."
+    ]
 
 
 def too_many_parameters(model: EnergyModel, rows: Rows) -> list[str]:

@@ -34,9 +34,7 @@ def match_known(units: Units, x: Tensor, weights: Tensor | None = None) -> None:
         start += part.width
 
 
-def _match_site(
-    units: Units, part: Units, i: int, here: slice, x: Tensor, weights: Tensor | None
-) -> None:
+def _match_site(units: Units, part: Units, i: int, here: slice, x: Tensor, weights: Tensor | None) -> None:
     """Fit site number `i` of a part, at the columns `here` of the layer."""
     site, shapes = copy.deepcopy(part), part.shape_parameters()
     site.n = 1
