@@ -141,7 +141,7 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
 
 
 def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
-    """Rows of a table as visible states, (rows, n_visible), NaN where free, and notes on what was done to them.
+    """Rows of a table as visible states, (rows, n_visible), NaN where free; and notes on what was done.
 
     Probabilities of 0/1 units are drawn, once. `title` names the table where its width or a value is wrong.
     """

@@ -23,8 +23,8 @@ LEAST_ROWS = 10
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of one kind in three parts, checked: finite real numbers or NaN where a cell is empty, equally wide,
-    at least one row each.
+    """Rows of one kind in three parts, checked: finite real numbers, NaN where a cell is empty, equally
+    wide, at least one row each.
 
     Args:
         name: of the bundled set, or the file.

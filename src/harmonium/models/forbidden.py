@@ -43,6 +43,6 @@ def _check_gaps(model: MarkovRandomField, rows: Tensor, name: str) -> None:
     impossible = [] if found is None else torch.nonzero(found == -torch.inf).flatten().tolist()
     if impossible:
         raise ValueError(
-            f"{name}: row {impossible[0]} is forbidden: no completion of what it tells has a probability above"
-            f" zero, whatever is learned ({len(impossible)} of {len(rows)} rows are forbidden)."
+            f"{name}: row {impossible[0]} is forbidden: no completion of what it tells has a probability"
+            f" above zero, whatever is learned ({len(impossible)} of {len(rows)} rows are forbidden)."
         )

@@ -13,7 +13,7 @@ from harmonium.units import Units
 
 
 class UncoupledRows(BlockModel):
-    """E(x) = Σᵢ [Uᵢ(xᵢ) - fᵢ·xᵢ] over the blocks of `model`, with fixed fields fᵢ that differ from row to row.
+    """E(x) = Σᵢ [Uᵢ(xᵢ) - fᵢ·xᵢ] over the blocks of `model`, with fixed fields fᵢ, other ones in each row.
 
     Where a path to a model with clamped variables begins. Its k-th chain is the k-th row.
 
