@@ -78,13 +78,12 @@ class FreeCells:
         free, whole = free[some], v.clone()
         numbers = torch.from_numpy(rows)[some.cpu()]
         at, row = self._cells(numbers).to(v.device), self.place[numbers].to(v.device)
-        x = whole[some]
-        x[free] = self.values[at]
+        x = whole[some].masked_scatter_(free, self.values[at].to(whole))
         address = Address(self.seed, Purpose.FREE_CELLS, step=step * STRIDE, chain=numbers.numpy())
         state, new = self._state(model, x, row, address)
         chains = Chains(state, address.at(step=address.step + 2))
         chains = moved(model, chains, free, self.sweeps + BURN_IN * new, self.info)
-        self.values[at] = chains.visible[free].to(self.values)
+        self.values[at] = chains.visible.masked_select(free).to(self.values)
         self.info = dict(chains.info)
         for kept, block in zip(self.hidden, chains.state[1:], strict=False):
             kept[row] = block
