@@ -64,7 +64,9 @@ def teacher() -> hm.RBM:
     """Twelve columns that hang together."""
     model = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3), seed=2)
     with torch.no_grad():
-        model.weight.mul_(50.0)
+        model.weight.mul_(120.0)
+        model.visible.bias.sub_(0.5 * model.weight.sum(1))
+        model.hidden.bias.sub_(0.5 * model.weight.sum(0))
     return model
 
 

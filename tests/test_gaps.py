@@ -243,7 +243,9 @@ def test_estimates_for_rows_with_gaps_tell_their_error(name):
 def teacher():
     model = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3), seed=2)
     with torch.no_grad():
-        model.weight.mul_(50.0)
+        model.weight.mul_(120.0)
+        model.visible.bias.sub_(0.5 * model.weight.sum(1))
+        model.hidden.bias.sub_(0.5 * model.weight.sum(0))
     return model
 
 

@@ -71,24 +71,24 @@ class FreeCells:
             rows: their numbers, (batch,).
             step: number of the update.
         """
-        free = torch.isnan(v)
-        some = free.any(1).nonzero().flatten()
+        numbers = torch.from_numpy(rows)
+        some = (self.counts[numbers] > 0).nonzero().flatten()
         if len(some) == 0:
             return v
-        free, whole = free[some], v.clone()
-        numbers = torch.from_numpy(rows)[some.cpu()]
+        numbers, everywhere = numbers[some], len(some) == len(v)
+        known = v if everywhere else v[some.to(v.device)]
         at, row = self._cells(numbers).to(v.device), self.place[numbers].to(v.device)
-        x = whole[some].masked_scatter_(free, self.values[at].to(whole))
+        free, cells = torch.isnan(known), self.values[at].to(v)
+        x, new = known.masked_scatter(free, cells), bool(torch.isnan(cells).any())
         address = Address(self.seed, Purpose.FREE_CELLS, step=step * STRIDE, chain=numbers.numpy())
-        state, new = self._state(model, x, row, address)
-        chains = Chains(state, address.at(step=address.step + 2))
+        chains = Chains(self._state(model, x, row, address, new), address.at(step=address.step + 2))
         chains = moved(model, chains, free, self.sweeps + BURN_IN * new, self.info)
         self.values[at] = chains.visible.masked_select(free).to(self.values)
         self.info = dict(chains.info)
         for kept, block in zip(self.hidden, chains.state[1:], strict=False):
             kept[row] = block
-        whole[some] = chains.visible.to(whole)
-        return whole
+        whole = chains.visible.to(v)
+        return whole if everywhere else v.index_copy(0, some.to(v.device), whole)
 
     def _cells(self, numbers: Tensor) -> Tensor:
         """Where the free cells of these rows are kept, row by row, (cells,)."""
@@ -97,19 +97,17 @@ class FreeCells:
         return torch.arange(int(counts.sum())) + shift.repeat_interleave(counts)
 
     def _state(
-        self, model: EnergyModel, x: Tensor, row: Tensor, address: Address
-    ) -> tuple[tuple[Tensor, ...], bool]:
-        """The state of these rows, and whether some of them begin here."""
-        new = bool(torch.isnan(x).any())
+        self, model: EnergyModel, x: Tensor, row: Tensor, address: Address, new: bool
+    ) -> tuple[Tensor, ...]:
+        """The state of these rows, of which some begin here where there are new ones."""
         if redraws_hidden(model):
-            x = begun(model, x, None, address)[0] if new else x
-            return model.state_of(x), new
+            return model.state_of(begun(model, x, None, address)[0] if new else x)
         if not self.hidden:
             widths = [h.shape[1] for h in model.random_state(1, address.at(chain=0))[1:]]
             rows = int(self.place[-1]) + 1
             self.hidden = tuple(self.values.new_full((rows, width), torch.nan) for width in widths)
         hidden = tuple(h[row] for h in self.hidden)
-        return (begun(model, x, hidden, address) if new else (x, *hidden)), new
+        return begun(model, x, hidden, address) if new else (x, *hidden)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The states, what their kernel has adapted, and a number that says which cells these are."""
