@@ -45,8 +45,10 @@ def learner(width: int, share: float) -> Learner:
 
 def costs(updates: int) -> None:
     """Milliseconds of an update, whole rows and rows with gaps in turn."""
-    print(f"{HIDDEN} hidden units, {BATCH} rows, {CHAINS} chains, {SWEEPS} sweeps of both, "
-          f"{torch.get_num_threads()} threads")
+    print(
+        f"{HIDDEN} hidden units, {BATCH} rows, {CHAINS} chains, {SWEEPS} sweeps of both, "
+        f"{torch.get_num_threads()} threads"
+    )
     for width in (784, 50):
         learners = {share: learner(width, share) for share in (0.0, 0.1, 0.5)}
         seconds: dict[float, list[float]] = {share: [] for share in learners}
@@ -56,7 +58,9 @@ def costs(updates: int) -> None:
                 made.update(2 * ROWS // BATCH + step)
                 seconds[share].append(time.perf_counter() - begin)
         median = {share: statistics.median(times) for share, times in seconds.items()}
-        told = ", ".join(f"{share:.0%} gaps {1e3 * t:.2f} ms ({t / median[0.0]:.2f})" for share, t in median.items())
+        told = ", ".join(
+            f"{share:.0%} gaps {1e3 * t:.2f} ms ({t / median[0.0]:.2f})" for share, t in median.items()
+        )
         print(f"{width} columns: {told}")
 
 
@@ -99,7 +103,9 @@ def reasons(rows: int, steps: int) -> None:
             hm.fit(model, learned, steps=steps, progress=False)
             value = hm.log_likelihood(model, test).value
             off = (hm.sample(model, 20_000, seed=5).mean(0) - test.mean(0)).abs().max()
-            print(f"missing {reason}, learned from {how} ({len(learned)} rows): {value:.3f}, means off by {off:.3f}")
+            print(
+                f"missing {reason}, learned from {how} ({len(learned)} rows): {value:.3f}, means off by {off:.3f}"
+            )
 
 
 if __name__ == "__main__":
