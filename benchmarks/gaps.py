@@ -104,7 +104,8 @@ def reasons(rows: int, steps: int) -> None:
             value = hm.log_likelihood(model, test).value
             off = (hm.sample(model, 20_000, seed=5).mean(0) - test.mean(0)).abs().max()
             print(
-                f"missing {reason}, learned from {how} ({len(learned)} rows): {value:.3f}, means off by {off:.3f}"
+                f"missing {reason}, learned from {how} ({len(learned)} rows): {value:.3f},"
+                f" means off by {off:.3f}"
             )
 
 
