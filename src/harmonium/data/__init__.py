@@ -50,7 +50,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: unknown name or ending; file missing or unreadable; no table in it (rows and columns, or
-            three dimensions for pictures); empty, not numeric, NaN or infinite; parts of different widths;
+            three dimensions for pictures); empty, not numeric, infinite; parts of different widths;
             fewer than 10 rows to split.
 
     >>> digits = load("digits")

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
@@ -19,11 +20,13 @@ from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
-from harmonium.random import derived_seed
+from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.rows import Rows
-from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
+from harmonium.recipes.tracking import exact_value, exactly_summable
+from harmonium.recipes.weights import log_weights
 from harmonium.recipes.widths import FEW
+from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -86,7 +89,8 @@ def scored(history: History, rows: Rows) -> Score:
     model = history.model
     assert isinstance(model, RBM)
     log_z, stderr = _log_partition(model, history, rows)
-    return Score(np.concatenate([-free_energies(model, v) for v in rows.pieces()]) - log_z, stderr)
+    weights, error = log_weights(model, torch.cat(list(rows.pieces())), history.settings["seed"])
+    return Score(weights - log_z, math.hypot(stderr, error))
 
 
 def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, float]:
@@ -95,7 +99,9 @@ def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, flo
     chains, sweeps = history.settings["chains"], history.settings["gibbs_steps"] + 2  # two for both phases
     work = history.records[-1]["step"] * sweeps * cost(model, chains)
     budget = Budget(max(LEAST_WORK, MEASURED_SHARE * work))
-    found = annealed_log_partition(model, budget, derived_seed(history.settings["seed"]), rows.states(KNOWN))
+    seed = derived_seed(history.settings["seed"])
+    known = filled(model, rows.states(KNOWN), Address(seed, Purpose.CLAMP))
+    found = annealed_log_partition(model, budget, seed, known)
     return found.value, (found.high - found.low) / 4.0
 
 
@@ -128,7 +134,7 @@ def told_by(tables: Sequence[Table], name: str = "X") -> Units | Survey:
     by column: 0 and 1 → Bernoulli, -1 and 1 → Spin, all others Gaussian, side by side. Whole numbers
     throughout, counts or from a small range about 0, may be categories.
     """
-    found = joint(survey(name, table) for table in tables)
+    found = joint(survey(name, table, free=True) for table in tables)
     width = tables[0].width
     if found.support in ("binary", "unit interval"):
         return Bernoulli(width)
@@ -145,8 +151,9 @@ def _kinds(tables: Sequence[Table]) -> list[type[Units]]:
     binary, spin = (np.ones(tables[0].width, dtype=bool) for _ in range(2))
     for table in tables:
         for _, block in chunks(table.values):
-            binary &= ((block == 0) | (block == 1)).all(0)
-            spin &= ((block == -1) | (block == 1)).all(0)
+            free = np.isnan(block)
+            binary &= ((block == 0) | (block == 1) | free).all(0)
+            spin &= ((block == -1) | (block == 1) | free).all(0)
     return [Bernoulli if b else Spin if s else Gaussian for b, s in zip(binary, spin, strict=True)]
 
 

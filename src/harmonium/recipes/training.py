@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from harmonium import __version__, checks, store
-from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
+from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
 from harmonium.models.table import as_table
+from harmonium.random import Address, Purpose
 from harmonium.recipes import recentring, settings
 from harmonium.recipes.choice import Trials, choose, units_for
 from harmonium.recipes.history import History
@@ -32,6 +33,7 @@ from harmonium.recipes.split import split
 from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
+from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli
 
 STARTS = 4096  # rows that chains choose from
@@ -158,7 +160,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         valid = None if valid is None else recentring.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
     with recentring.centred(model, origin):
-        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights)
+        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
         let_chains_jump(model, rows, weights, negative_phase)
@@ -172,6 +174,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             # the penalty first, so that the method measures both in the same way
             [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
+            free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
@@ -202,12 +205,13 @@ def _begin(
     fresh: Mapping[str, Tensor],
     rows: Rows,
     weights: Tensor | None,
+    seed: int,
     negatives: NegativePhase,
 ) -> None:
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
     start(model, rows, weights)
-    negatives.begin(model, rows.states(STARTS))
+    negatives.begin(model, filled(model, rows.states(STARTS), Address(seed, Purpose.CLAMP)))
 
 
 def _chosen(
