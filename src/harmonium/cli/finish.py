@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,5 @@ class LiveMetrics:
         """Add a line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
