@@ -1,12 +1,13 @@
-"""Commands in processes of their own that begin at once: `python forks.py` loads everything, then forks for each
-line of JSON on stdin, the arguments of a command, and tells the number of the process; `null` waits for its end
-and tells its status.
+"""Commands in processes of their own that begin at once: `python forks.py` loads everything, then forks for
+each line of JSON on stdin, the arguments of a command, and tells the number of the process; `null` waits for
+its end and tells its status.
 
 A fork of a process that has run loops in parallel would hang, so that the tests can't fork themselves.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -54,16 +55,8 @@ class Forks:
 
 
 def serve() -> None:
-    import matplotlib.figure
-    import torch
-    from safetensors import torch as _files
-
-    import harmonium.cli.app
-    import harmonium.cli.fit
-    import harmonium.kernels
-    import harmonium.plots
-
-    assert torch.get_num_threads() == 1
+    for name in ("matplotlib.figure", "safetensors.torch", "harmonium.cli.fit", "harmonium.plots"):
+        importlib.import_module(name)
     child = 0
     for line in sys.stdin:
         asked = json.loads(line)

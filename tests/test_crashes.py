@@ -70,8 +70,8 @@ def same(path, other):
 
 
 def kill(forks, seconds, out, log, writing, *more):
-    """Begin or go on with a run, and kill it after some time, or in the middle of a file that is written then;
-    whether it was killed.
+    """Begin or go on with a run, and kill it after some time, or in the middle of a file that is written
+    then; whether it was killed.
     """
     pid = forks.start(*FIT, out, *more, log=log)
     end = time.monotonic() + seconds
@@ -283,7 +283,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_is_never_replaced_by_a_damaged_one(tmp_path):
-    """Whatever the moment: the newest is damaged, the run goes on from the one before and is killed at once."""
+    """Nor at the moment when the newest is damaged and the one before takes its place."""
     path = tmp_path / "c.safetensors"
     kept = store.Checkpoint(path)
     for step in range(3):

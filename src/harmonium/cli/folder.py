@@ -150,8 +150,8 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def recover(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from; where the newest is damaged, says so on stderr and uses the
-    one before.
+    """Whether there is a checkpoint to go on from; says on stderr where it is damaged and the one before is
+    used.
     """
     if only_begun(folder):
         return False

@@ -107,8 +107,8 @@ def _sync(path: Path) -> None:
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], facts: Facts, before: Path | None = None
 ) -> None:
-    """Write tensors by name, in their own dtypes, and a JSON object of facts; replaces `path` in one step, and
-    keeps what it was as `before`. Equal tensors and facts make equal files.
+    """Write tensors by name, in their own dtypes, and a JSON object of facts; replaces `path` in one step,
+    and keeps what it was as `before`. Equal tensors and facts make equal files.
 
     Raises:
         TypeError: facts that JSON can't hold.
