@@ -34,6 +34,8 @@ class Forks:
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait()
+        assert self._server.stdout is not None
+        self._server.stdout.close()
 
     def _ask(self, what: object) -> dict[str, int | str]:
         assert self._server.stdin is not None and self._server.stdout is not None
