@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those after the name of the program; by default those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no Unicode
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     with _terminable() as interrupted:
         return _status(arguments, interrupted)
 

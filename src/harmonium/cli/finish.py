@@ -38,7 +38,7 @@ def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, 
     store.save(model, options.out / folder.MODEL, {**about, **measured.facts()})
     told = Run(model, dataset, measured, history.records, training, history.warnings)
     with store.replacing(options.out / folder.REPORT) as new:
-        new.write_text(report(told), encoding="utf-8")
+        new.write_text(report(told), encoding="utf-8", errors="backslashreplace")
     say(options, told)
 
 

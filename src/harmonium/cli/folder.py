@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harmonium import store
+from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
 from harmonium.units import Units
@@ -20,8 +21,6 @@ MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
 REPORT = "report.html"
 CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.json"
-"""What `fit` was asked for, so that --resume need not be told again."""
 PREVIOUS = store.previous(CHECKPOINT).name
 """The checkpoint before, which is used where the newest is damaged."""
 FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, SETTINGS)
@@ -81,6 +80,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
     """
     if resume and force:
         raise ValueError("--resume continues the run in DIR and --force replaces it; give one of them.")
+    store.check_name(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and --out takes a folder.")
     there = [] if only_begun(folder) else [name for name in FILES if (folder / name).exists()]

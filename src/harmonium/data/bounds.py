@@ -21,6 +21,13 @@ def memory() -> int:
         return 2**36
 
 
+def check_file(path: Path) -> None:
+    """Refuse what isn't a file."""
+    if not path.is_file():
+        reason = "it is a directory" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path} can't be read: {reason}.")
+
+
 def check_size(path: Path, what: str, size: int) -> None:
     """Refuse what would take more memory than there is."""
     if size > memory():

@@ -35,9 +35,7 @@ def read(path: Path) -> Content:
             f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
             " numbers in text can be named .csv."
         )
-    if not path.is_file():
-        reason = "it is a directory" if path.is_dir() else "there is no such file"
-        raise DataError(f"{path} can't be read: {reason}.")
+    bounds.check_file(path)
     try:
         return reader(path)
     except DataError:

@@ -8,6 +8,7 @@ from harmonium.store.checkpoints import Checkpoint, previous, recover
 from harmonium.store.files import (
     DamagedFile,
     Facts,
+    check_name,
     drop_leftovers,
     load_tensors,
     read_facts,
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoint",
     "DamagedFile",
     "Facts",
+    "check_name",
     "drop_leftovers",
     "load",
     "load_tensors",

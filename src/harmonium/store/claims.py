@@ -24,12 +24,11 @@ def largest_claim(config: Any) -> int:
     if isinstance(config.get("shape"), list) and all(map(_is_size, config["shape"])):
         scopes = config.get("variables")
         found.append(math.prod(config["shape"]) * (len(scopes) if isinstance(scopes, list) else 1))
-    sides = width(config.get("visible")), width(config.get("hidden"))
-    pair = config.get("n_visible"), config.get("n_hidden")
-    sides = tuple(map(_size, pair)) if any(map(_is_size, pair)) else sides
-    found.append(sides[0] * sides[1])
-    lateral = config.get("lateral")
-    found += [n * n for n, kind in zip(sides, ("visible", "hidden"), strict=True) if lateral in ("all", kind)]
+    sides = {
+        side: width(config.get(side)) or _size(config.get(f"n_{side}")) for side in ("visible", "hidden")
+    }
+    found.append(math.prod(sides.values()))
+    found += [n * n for side, n in sides.items() if config.get("lateral") in ("all", side)]
     return max(found)
 
 

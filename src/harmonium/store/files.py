@@ -104,6 +104,18 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse names that safetensors can't open.
+
+    Raises:
+        ValueError: the name isn't Unicode.
+    """
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} can't be the place of a model: its name is not Unicode.") from None
+
+
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], facts: Facts, before: Path | None = None
 ) -> None:
@@ -118,6 +130,7 @@ def save_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    check_name(path)
     text = json.dumps(facts, allow_nan=False)
     metadata = {"harmonium": __version__, "format": str(FORMAT), "facts": text}
     # a tensor of its own for every name: views and tied parameters would share their memory
@@ -136,7 +149,7 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
     for name, x in sorted(tensors.items()):
         found.update(json.dumps([name, str(x.dtype), list(x.shape)]).encode())
-        found.update(x.contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(x.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
@@ -185,6 +198,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     if not Path(path).is_file():
         reason = "it is a directory" if Path(path).is_dir() else "there is no such file"
         raise FileNotFoundError(f"{path} can't be read: {reason}.")
+    check_name(path)
     try:
         with safe_open(path, framework="pt") as file:
             yield file
