@@ -145,6 +145,13 @@ class Run:
         self.learner.model.load_state_dict(self.chosen.parameters)
         self.history.best_step = self.chosen.step
 
+    def given_up(self, error: FloatingPointError) -> FloatingPointError:
+        """What a run says that has diverged; the model gets the best parameters that it had, if any."""
+        if self.best is None:
+            return error
+        self.learner.model.load_state_dict(self.best.parameters)
+        return FloatingPointError(f"{error} The model is that of update {self.best.step}.")
+
     def _kept(self, now: Measurement) -> Kept:
         return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()))
 

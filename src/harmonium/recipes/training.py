@@ -203,7 +203,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
             floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
-            made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+            try:
+                made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+            except FloatingPointError as error:
+                raise run.given_up(error) from error
         run.finish(made)
         history.state = run.state(origin)
     history.warnings += training_warnings(history)

@@ -27,6 +27,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
 
     Raises:
         TypeError: something that isn't a model, or one without `config()`.
+        ValueError: a parameter is NaN.
         OSError: the file can't be written.
 
     >>> import tempfile, harmonium as hm
@@ -42,6 +43,9 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
+    for name, x in model.state_dict().items():
+        if bool(x.isnan().any()):
+            raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
     about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
     save_tensors(path, model.state_dict(), about)
 
