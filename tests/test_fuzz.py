@@ -147,11 +147,11 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(tmp_path, kind):
 def test_far_too_large_steps_end_in_a_named_divergence_and_keep_the_last_good_state(tmp_path, method, times):
     from harmonium.recipes.settings import LEARNING_RATES
 
-    rbm, path = hm.RBM(hm.Gaussian(3), hm.Bernoulli(2)), tmp_path / "c.safetensors"
+    rbm, path = hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2)), tmp_path / "c.safetensors"
     rate = times * LEARNING_RATES[method]
     try:
         hm.fit(
-            rbm, ROWS + 0.1 * np.arange(3), steps=100, optimiser=method, learning_rate=rate, checkpoint=path
+            rbm, ROWS, steps=60, optimiser=method, learning_rate=rate, checkpoint=path
         )
     except FloatingPointError as error:
         assert "diverged" in str(error) or "Use a smaller" in str(error)
