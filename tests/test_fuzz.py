@@ -150,9 +150,7 @@ def test_far_too_large_steps_end_in_a_named_divergence_and_keep_the_last_good_st
     rbm, path = hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2)), tmp_path / "c.safetensors"
     rate = times * LEARNING_RATES[method]
     try:
-        hm.fit(
-            rbm, ROWS, steps=60, optimiser=method, learning_rate=rate, checkpoint=path
-        )
+        hm.fit(rbm, ROWS, steps=60, optimiser=method, learning_rate=rate, checkpoint=path)
     except FloatingPointError as error:
         assert "diverged" in str(error) or "Use a smaller" in str(error)
     assert all(bool(p.isfinite().all()) for p in rbm.parameters())

@@ -10,7 +10,13 @@ from typing import Any
 
 SETTINGS = "settings.json"
 """What `fit` was asked for, so that --resume need not be told again."""
-KINDS: dict[str, Any] = {"int": int, "int | None": int, "float | None": (int, float), "str": str, "str | None": str}
+KINDS: dict[str, Any] = {
+    "int": int,
+    "int | None": int,
+    "float | None": (int, float),
+    "str": str,
+    "str | None": str,
+}
 """What the options of a run may be in `SETTINGS`."""
 
 
