@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
+from harmonium.learning.state import part_of
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
@@ -68,20 +70,45 @@ class Trials:
         run: trains a machine for a short while, given the name of its negatives and callbacks.
         valid: rows to judge it by.
         tempered: whether trials are made with tempered chains by now.
+        scores: of the trials made, by the number of hidden units.
+        told: called after each trial: checkpoints.
     """
 
     run: Callable[[RBM, str | None, Sequence[Callback]], History]
     valid: Rows
     tempered: bool = False
+    scores: dict[int, Score] = field(default_factory=dict)
+    told: Callable[[Trials], None] = lambda trials: None
 
     def __call__(self, rbm: RBM) -> Score:
+        hidden = rbm.hidden.width
+        if hidden not in self.scores:
+            self.scores[hidden] = self._made(rbm)
+            self.told(self)
+        return self.scores[hidden]
+
+    def _made(self, rbm: RBM) -> Score:
         fresh, watch = copy.deepcopy(rbm), MixingWatch(LOOK_EVERY)
         history = self.run(rbm, "pt" if self.tempered else None, [watch])
         persistent = "gibbs_steps" in history.records[-1]
         if persistent and watch.report is not None and watch.report.r_hat > APART:
             self.tempered = True
-            return self(fresh)
+            return self._made(fresh)
         return scored(history, self.valid)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        state = {"tempered": torch.tensor(self.tempered)}
+        for hidden, score in self.scores.items():
+            state[f"rows/{hidden}"] = torch.from_numpy(score.rows)
+            state[f"stderr/{hidden}"] = torch.tensor(score.stderr, dtype=torch.float64)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.tempered = bool(state["tempered"])
+        made = {int(hidden): rows for hidden, rows in part_of(state, "rows").items()}
+        self.scores = {h: Score(rows.numpy(), float(state[f"stderr/{h}"])) for h, rows in made.items()}
 
 
 def scored(history: History, rows: Rows) -> Score:

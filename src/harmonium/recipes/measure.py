@@ -279,7 +279,8 @@ class Meter:
     def state_dict(self) -> dict[str, Tensor]:
         """What the instruments remember."""
         state = gathered({"track": self.track, "monitor": self.monitor})
-        return state | {"saved": torch.tensor(self._saved, dtype=torch.float64)}
+        reported = torch.tensor(self.monitor.report is self._reported)
+        return state | {"saved": torch.tensor(self._saved, dtype=torch.float64), "reported": reported}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`."""
@@ -287,7 +288,8 @@ class Meter:
         if isinstance(model, BlockModel) and any(name.startswith("track/") for name in state):
             self.track = LogPartitionTrack.like(model)
         scattered({"track": self.track, "monitor": self.monitor}, state)
-        self._reported, self._saved = self.monitor.report, float(state["saved"])
+        self._reported = self.monitor.report if bool(state.get("reported", True)) else None
+        self._saved = float(state["saved"])
 
 
 @torch.no_grad()
