@@ -96,7 +96,10 @@ class Map:
             return f"log({x.strip('()')})"
         if self.name == "logit":
             return f"log({x} / ({self.high:g} - x))"
-        return "x" if self.name == "linear" else f"(x / {self.unit:g}) to the power {self.power:g}"
+        if self.name == "linear":
+            return "x"
+        u = f"1 + x / {self.unit:g}"
+        return f"log({u})" if self.power == 0 else f"({u})^{self.power:g}"
 
 
 def _yeo_johnson(u: np.ndarray, power: float) -> np.ndarray:
@@ -129,6 +132,7 @@ def fitted(
     high: float | None = None,
     power: float | None = None,
     unit: float | None = None,
+    whole: bool = False,
 ) -> Map:
     """The map asked for with what it lacks taken from the numbers; where none is, the one they ask for.
 
@@ -139,6 +143,7 @@ def fitted(
     if name is not None:
         return candidates[0]
     usable = [t for t in candidates if len(x) and bool(np.all(t.inside(x)))]
+    usable = [t for t in usable if not (whole and t.name == "logit")]  # whole numbers seldom end at 100
     if len(x) < FEWEST or len(usable) < 2:
         return candidates[0]
     scores = [held_out(t, x) for t in usable]

@@ -34,7 +34,7 @@ class Whole(Kind):
     """A column of whole numbers from `low` to `high`: a Binomial unit of `high - low` trials.
 
     Args:
-        low: the least; by default that of the column, or 0 where this is at most 1.
+        low: the least; by default that of the column.
         high: the largest; by default that of the column.
 
     >>> Whole(1, 7).describe()
@@ -63,7 +63,6 @@ class Whole(Kind):
         if facts.family != "number" or not facts.whole:
             raise Refused("must hold whole numbers")
         low, high = int(facts.low), int(facts.high)
-        low = 0 if low == 1 else low
         return Whole(low if self.low is None else self.low, high if self.high is None else self.high)
 
     def complete(self) -> bool:
@@ -192,7 +191,8 @@ class Number(Kind):
         said = self if self.decimals is not None else replace(self, decimals=facts.decimals)
         if said.complete():
             return said
-        t = maps.fitted(facts.numbers, self.map, self.low, self.high, self.power, self.unit)
+        said_of_map = (self.map, self.low, self.high, self.power, self.unit)
+        t = maps.fitted(facts.numbers, *said_of_map, whole=facts.whole)
         if not (t.inside(facts.low) and t.inside(facts.high)):
             raise Refused(f"must hold numbers {t.domain()}, got {facts.low:g} to {facts.high:g}")
         image = t.forward(facts.numbers)
