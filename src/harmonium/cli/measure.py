@@ -13,7 +13,8 @@ from harmonium.cli import screen, values
 from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
-from harmonium.models import BlockModel
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.intake import log_jacobian
 from harmonium.recipes import baseline
 from harmonium.sampling import sample_states
 from harmonium.units import Units
@@ -36,6 +37,7 @@ class Measured:
         free_energies: of training rows, test rows and samples, by these names, nats.
         notes: what was done to the test rows.
         problem: why there are no probabilities, if so.
+        change: what the mean log P of states gained to become that of the table's own units, nats per row.
     """
 
     test: Estimate | None
@@ -45,11 +47,18 @@ class Measured:
     free_energies: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None
+    change: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """What is kept beside the model."""
         independent = {**baseline.to_json(self.independent), "test": self.independent_test}
         return plain({"test": None if self.test is None else self.test.to_dict(), "independent": independent})
+
+
+def mean_log_jacobian(model: EnergyModel, rows: Any) -> float:
+    """What the mean log P of states gains to become that of a table's own units, nats; 0 without a schema."""
+    found = log_jacobian(model, rows)
+    return 0.0 if found is None else float(found.mean())
 
 
 @torch.no_grad()
@@ -58,12 +67,14 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
     visible = model.layers[0]
     independent = baseline.fit(visible, data.train)
     x, notes = values.states(model, data.table("test"), f"{data.name}: test", seed)
-    reference = baseline.log_likelihood(independent, x)
+    change = mean_log_jacobian(model, data.table("test"))
+    reference = baseline.log_likelihood(independent, x) + change
     problem = model.reason_not_normalizable()
     if problem:
-        return Measured(None, independent, reference, notes=notes, problem=problem)
+        return Measured(None, independent, reference, notes=notes, problem=problem, change=change)
     with screen.waiting("measuring", quiet) as progress:
-        test = log_likelihood(model, x, seed=seed, progress=progress)
+        rows_measured = x if model.schema is None else data.table("test")  # in the table's own units
+        test = log_likelihood(model, rows_measured, seed=seed, progress=progress)
         if progress is not None:
             progress(1.0, "drawing samples")
         samples = sample_states(model, SAMPLES, seed=seed)
@@ -71,4 +82,4 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
     train, _ = values.states(model, some, data.name, seed)
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}
     energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
-    return Measured(test, independent, reference, samples, energies, notes)
+    return Measured(test, independent, reference, samples, energies, notes, change=change)

@@ -62,7 +62,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
         return BUNDLED[name]()
     path = Path(source)
     content = read(path)
-    return assemble(str(path), content.parts, content.columns, content.notes)
+    return assemble(str(path), content.parts, content.columns, content.notes, content.frame)
 
 
 def load_rows(
@@ -98,8 +98,11 @@ def load_table(
         path = Path(source)
         content = read(path)
         if WHOLE in content.parts:
-            whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
-            return Table(whole, content.columns, 1), [*content.notes, f"{path}: all {len(whole):,} rows."]
+            whole = content.parts[WHOLE]
+            if whole.dtype != object:
+                whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
+            table = Table(whole, content.columns, 1, content.frame)
+            return table, [*content.notes, f"{path}: all {len(whole):,} rows."]
     data = load(source)
     split = split or "test"
     rows = data.table(split)

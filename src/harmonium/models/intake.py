@@ -170,6 +170,13 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     return states[0] if len(states) == 1 else states
 
 
+def partly_known(model: EnergyModel, given: Any, name: str = "given") -> Rows:
+    """Rows of which some cells are known: a table in words may lack columns too."""
+    if model.schema is not None and in_words(model.schema, given):
+        given = encoded(model.schema, given, name, partial=True)
+    return rows_of(model, given, name, free=True)
+
+
 def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
     """Visible rows for a method that takes tensors, whose values it doesn't look at either; free cells are
     refused.
