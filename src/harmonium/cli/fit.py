@@ -125,7 +125,7 @@ def machines(options: FitOptions, dataset: Dataset) -> Maker:
 
 
 def train(options: FitOptions, model: RBM | Maker, dataset: Dataset) -> History:
-    """The course of training; a function that makes machines is given the number of hidden units that pays."""
+    """The course of training; a function that makes machines gets the number of hidden units that pays."""
     return fit(
         model,
         dataset.table("train"),

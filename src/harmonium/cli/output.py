@@ -25,7 +25,9 @@ class Table(NamedTuple):
 
 def write(path: Path, table: Table) -> None:
     """Write a table in the format of the file's ending; an older file is replaced in one step."""
-    if path.suffix.lower() not in TEXT and any(dtype.kind not in "biuf" for dtype in getattr(table.rows, "dtypes", ())):
+    if path.suffix.lower() not in TEXT and any(
+        dtype.kind not in "biuf" for dtype in getattr(table.rows, "dtypes", ())
+    ):
         raise ValueError(f"{path} must end in {' or '.join(TEXT)}, since the columns hold more than numbers.")
     with replacing(path) as new:
         WRITERS[path.suffix.lower()](new, table)

@@ -1,7 +1,7 @@
 """Monotone maps of real numbers onto the real line, and which of them a column asks for.
 
-Each is judged by the held-out log-density that a normal distribution of t(x) gives to x itself, the slope of t
-counted: log N(t(x); m, s²) + log t'(x).
+Each is judged by the held-out log-density that a normal distribution of t(x) gives to x itself, the slope of
+t counted: log N(t(x); m, s²) + log t'(x).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Map:
         """Where that is, in words."""
         if self.name == "log":
             return f"above {self.low:g} (of which the logarithm is taken)"
-        return f"strictly between {self.low:g} and {self.high:g}" if self.name == "logit" else "that are finite"
+        return (
+            f"strictly between {self.low:g} and {self.high:g}" if self.name == "logit" else "that are finite"
+        )
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """t(x)."""
@@ -125,21 +127,19 @@ def short(value: float, digits: int = 6) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def fitted(
-    x: np.ndarray,
-    name: str | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    power: float | None = None,
-    unit: float | None = None,
-    whole: bool = False,
-) -> Map:
-    """The map asked for with what it lacks taken from the numbers; where none is, the one they ask for.
+def fitted(x: np.ndarray, asked: Map, name: str | None, whole: bool = False) -> Map:
+    """A map with what it lacks taken from the numbers.
 
-    Another than the linear map must give held-out numbers a higher log-density, by WORTH nats and two standard
-    errors.
-    """  # noqa: D417
-    candidates = [_of(x, each, low, high, power, unit) for each in ([name] if name else MAPS)]
+    Another than the linear map must give held-out numbers a higher log-density, by WORTH nats and two
+    standard errors.
+
+    Args:
+        x: numbers of the column.
+        asked: bounds, power and unit, None where they are to be found.
+        name: which map, None where held-out numbers decide.
+        whole: whether all numbers of the column are whole; these seldom end at 100.
+    """
+    candidates = [_of(x, each, asked) for each in ([name] if name else MAPS)]
     if name is not None:
         return candidates[0]
     usable = [t for t in candidates if len(x) and bool(np.all(t.inside(x)))]
@@ -154,20 +154,19 @@ def fitted(
     return usable[best] if certain else usable[0]
 
 
-def _of(
-    x: np.ndarray, name: str, low: float | None, high: float | None, power: float | None, unit: float | None
-) -> Map:
+def _of(x: np.ndarray, name: str, asked: Map) -> Map:
+    """One map, with what it lacks taken from the numbers."""
     if name == "linear":
         return Map()
     if name == "power":
-        unit = unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
-        return Map("power", power=_best_power(x / unit) if power is None else power, unit=unit)
-    low = 0.0 if low is None else low
+        unit = asked.unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
+        return Map("power", power=_best_power(x / unit) if asked.power is None else asked.power, unit=unit)
     if name == "log":
-        return Map("log", low)
+        return Map("log", asked.low)
+    high = asked.high
     if high is None:
-        high = low + (1.0 if len(x) == 0 or float(x.max()) - low < 1.0 else 100.0)
-    return Map("logit", low, high)
+        high = asked.low + (1.0 if len(x) == 0 or float(x.max()) - asked.low < 1.0 else 100.0)
+    return Map("logit", asked.low, high)
 
 
 def _best_power(u: np.ndarray) -> float:

@@ -85,7 +85,7 @@ class Whole(Kind):
 
 @dataclass(frozen=True)
 class Count(Kind):
-    """A column of counts 0, 1, 2, …: a Poisson unit; where they have a limit, a Binomial unit of `max` trials.
+    """A column of counts 0, 1, 2, …: a Poisson unit; where they have a limit, a Binomial one of `max` trials.
 
     Args:
         max: the largest that there can be, None where there is no limit.
@@ -191,8 +191,7 @@ class Number(Kind):
         said = self if self.decimals is not None else replace(self, decimals=facts.decimals)
         if said.complete():
             return said
-        said_of_map = (self.map, self.low, self.high, self.power, self.unit)
-        t = maps.fitted(facts.numbers, *said_of_map, whole=facts.whole)
+        t = maps.fitted(facts.numbers, self.t(), self.map, facts.whole)
         if not (t.inside(facts.low) and t.inside(facts.high)):
             raise Refused(f"must hold numbers {t.domain()}, got {facts.low:g} to {facts.high:g}")
         image = t.forward(facts.numbers)

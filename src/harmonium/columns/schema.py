@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,43 +13,16 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.columns import show
-from harmonium.columns.base import Kind, Refused, from_config
-from harmonium.columns.choice import kind_of
-from harmonium.columns.discrete import Binary, Constant
-from harmonium.columns.facts import Facts, facts_of
-from harmonium.columns.frames import (
-    INDEX_OF_PANDAS,
-    as_pandas,
-    is_frame,
-    labels_of,
-    listed,
-    numbers_rows,
-)
-from harmonium.columns.storage import Storage
+from harmonium.columns.base import Kind, Refused
+from harmonium.columns.column import Column, column_of
+from harmonium.columns.frames import is_frame, labels_of, listed
+from harmonium.columns.told import columns_of, table_of
 from harmonium.units import Mixed, Units
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their numbers
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a schema.
-
-    Attributes:
-        name: as the table has it, text or a whole number.
-        kind: what its values are.
-        storage: the dtype that they come back in.
-        facts: what is known of the data, None where the schema was loaded.
-    """
-
-    name: str | int
-    kind: Kind
-    storage: Storage
-    facts: Facts | None = None
 
 
 class Schema:
@@ -98,8 +71,8 @@ class Schema:
         """The schema of a table, from its values.
 
         Args:
-            frame: (rows, columns), a data frame of pandas, polars or Arrow, or whatever speaks the interchange
-                protocol.
+            frame: (rows, columns), a data frame of pandas, polars or Arrow, or whatever speaks the
+                interchange protocol.
             kinds: what some columns are, by name; the others are told by their values.
             leave_out: names of columns that say nothing, such as those of persons; tables may have them or
                 not.
@@ -110,26 +83,7 @@ class Schema:
                 infinite numbers, values of several types or another text in every row, numbers the rows, has
                 too many categories, or a name that another has; or there is no row or no column.
         """
-        frame = _table(frame, name)
-        known = dict(kinds or {})
-        _named("kinds", known, frame)
-        _named("leave_out", leave_out, frame)
-        binary = _all_binary(frame)
-        columns, warnings = [], []
-        for k, label in enumerate(frame.columns):
-            title = str(label)
-            if title in leave_out:
-                continue
-            column = frame.iloc[:, k]
-            try:
-                facts = _facts(column, title, asked=title in known)
-                kind = _zero_or_one(facts) if binary else known.get(title)
-                kind = known.get(title, kind_of(facts) if kind is None else kind).fitted(facts)
-            except Refused as refused:
-                raise ValueError(refused.sentence(name, title)) from None
-            if isinstance(kind, Constant):
-                warnings.append(f"{name}: column {title!r} is constant ({kind.value!r}), and needs no unit.")
-            columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
+        columns, warnings = columns_of(table_of(frame, name), dict(kinds or {}), leave_out, name)
         found = cls(columns, leave_out, warnings)
         if not found.columns:
             raise ValueError(f"{name} must have a column that varies, got none.")
@@ -174,7 +128,9 @@ class Schema:
 
     def __setitem__(self, name: str, kind: Kind) -> None:
         if self._fixed:
-            raise ValueError("schema: that of a model is fixed by its units; edit a copy (copy.copy), and make a new model.")
+            raise ValueError(
+                "schema: that of a model is fixed by its units; edit a copy (copy.copy) for a new model."
+            )
         if not isinstance(kind, Kind):
             raise TypeError(f"kind must be one of hm.columns, such as Count(), got {checks.describe(kind)}.")
         column = self._column(name)
@@ -184,7 +140,9 @@ class Schema:
         except Refused as refused:
             raise ValueError(refused.sentence("schema", name)) from None
         if not kind.complete():
-            raise ValueError(f"schema: column {name!r} needs all of {type(kind).__name__}, since no data are known.")
+            raise ValueError(
+                f"schema: column {name!r} needs all of {type(kind).__name__}, since no data are known."
+            )
         self._columns[str(name)] = replace(column, kind=kind)
 
     def __eq__(self, other: object) -> bool:
@@ -277,11 +235,13 @@ class Schema:
         for key in known:
             if str(key) not in self._columns:
                 raise ValueError(f"{name}: unknown column {key!r}; the columns are {listed(self.names)}.")
-        return self.encode(pd.DataFrame({str(k): [v] for k, v in known.items()}, index=[0]), name, partial=True)
+        return self.encode(
+            pd.DataFrame({str(k): [v] for k, v in known.items()}, index=[0]), name, partial=True
+        )
 
     def decode(self, x: Any) -> pd.DataFrame:
-        """Rows of a table from codes or from visible states, with its names, dtypes and categories; empty cells
-        where they are NaN.
+        """Rows of a table from codes or from visible states, with its names, dtypes and categories; cells are
+        empty where they are NaN.
 
         Args:
             x: (rows, len(columns)) or (rows, width).
@@ -334,7 +294,7 @@ class Schema:
         return total
 
     def _matched(self, frame: Any, name: str, partial: bool) -> pd.DataFrame:
-        frame = _table(frame, name)
+        frame = table_of(frame, name)
         found, expected = labels_of(frame) or (), self.names
         missing = [] if partial else [column for column in expected if column not in found]
         unknown = [c for c in found if c not in self._columns and c not in self.left_out]
@@ -342,8 +302,8 @@ class Schema:
             faults = {"missing": missing, "unknown": unknown}
             told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
             raise ValueError(
-                f"{name} must have the columns that the model knows by name, in any order ({listed(expected)}),"
-                f" got others ({told})."
+                f"{name} must have the columns that the model knows by name, in any order"
+                f" ({listed(expected)}), got others ({told})."
             )
         return frame
 
@@ -375,7 +335,7 @@ class Schema:
         try:
             if said["format"] > FORMAT:
                 raise ValueError(f"it has the format {said['format']}, of a later harmonium")
-            columns = [_column_of(column) for column in said["columns"]]
+            columns = [column_of(column) for column in said["columns"]]
             left_out = [str(name) for name in said["left_out"]]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the schema can't be read: {error}") from error
@@ -392,74 +352,5 @@ class Schema:
             raise ValueError(f"the schema can't be read: {error}.") from error
 
 
-def _column_of(said: Any) -> Column:
-    kind = from_config(said["kind"])
-    if isinstance(said["name"], bool) or not isinstance(said["name"], (str, int)) or not kind.complete():
-        raise ValueError(f"expected a column with a name and a whole kind, got {checks.describe(said)}")
-    return Column(said["name"], kind, Storage.from_json(said["storage"]))
-
-
 def _unit(column: Column) -> tuple[type[Units] | None, tuple[tuple[str, int], ...]]:
     return column.kind.unit_type(), tuple(column.kind.options.items())
-
-
-def _label(label: Any) -> str | int:
-    if isinstance(label, np.integer):
-        return int(label)
-    return label if isinstance(label, (str, int)) and not isinstance(label, bool) else str(label)
-
-
-def _table(frame: Any, name: str) -> pd.DataFrame:
-    """A table as pandas has it: rows, columns, no name twice."""
-    if not is_frame(frame):
-        raise TypeError(f"{name} must be a table whose columns have names, got {checks.describe(frame)}.")
-    frame = as_pandas(frame)
-    if 0 in frame.shape:
-        raise ValueError(
-            f"{name} must hold at least one row and one column, got {len(frame)} x {frame.shape[1]}."
-        )
-    found = [str(label) for label in frame.columns]
-    twice = [label for label in dict.fromkeys(found) if found.count(label) > 1] if len(set(found)) < len(found) else []
-    if twice:
-        raise ValueError(f"{name} must have another name for each column, got others (there twice: {listed(twice)}).")
-    return frame
-
-
-def _named(argument: str, names: Any, frame: pd.DataFrame) -> None:
-    found = {str(label) for label in frame.columns}
-    unknown = [str(name) for name in names if str(name) not in found]
-    if unknown or isinstance(names, str):
-        raise ValueError(
-            f"{argument} must hold names of columns ({listed(sorted(found))}), got {listed(unknown or [names])}."
-        )
-
-
-def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
-    facts = facts_of(column)
-    if asked:
-        return facts
-    if INDEX_OF_PANDAS.fullmatch(title) and (facts.distinct == facts.rows or numbers_rows(facts.numbers)):
-        raise Refused(
-            "is an index that was written into the file: drop the column, or read the file with index_col=0"
-        )
-    every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED
-    if every and numbers_rows(column.to_numpy(dtype=float, na_value=np.nan)):
-        raise Refused(
-            f"numbers the rows, {facts.low:g} to {facts.high:g}, and can't be learned: leave it out (leave_out="
-            " of hm.Schema.of, --leave-out on the command line), or say in kinds= what it measures"
-        )
-    return facts
-
-
-def _zero_or_one(facts: Facts) -> Kind | None:
-    """Binary for a table of nothing but 0 and 1, also where a column holds only one of them."""
-    return Binary((0, 1)) if facts.values in ((0,), (1,)) else None
-
-
-def _all_binary(frame: pd.DataFrame) -> bool:
-    """Whether a table holds nothing but the numbers 0 and 1."""
-    if any(dtype.kind not in "iuf" for dtype in frame.dtypes):
-        return False
-    return all(bool(frame.iloc[:, k].isin((0, 1)).all()) for k in range(frame.shape[1]))
-
-

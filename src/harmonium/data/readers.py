@@ -16,8 +16,8 @@ from harmonium.data.values import DataError
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes; and where its
-    columns have names the table itself, in its own words.
+    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes; and where
+    its columns have names the table itself, in its own words.
     """
 
     parts: dict[str, np.ndarray]

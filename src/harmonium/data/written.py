@@ -20,12 +20,10 @@ WAYS = {
         dict.fromkeys(" '\u00a0\u202f", ""),
     ),
 }
-"""How a number may be written: a pattern that some cells have, and what to replace so that Python reads it."""
+"""How a number may be written: a pattern, and what to replace so that Python reads it."""
 
 
-def written_numbers(
-    path: Path, frame: pd.DataFrame, separator: str
-) -> tuple[pd.DataFrame, list[str]]:
+def written_numbers(path: Path, frame: pd.DataFrame, separator: str) -> tuple[pd.DataFrame, list[str]]:
     """The table with columns of written numbers as numbers, and a note on each.
 
     Raises:
@@ -70,6 +68,6 @@ def _way(path: Path, label: str, texts: list[object], separator: str) -> str | N
     if separator == ",":  # such a file quotes its cells for the sake of thousands
         return "commas between thousands"
     raise DataError(
-        f"{path} must say what its commas mean, got {special[0]!r} in column {label!r}, which may be a decimal"
-        " comma or one between thousands: write the numbers without them."
+        f"{path} must say what its commas mean, got {special[0]!r} in column {label!r}, which may be a"
+        " decimal comma or one between thousands: write the numbers without them."
     )

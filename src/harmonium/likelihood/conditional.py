@@ -64,8 +64,8 @@ def conditional_log_likelihood(
         model: the model.
         X: complete visible states, (rows, n_visible).
         given: bool, (n_visible,) or one for each site: True for the variables B that are given, False for
-            those of A. For a model with a schema also the names of B. For a Markov random field also the names of B, or a mapping from them to states, which
-            the rows must agree with.
+            those of A. For a model with a schema, and for a Markov random field, also the names of B;
+            for the latter also a mapping from them to states, which the rows must agree with.
         seconds: about how long an estimate may take; more time gives a narrower interval.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.columns import Schema, is_frame
+from harmonium.columns.frames import labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
 from harmonium.models.product import FactorProduct
 from harmonium.models.space import Space
@@ -26,10 +27,7 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
-    labels_of,
-    listed,
     not_finite,
-    numbered,
     pieces,
     take,
 )
@@ -237,9 +235,7 @@ def _frame(data: Any) -> Any:
     return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
 
 
-def log_jacobian(
-    model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None
-) -> Tensor | None:
+def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
     """What log P of each row's states gains to become that of the table's own units, (rows,), nats; None for
     data that aren't in the words of a schema. Columns whose states are `held`, (n_visible,), add nothing.
     """

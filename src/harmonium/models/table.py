@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.columns.frames import INDEX_OF_PANDAS, labels_of, listed, numbered, numbers_rows
+from harmonium.columns.frames import INDEX_OF_PANDAS, labels_of, numbers_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 FREE_CELLS = (
