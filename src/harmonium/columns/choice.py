@@ -106,15 +106,18 @@ def _held_out(kind: Kind, x: np.ndarray) -> np.ndarray:
 
 
 def _log_p(kind: Kind, known: np.ndarray, x: np.ndarray) -> np.ndarray:
-    from scipy import special, stats
+    from scipy import special
 
     if isinstance(kind, Count):
-        return stats.poisson.logpmf(x, (known.sum() + 0.5) / (len(known) + 1.0))
+        rate = (known.sum() + 0.5) / (len(known) + 1.0)
+        return x * math.log(rate) - rate - special.gammaln(x + 1.0)
     if isinstance(kind, Whole):
         assert kind.low is not None and kind.high is not None
         trials = kind.high - kind.low
         share = ((known - kind.low).sum() + 0.5) / (len(known) * trials + 1.0)
-        return stats.binom.logpmf(x - kind.low, trials, share)
+        k = x - kind.low
+        ways = special.gammaln(trials + 1.0) - special.gammaln(k + 1.0) - special.gammaln(trials - k + 1.0)
+        return ways + k * math.log(share) + (trials - k) * math.log1p(-share)
     if isinstance(kind, Category):
         assert kind.values is not None
         values = np.asarray(kind.values, dtype=float)
