@@ -359,7 +359,7 @@ WRONG = {
         "holds another text in each of 30 rows, which names the rows",
     ),
     "numbers of rows": (list(range(1, 31)), "numbers the rows, 1 to 30, and can't be learned"),
-    "much text": ([f"t{k // 1.2:.0f}" for k in range(30)], "different texts in 30 rows, too many for cat"),
+    "much text": ([f"t{k // 1.2:.0f}" for k in range(30)], "holds 25 different texts in 30 rows, too many for cat"),
     "categories": (
         pd.Categorical(["a"] * 30, [f"c{k}" for k in range(40)] + ["a"]),
         "has 41 categories for 30",
@@ -376,7 +376,7 @@ WRONG = {
     "numbers as text": (["1.5", "2.75", "3"] * 10, "holds numbers as text, such as '1.5'"),
     "a mark": (
         [str(k % 12) for k in range(29)] + ["?"],
-        r"na_values='\?' tells pandas to read as empty in row 29",
+        r"must hold .* na_values='\?' tells pandas to read as empty in row 29",
     ),
     "huge": ([2**60, 5, 6] * 10, r"must hold whole numbers below 2\*\*53"),
 }

@@ -34,6 +34,8 @@ class Storage:
         """That of a column."""
         import pandas as pd
 
+        if isinstance(column.dtype, pd.ArrowDtype):  # whose own name may be that of another dtype
+            return cls(f"{ARROW}{column.dtype.pyarrow_dtype}")
         if not isinstance(column.dtype, pd.CategoricalDtype):
             return cls(str(column.dtype))
         categories = column.cat.categories
@@ -63,9 +65,11 @@ class Storage:
             )  # beyond it a number would wrap around
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
+        of_arrow = dtype.startswith(ARROW)
+        target = pd.ArrowDtype(_arrow(dtype.removeprefix(ARROW))) if of_arrow else dtype
         if values.dtype == object and dtype != "object":
-            return pd.Series(values, name=name, dtype=object).astype(dtype)
-        return pd.Series(values, name=name).astype(dtype)
+            return pd.Series(values, name=name, dtype=object).astype(target)
+        return pd.Series(values, name=name).astype(target)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of it."""
@@ -86,6 +90,15 @@ class Storage:
 
 
 NUMPY = {"bool", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)), "float16", "float32", "float64"}
+
+
+ARROW = "arrow:"
+
+
+def _arrow(name: str) -> Any:
+    import pyarrow
+
+    return pyarrow.type_for_alias(name)
 
 
 def plain(values: Any) -> list[Any]:

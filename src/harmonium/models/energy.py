@@ -119,7 +119,7 @@ class EnergyModel(nn.Module, ABC):
         return self._schema
 
     @schema.setter
-    def schema(self, schema: Schema | None) -> None:
+    def schema(self, schema: Any) -> None:
         if schema is not None:
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
