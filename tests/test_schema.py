@@ -359,7 +359,10 @@ WRONG = {
         "holds another text in each of 30 rows, which names the rows",
     ),
     "numbers of rows": (list(range(1, 31)), "numbers the rows, 1 to 30, and can't be learned"),
-    "much text": ([f"t{k // 1.2:.0f}" for k in range(30)], "holds 25 different texts in 30 rows, too many for cat"),
+    "much text": (
+        [f"t{k // 1.2:.0f}" for k in range(30)],
+        "holds 25 different texts in 30 rows, too many for cat",
+    ),
     "categories": (
         pd.Categorical(["a"] * 30, [f"c{k}" for k in range(40)] + ["a"]),
         "has 41 categories for 30",

@@ -48,6 +48,14 @@ def numbers_rows(column: np.ndarray) -> bool:
     return any(np.array_equal(ordered, np.arange(len(column)) + start) for start in (0, 1))
 
 
+def index_as_data(name: str, label: str) -> str:
+    """The sentence on an index that pandas has written into a file and read back as a column."""
+    return (
+        f"{name} must hold data, got the numbers of the rows in column {label!r}, an index that was written into"
+        " the file: drop the column, or read the file with index_col=0."
+    )
+
+
 def as_pandas(data: Any) -> pd.DataFrame:
     """A data frame of pandas, polars or Arrow, one that speaks the interchange protocol, or a structured
     array, as a pandas DataFrame; nothing is copied where it needn't be.

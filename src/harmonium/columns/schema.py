@@ -188,9 +188,11 @@ class Schema:
     # -- rows ------------------------------------------------------------------------------------------------
 
     def order(self, frame: Any) -> tuple[int, ...] | None:
-        """Where in the table each column of `columns` is; None where they are in one order."""
+        """Where in the table each column of `columns` is, as far as it is there; None where they are in one
+        order.
+        """
         found = labels_of(frame) or ()
-        order = tuple(found.index(column) for column in self.columns)
+        order = tuple(found.index(column) for column in self.columns if column in found)
         return None if list(order) == sorted(order) else order
 
     def encode(self, frame: Any, name: str = "X", *, partial: bool = False, first: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from harmonium.columns.choice import kind_of
 from harmonium.columns.column import Column
 from harmonium.columns.discrete import Binary, Constant
 from harmonium.columns.facts import Facts, facts_of
-from harmonium.columns.frames import INDEX_OF_PANDAS, as_pandas, is_frame, listed, numbers_rows
+from harmonium.columns.frames import INDEX_OF_PANDAS, as_pandas, index_as_data, is_frame, listed, numbers_rows
 from harmonium.columns.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def columns_of(
         if title in leave_out:
             continue
         column = frame.iloc[:, k]
+        if title not in known and _is_index(column, title):
+            raise ValueError(index_as_data(name, title))
         try:
             facts = _facts(column, title, asked=title in known)
             kind = _zero_or_one(facts) if binary else known.get(title)
@@ -93,10 +95,6 @@ def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
     facts = facts_of(column)
     if asked:
         return facts
-    if INDEX_OF_PANDAS.fullmatch(title) and (facts.distinct == facts.rows or numbers_rows(facts.numbers)):
-        raise Refused(
-            "is an index that was written into the file: drop the column, or read the file with index_col=0"
-        )
     every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED
     if every and numbers_rows(column.to_numpy(dtype=float, na_value=np.nan)):
         raise Refused(
@@ -104,6 +102,13 @@ def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
             " (leave_out= of hm.Schema.of, --leave-out on the command line), or say what it is (kinds=)"
         )
     return facts
+
+
+def _is_index(column: pd.Series, title: str) -> bool:
+    """Whether a column without a name of its own numbers or names the rows."""
+    if not INDEX_OF_PANDAS.fullmatch(title):
+        return False
+    return numbers_rows(column.to_numpy()) or (column.dtype.kind not in "iufb" and bool(column.is_unique))
 
 
 def _zero_or_one(facts: Facts) -> Kind | None:

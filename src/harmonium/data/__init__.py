@@ -70,7 +70,7 @@ def load_rows(
     split: str | None = None,
     learned_from: str | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Rows to measure a model with, (rows, columns), and notes on where they come from.
+    """Rows of numbers to measure a model with, (rows, columns), and notes on where they come from.
 
     Args:
         source: as in `load`.
@@ -83,7 +83,12 @@ def load_rows(
         ValueError: another split.
     """
     table, notes = load_table(source, split, learned_from)
-    return np.asanyarray(table.values), notes
+    if table.values.dtype != object:
+        return np.asanyarray(table.values), notes
+    from harmonium.data.tables import as_numbers
+
+    values = as_numbers(Path(source), table.frame)  # or a sentence on the first cell that is none
+    return np.asanyarray(checked(str(source), {WHOLE: values}, table.columns).parts[WHOLE]), notes
 
 
 def load_table(

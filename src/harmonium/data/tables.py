@@ -241,6 +241,11 @@ def _values(
     return np.stack(columns, axis=1)
 
 
+def as_numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
+    """A table of words as numbers; a DataError on the first cell that is none."""
+    return _values(path, frame, tuple(str(name) for name in frame.columns))
+
+
 def _holds_numbers(column: pd.Series) -> bool:
     from pandas.api import types
 

@@ -170,9 +170,10 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
 
 def partly_known(model: EnergyModel, given: Any, name: str = "given") -> Rows:
     """Rows of which some cells are known: a table in words may lack columns too."""
-    if model.schema is not None and in_words(model.schema, given):
-        given = encoded(model.schema, given, name, partial=True)
-    return rows_of(model, given, name, free=True)
+    if model.schema is None or not in_words(model.schema, given):
+        return rows_of(model, given, name, free=True)
+    codes = encoded(model.schema, given, name, partial=True)
+    return replace(rows_of(model, codes, name, free=True), order=model.schema.order(_frame(given)))
 
 
 def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.columns.frames import INDEX_OF_PANDAS, labels_of, numbers_rows
+from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, numbers_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 FREE_CELLS = (
@@ -301,7 +301,4 @@ def _refuse_row_numbers(table: Table, name: str) -> None:
     """An index that pandas has written into a file and read back as a column isn't data."""
     for i, label in enumerate(table.columns or ()):
         if INDEX_OF_PANDAS.fullmatch(label) and numbers_rows(np.asarray(table.values[:, i])):
-            raise ValueError(
-                f"{name} must hold data, got the numbers of the rows in column {label!r}, an index that was"
-                " written into the file: drop the column, or read the file with index_col=0."
-            )
+            raise ValueError(index_as_data(name, label))
