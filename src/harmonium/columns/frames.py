@@ -51,8 +51,8 @@ def numbers_rows(column: np.ndarray) -> bool:
 def index_as_data(name: str, label: str) -> str:
     """The sentence on an index that pandas has written into a file and read back as a column."""
     return (
-        f"{name} must hold data, got the numbers of the rows in column {label!r}, an index that was written into"
-        " the file: drop the column, or read the file with index_col=0."
+        f"{name} must hold data, got the numbers of the rows in column {label!r}, an index that was written"
+        " into the file: drop the column, or read the file with index_col=0."
     )
 
 
