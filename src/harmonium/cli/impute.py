@@ -13,7 +13,7 @@ from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
 from harmonium.models.intake import rows_of
 from harmonium.recipes.completion import best_guess, conditional_means
-from harmonium.sampling import sample
+from harmonium.sampling import sample_states
 from harmonium.units import Units
 
 
@@ -31,7 +31,7 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
     if bool(missing.any()):
         gaps = x[missing]
         if draw:
-            filled = sample(saved.model, len(gaps), gaps, seed=seed)
+            filled = sample_states(saved.model, len(gaps), gaps, seed=seed)
         else:
             means = conditional_means(saved.model, gaps, seed=seed)
             filled = torch.where(torch.isnan(gaps), best_guess(visible_units(saved), means), gaps)

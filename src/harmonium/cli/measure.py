@@ -15,7 +15,7 @@ from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel
 from harmonium.recipes import baseline
-from harmonium.sampling import sample
+from harmonium.sampling import sample_states
 from harmonium.units import Units
 
 SAMPLES = 1000
@@ -66,7 +66,7 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
         test = log_likelihood(model, x, seed=seed, progress=progress)
         if progress is not None:
             progress(1.0, "drawing samples")
-        samples = sample(model, SAMPLES, seed=seed)
+        samples = sample_states(model, SAMPLES, seed=seed)
     some = replace(data.table("train"), values=data.train[:: -(-len(data.train) // ROWS)])
     train, _ = values.states(model, some, data.name, seed)
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}

@@ -11,7 +11,7 @@ from torch import Tensor
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
-from harmonium.sampling import Chains, Clamp, default_kernel, initial_chains, sample
+from harmonium.sampling import Chains, Clamp, default_kernel, initial_chains, sample_states
 from harmonium.units import Bernoulli, Binomial, Categorical, Mixed, Poisson, Spin, Units
 from harmonium.units.mixed import parts_of
 
@@ -87,7 +87,7 @@ def _summed(model: EnergyModel, row: Tensor, sites: list[Site]) -> Tensor:
 
 def _averaged(model: EnergyModel, rows: Tensor, seed: int) -> Tensor:
     given = rows.repeat(COPIES, 1)
-    start = sample(model, len(given), given, seed=seed, sweeps=HEATING)
+    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
     total = torch.zeros_like(given, dtype=torch.float64)

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from harmonium import __version__, checks, store
+from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
+from harmonium.models.intake import encoded
 from harmonium.models.table import as_table
 from harmonium.recipes import recentring, settings
-from harmonium.recipes.choice import Trials, choose, units_for
+from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.history import History
 from harmonium.recipes.measure import SUBSET, Meter
 from harmonium.recipes.progress import ProgressBar
@@ -32,7 +34,6 @@ from harmonium.recipes.split import split
 from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
-from harmonium.units import Bernoulli
 
 STARTS = 4096  # rows that chains choose from
 
@@ -41,6 +42,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     model: Any,
     X: Any = None,
     *,
+    schema: Schema | None = None,
     validation: Any = None,
     seed: int = 0,
     steps: int | None = None,
@@ -65,7 +67,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
-    held-out rows.
+    held-out rows. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
+    told), or the one that is given, and `history.model` then takes and gives such tables; `hm.fit(make, X)`
+    makes the model as make(hidden units).
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -81,10 +85,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     again one of the rows as they are.
 
     Args:
-        model: the model, as constructed or already trained; or the rows, and no X.
+        model: the model, as constructed or already trained; or the rows, and no X; or a function from a
+            number of hidden units to a model, for which this number is chosen.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
+        schema: what the columns of X are, where there is no model; a model has its own (`model.schema`).
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model; another number of threads or another
             processor rounds differently, which after many updates shows.
@@ -143,9 +149,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     path, found = _checkpoint(checkpoint, resume), None
-    if X is None:
-        X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(X, asked, more | {"rules": rules}, path if resume else None)
+    model, X, validation, make = _prepared(model, X, validation, schema, seed)
+    if make is not None:
+        more = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, asked, found = _chosen(make, X, asked, more | {"rules": rules}, path if resume else None)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -176,7 +183,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
-        said = data_warnings(model, rows) + warnings(narrow)
+        said = [] if model.schema is None else list(model.schema.warnings)
+        said += data_warnings(model, rows) + warnings(narrow)
         said += recentring.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
@@ -210,17 +218,39 @@ def _begin(
     negatives.begin(model, rows.states(STARTS))
 
 
+def _prepared(
+    model: Any, X: Any, validation: Any, schema: Schema | None, seed: int
+) -> tuple[Any, Any, Any, Maker | None]:
+    """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
+    schema are encoded once, here.
+    """
+    if isinstance(model, EnergyModel):
+        if X is None:
+            raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+        if schema is not None:
+            raise ValueError("schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...).")
+        make, schema = None, model.schema
+    elif X is None:
+        X = model
+        schema = schema_for(X) if schema is None else schema
+        make = machines_for(X, schema, seed)
+    else:
+        make = model if callable(model) else None
+        schema = None if make is None else getattr(make(1), "schema", None)
+    if schema is not None:
+        X = encoded(schema, X, "X")
+        validation = None if validation is None else encoded(schema, validation, "validation")
+    return model, X, validation, make
+
+
 def _chosen(
-    X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
+    make: Maker, X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
 
     A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
     """
-    if isinstance(X, EnergyModel):
-        raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-    units = units_for(X)
     if resumed is not None:
         found = store.read_facts(resumed)["chosen"]
         if found is None:
@@ -229,11 +259,9 @@ def _chosen(
             )
         same_settings(resumed, found, {"minutes": asked.minutes})
         found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
-        machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
-        return machine, replace(asked, minutes=found["left"]), found
+        return make(found["hidden"]), replace(asked, minutes=found["left"]), found
     begun, n_rows = time.monotonic(), len(as_table(X, "X"))
-    shape = RBM(copy.deepcopy(units), Bernoulli(1))
-    _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], asked.seed)
+    _, valid, _ = split(make(1), X, given["validation"], given["sample_weight"], asked.seed)
 
     def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
         most = None if asked.minutes is None else asked.minutes / 16.0
@@ -242,9 +270,9 @@ def _chosen(
         return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
 
     trials = None if valid is None else Trials(short, valid)
-    machine, tried = choose(lambda: copy.deepcopy(units), trials, asked.seed)
+    machine, tried = choose(make, trials)
     left = asked.after(time.monotonic() - begun)
-    found = {"hidden": machine.hidden.width, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from harmonium.columns import Schema
 from harmonium.models import EnergyModel
 from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors
 from harmonium.store.registry import build
@@ -15,7 +16,7 @@ from harmonium.store.registry import build
 
 def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None = None) -> None:
     """Write a model into one safetensors file, in the dtype that it has; and the names of the columns
-    that it was trained on.
+    that it was trained on, or its schema.
 
     The file is replaced in one step: after a crash it holds the old model or the new one, never half of it.
 
@@ -42,6 +43,8 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
     about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
+    if model.schema is not None:
+        about["schema"] = model.schema.config()
     save_tensors(path, model.state_dict(), about)
 
 
@@ -74,7 +77,16 @@ def load(
     fill(model, tensors, str(path))
     if facts.get("columns"):
         model.columns = tuple(facts["columns"])
+    if facts.get("schema") is not None:
+        model.schema = _schema(facts["schema"], str(path))
     return model.to(device)
+
+
+def _schema(said: Any, title: str) -> Schema:
+    try:
+        return Schema.from_config(said)
+    except ValueError as error:
+        raise ValueError(f"{title} can't be read: {error}") from error
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], title: str) -> None:
