@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +28,9 @@ from harmonium import checks
 from harmonium.models import EnergyModel
 from harmonium.models.pairwise import PairwiseModel
 from harmonium.models.space import Continuous, Discrete
-from harmonium.models.support import Support
+from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.sampling import Clamp, complete, default_kernel, initial_chains, sample
+from harmonium.sampling import Clamp, complete, default_kernel, initial_chains, sample_states
 from harmonium.sampling.gibbs import advance
 from harmonium.units import Poisson, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
@@ -125,7 +125,7 @@ def cells(
     >>> next(cells(rbm, torch.zeros(1, 2))).probabilities.shape
     torch.Size([1, 2])
     """
-    every = [_Site(number, *site) for number, site in enumerate(Support(model.visible_space).sites(False))]
+    every = sites_of(model)
     states = _completed(model, v, checks.positive_integer("draws", draws), seed)
     for site in every if sites is None else [every[number] for number in sites]:
         yield _cell(model, v, states, site)
@@ -140,17 +140,6 @@ def log_probabilities_of_cells(model: EnergyModel, v: Tensor, *, draws: int = DR
     torch.Size([4, 2])
     """
     return torch.stack([cell.known for cell in cells(model, v, draws=draws, seed=seed)], 1)
-
-
-class _Site(NamedTuple):
-    number: int
-    start: int
-    width: int
-    part: Units | None  # None where the space has no units
-
-    @property
-    def columns(self) -> slice:
-        return slice(self.start, self.start + self.width)
 
 
 # ---------------------------------------------------------------- what is not known
@@ -171,7 +160,7 @@ def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
 
 def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
     given, address = v.repeat(copies, 1), Address(seed, Purpose.CLAMP)
-    start = sample(model, len(given), given, seed=seed, sweeps=HEATING).to(v)
+    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(v)
     states: list[State] = []
     if bool(torch.isnan(v).any()):
         kernel = default_kernel(model, Clamp(~torch.isnan(given), given))
@@ -192,7 +181,7 @@ def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
 
 # ---------------------------------------------------------------- one column
 @torch.no_grad()
-def _cell(model: EnergyModel, v: Tensor, states: State, site: _Site) -> Cell:
+def _cell(model: EnergyModel, v: Tensor, states: State, site: Site) -> Cell:
     values, log_weights = _points(model, states, site)
     found, known = [], []
     size = max(1, CHUNK // (len(values) * len(states[0]) * (states[0].shape[2] + 1)))
@@ -206,12 +195,12 @@ def _cell(model: EnergyModel, v: Tensor, states: State, site: _Site) -> Cell:
     return Cell(site.number, site.columns, values, torch.cat(found), log_weights, torch.cat(known), real)
 
 
-def _is_real(site: _Site) -> bool:
+def _is_real(site: Site) -> bool:
     return site.part is None or (site.part.cardinality is None and not isinstance(site.part, Poisson))
 
 
 def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
-    model: EnergyModel, v: Tensor, states: State, site: _Site, values: Tensor, log_weights: Tensor
+    model: EnergyModel, v: Tensor, states: State, site: Site, values: Tensor, log_weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(log P at every value, and at the value that the row has) by the formulas above."""
     draws, own_value = len(states[0]), v[:, site.columns].double()
@@ -228,7 +217,7 @@ def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
     return mean - norm, torch.where(free, torch.nan, math.log(draws) - norm[:, 0])
 
 
-def _log_weights_of(model: EnergyModel, state: State, site: _Site, values: Tensor) -> Tensor:
+def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor) -> Tensor:
     """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
     if len(state) == 1 and isinstance(model, PairwiseModel) and model.bipartite() is not None:
         return _by_fields(model, state[0], site, values)
@@ -239,7 +228,7 @@ def _log_weights_of(model: EnergyModel, state: State, site: _Site, values: Tenso
     return -energy.double().unflatten(0, (len(state[0]), points))
 
 
-def _by_fields(model: PairwiseModel, v: Tensor, site: _Site, values: Tensor) -> Tensor:
+def _by_fields(model: PairwiseModel, v: Tensor, site: Site, values: Tensor) -> Tensor:
     """Another value in one cell moves the fields of the hidden units by a multiple of one row of W."""
     visible, hidden = model.layers
     weight = model.couplings()[0].weight[site.columns].double()
@@ -249,7 +238,7 @@ def _by_fields(model: PairwiseModel, v: Tensor, site: _Site, values: Tensor) -> 
     return cumulants + values @ visible.bias[site.columns].double() - _potential(visible, site, values)
 
 
-def _potential(visible: Units, site: _Site, values: Tensor) -> Tensor:
+def _potential(visible: Units, site: Site, values: Tensor) -> Tensor:
     """U of one site at each value, (rows or 1, points)."""
     flat = values.flatten(0, 1)
     full = visible.mode(torch.zeros_like(visible.bias)[None]).double().repeat(len(flat), 1)
@@ -258,7 +247,7 @@ def _potential(visible: Units, site: _Site, values: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- its points
-def _points(model: EnergyModel, states: State, site: _Site) -> tuple[Tensor, Tensor]:
+def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tensor]:
     """(values (points, columns), log weights (points,)), float64."""
     space, device = model.visible_space, states[0].device
     values: Tensor | None = None
@@ -305,14 +294,14 @@ def _integral(low: float, high: float, deviation: float) -> tuple[Tensor, Tensor
     return torch.cat(points), torch.cat(log_weights)
 
 
-def _bounds(space: Any, site: _Site) -> tuple[float, float]:
+def _bounds(space: Any, site: Site) -> tuple[float, float]:
     """Between which values a site without a last state may lie."""
     if isinstance(space, Continuous):
         return float(space.low[site.number]), float(space.high[site.number])
     return (0.0 if isinstance(site.part, (Poisson, ReLU)) else -math.inf), math.inf
 
 
-def _reach(model: EnergyModel, v: Tensor, site: _Site) -> tuple[float, float, float]:
+def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, float]:
     """(low, high, deviation) of a site given anything that is joined to it, as far as that is bounded, else
     given what the rows have.
     """
@@ -322,14 +311,14 @@ def _reach(model: EnergyModel, v: Tensor, site: _Site) -> tuple[float, float, fl
         return float(column.min()) - spread, float(column.max()) + spread, spread / POINTS[0]
     fields = _fields(model, v, site)
     full = torch.zeros(len(fields), site.part.width, dtype=torch.float64, device=v.device)
-    inside = site.number - next(s[0] for s in _numbered(model) if s[1] is site.part)
-    full[:, inside] = fields
-    mean, deviation = site.part.mean(full)[:, inside], site.part.variance(full)[:, inside].sqrt()
+    full[:, site.inside] = fields
+    mean, deviation = (f(full)[:, site.inside] for f in (site.part.mean, site.part.variance))
+    deviation = deviation.sqrt()
     reach = REACH * float(deviation.max())
     return float(mean.min()) - reach, float(mean.max()) + reach, float(deviation.min())
 
 
-def _fields(model: EnergyModel, v: Tensor, site: _Site) -> Tensor:
+def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
     bias = model.visible_space.bias[site.start].double()  # type: ignore[union-attr]  # a site with units
     pair = model.bipartite() if isinstance(model, PairwiseModel) else None
@@ -343,11 +332,3 @@ def _fields(model: EnergyModel, v: Tensor, site: _Site) -> Tensor:
         low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width
     return torch.stack([low, high])
 
-
-def _numbered(model: EnergyModel) -> list[tuple[int, Units]]:
-    """(number of its first site, part) of the visible units."""
-    numbered, first = [], 0
-    for part in parts_of(model.visible_space):  # type: ignore[arg-type]  # a site with units
-        numbered.append((first, part))
-        first += part.n
-    return numbered
