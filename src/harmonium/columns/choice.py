@@ -64,7 +64,9 @@ def _refuse_too_many(facts: Facts) -> None:
             f"holds another text in each of {facts.rows:,} rows, which names the rows and can't be learned:"
             " leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
         )
-    if facts.distinct > MOST or (not facts.declared and facts.distinct > facts.rows // 2 and facts.rows > FEW):
+    if facts.distinct > MOST or (
+        not facts.declared and facts.distinct > facts.rows // 2 and facts.rows > FEW
+    ):
         raise Refused(
             f"holds {facts.distinct:,} different texts in {facts.rows:,} rows, too many for categories: join"
             " some of them, or leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
@@ -133,5 +135,3 @@ def _edge(t: Map, x: np.ndarray) -> np.ndarray:
     inside = np.asarray(t.inside(x))
     safe = np.where(inside, x, t.low + 1e-9 if t.high is None else 0.5 * (t.low + t.high))
     return np.where(inside, t.forward(safe), np.where(x <= t.low, -math.inf, math.inf))
-
-

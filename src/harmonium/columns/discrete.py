@@ -93,7 +93,9 @@ class Constant(Kind):
         return self.value is not None
 
     def encode(self, column: pd.Series) -> np.ndarray:
-        return places(column, (self.value,), f"must hold nothing but {self.value!r}, as when the model learned")
+        return places(
+            column, (self.value,), f"must hold nothing but {self.value!r}, as when the model learned"
+        )
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return np.array([self.value] * len(codes) or [None], dtype=object)[: len(codes)]
@@ -209,4 +211,3 @@ class Category(Kind):
             return "categories"
         shown = ", ".join(repr(v) for v in self.values[:4]) + ", …" * (len(self.values) > 4)
         return f"one of {len(self.values)} ({shown})" + ", or another" * self.other
-

@@ -20,7 +20,9 @@ DECIMALS = 6  # with which numbers may have been written down
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
-DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T]\d{1,2}:\d{2}.*)?\s*")
+DATE = re.compile(
+    r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T]\d{1,2}:\d{2}.*)?\s*"
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,9 @@ class Map:
         """Where that is, in words."""
         if self.name == "log":
             return f"above {self.low:g} (of which the logarithm is taken)"
-        return f"strictly between {self.low:g} and {self.high:g}" if self.name == "logit" else "that are finite"
+        return (
+            f"strictly between {self.low:g} and {self.high:g}" if self.name == "logit" else "that are finite"
+        )
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """t(x)."""

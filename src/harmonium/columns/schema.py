@@ -174,7 +174,9 @@ class Schema:
 
     def __setitem__(self, name: str, kind: Kind) -> None:
         if self._fixed:
-            raise ValueError("schema: that of a model is fixed by its units; edit a copy (copy.copy), and make a new model.")
+            raise ValueError(
+                "schema: that of a model is fixed by its units; edit a copy (copy.copy), and make a new model."
+            )
         if not isinstance(kind, Kind):
             raise TypeError(f"kind must be one of hm.columns, such as Count(), got {checks.describe(kind)}.")
         column = self._column(name)
@@ -184,7 +186,9 @@ class Schema:
         except Refused as refused:
             raise ValueError(refused.sentence("schema", name)) from None
         if not kind.complete():
-            raise ValueError(f"schema: column {name!r} needs all of {type(kind).__name__}, since no data are known.")
+            raise ValueError(
+                f"schema: column {name!r} needs all of {type(kind).__name__}, since no data are known."
+            )
         self._columns[str(name)] = replace(column, kind=kind)
 
     def __eq__(self, other: object) -> bool:
@@ -277,7 +281,9 @@ class Schema:
         for key in known:
             if str(key) not in self._columns:
                 raise ValueError(f"{name}: unknown column {key!r}; the columns are {listed(self.names)}.")
-        return self.encode(pd.DataFrame({str(k): [v] for k, v in known.items()}, index=[0]), name, partial=True)
+        return self.encode(
+            pd.DataFrame({str(k): [v] for k, v in known.items()}, index=[0]), name, partial=True
+        )
 
     def decode(self, x: Any) -> pd.DataFrame:
         """Rows of a table from codes or from visible states, with its names, dtypes and categories; empty cells
@@ -419,9 +425,15 @@ def _table(frame: Any, name: str) -> pd.DataFrame:
             f"{name} must hold at least one row and one column, got {len(frame)} x {frame.shape[1]}."
         )
     found = [str(label) for label in frame.columns]
-    twice = [label for label in dict.fromkeys(found) if found.count(label) > 1] if len(set(found)) < len(found) else []
+    twice = (
+        [label for label in dict.fromkeys(found) if found.count(label) > 1]
+        if len(set(found)) < len(found)
+        else []
+    )
     if twice:
-        raise ValueError(f"{name} must have another name for each column, got others (there twice: {listed(twice)}).")
+        raise ValueError(
+            f"{name} must have another name for each column, got others (there twice: {listed(twice)})."
+        )
     return frame
 
 
@@ -461,5 +473,3 @@ def _all_binary(frame: pd.DataFrame) -> bool:
     if any(dtype.kind not in "iuf" for dtype in frame.dtypes):
         return False
     return all(bool(frame.iloc[:, k].isin((0, 1)).all()) for k in range(frame.shape[1]))
-
-

@@ -54,8 +54,13 @@ class Storage:
         numpy = np.dtype(dtype) if dtype in NUMPY else None
         if numpy is not None and numpy.kind in "iu" and values.dtype.kind == "f":
             limits = np.iinfo(numpy)
-            low, high = float(limits.min), np.nextafter(float(limits.max), 0.0 if limits.bits == 64 else np.inf)
-            values = np.clip(values, low, min(high, float(limits.max)))  # beyond it a number would wrap around
+            low, high = (
+                float(limits.min),
+                np.nextafter(float(limits.max), 0.0 if limits.bits == 64 else np.inf),
+            )
+            values = np.clip(
+                values, low, min(high, float(limits.max))
+            )  # beyond it a number would wrap around
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
         if values.dtype == object and dtype != "object":
@@ -72,7 +77,9 @@ class Storage:
         if not isinstance(said, dict) or not isinstance(said.get("dtype"), str):
             raise ValueError(f"expected how a column is stored, got {checks.describe(said)}.")
         categories = said.get("categories")
-        if categories is not None and (not isinstance(categories, list) or not all(map(is_plain, categories))):
+        if categories is not None and (
+            not isinstance(categories, list) or not all(map(is_plain, categories))
+        ):
             raise ValueError(f"expected the categories of a column, got {checks.describe(categories)}.")
         of, ordered = said.get("of"), bool(said.get("ordered", False))
         return cls(said["dtype"], None if categories is None else tuple(categories), of, ordered)

@@ -331,4 +331,3 @@ def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
         terms = weight @ part.site_values().to(weight).T
         low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width
     return torch.stack([low, high])
-

@@ -230,9 +230,7 @@ def _frame(data: Any) -> Any:
     return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
 
 
-def log_jacobian(
-    model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None
-) -> Tensor | None:
+def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
     """What log P of each row's states gains to become that of the table's own units, (rows,), nats; None for
     data that aren't in the words of a schema. Columns whose states are `held`, (n_visible,), add nothing.
     """

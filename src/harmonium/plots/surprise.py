@@ -36,7 +36,7 @@ def surprising_cells(found: Surprise, n: int = 20) -> Figure:
     shown = excess[np.ix_(rows, columns)]
     top = max(float(np.nanmax(shown)), 1e-9)
     fig = style.figure(1.6 + 0.85 * len(columns), 1.0 + 0.3 * len(rows))
-    ax = style.blank(fig.subplots(), "cells that the model didn't expect, nats above the expected surprise")
+    ax = style.blank(fig.subplots(), "nats above the expected surprise")
     colours = matplotlib.colormaps["Oranges"].with_extremes(bad=style.LINE)
     image = ax.imshow(shown, cmap=colours, vmin=0.0, vmax=top, aspect="auto")
     for i, row in enumerate(rows):

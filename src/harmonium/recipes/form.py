@@ -14,6 +14,7 @@ from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows, in_words
 from harmonium.models.support import sites_of
+from harmonium.models.table import pieces
 from harmonium.units import Units
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Form:
 
     def _stored(self) -> np.ndarray:
         """The numbers as they came, columns in the order of the model."""
-        return np.array(torch.as_tensor(np.asarray(self.rows.x)), dtype=float)
+        return torch.cat([piece.double().cpu() for _, piece in pieces(self.rows.x)]).numpy()
 
     def _shown(self, x: np.ndarray) -> Any:
         """An array in the form of X, its columns back where they were."""

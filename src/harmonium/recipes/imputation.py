@@ -196,7 +196,11 @@ def _choices(model: EnergyModel, site: Site) -> Tensor | None:
     if site.part is not None:
         return None if site.part.cardinality is None else site.part.site_values()
     space = model.visible_space
-    return torch.arange(float(space.cardinalities[site.number]))[:, None] if isinstance(space, Discrete) else None
+    return (
+        torch.arange(float(space.cardinalities[site.number]))[:, None]
+        if isinstance(space, Discrete)
+        else None
+    )
 
 
 def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Completions:
@@ -255,7 +259,9 @@ def _probabilities(part: Units | None, site: Site, drawn: Completions, values: T
     return (weights * torch.softmax(log_p, 2)).sum(0)
 
 
-def _of_number(part: Units, site: Site, drawn: Completions, kind: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def _of_number(
+    part: Units, site: Site, drawn: Completions, kind: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
     weights, x = drawn.weights, drawn.states[..., site.start].double()
     variance = torch.zeros_like(x)
     if drawn.fields is not None:

@@ -104,7 +104,9 @@ class Surprise:
 
         n = checks.positive_integer("n", n)
         order = np.argsort(-self.excess.to_numpy(), axis=None, kind="stable")
-        places = [divmod(int(k), self.excess.shape[1]) for k in order[: min(n, int(self.excess.count().sum()))]]
+        places = [
+            divmod(int(k), self.excess.shape[1]) for k in order[: min(n, int(self.excess.count().sum()))]
+        ]
         return pd.DataFrame(
             {
                 "row": [self.cells.index[i] for i, _ in places],
@@ -184,7 +186,9 @@ def _site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:
     known = listed(names) if names is not None else f"0 to {len(sites) - 1}"
     constant = schema is not None and str(label) in schema
     told = f"{label!r}, which is constant" if constant else repr(label)
-    raise ValueError(f"columns: expected names or numbers of columns that the model knows ({known}), got {told}.")
+    raise ValueError(
+        f"columns: expected names or numbers of columns that the model knows ({known}), got {told}."
+    )
 
 
 def _kind(schema: Schema | None, number: int) -> Kind | None:
@@ -219,5 +223,7 @@ def _distribution(cell: Cell, kind: Kind | None, site: Site) -> pd.DataFrame:
     quantiles = {}
     for name, q in QUANTILES.items():
         at = cell.quantile(q).cpu().numpy()
-        quantiles[name] = at if kind is None else kind.exact(at) if isinstance(kind, Number) else kind.decode(at)
+        quantiles[name] = (
+            at if kind is None else kind.exact(at) if isinstance(kind, Number) else kind.decode(at)
+        )
     return pd.DataFrame({"mean": mean, "std": spread, **quantiles})

@@ -228,7 +228,9 @@ def _prepared(
         if X is None:
             raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
         if schema is not None:
-            raise ValueError("schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...).")
+            raise ValueError(
+                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
+            )
         make, schema = None, model.schema
     elif X is None:
         X = model
