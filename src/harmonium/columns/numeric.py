@@ -213,8 +213,15 @@ class Number(Kind):
         return (t.forward(x) - self.location) / self.scale
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self.rounded(self.exact(codes))
+
+    def exact(self, codes: np.ndarray) -> np.ndarray:
+        """Values from codes, not rounded yet."""
         assert self.location is not None and self.scale is not None
-        x = self.t().backward(codes * self.scale + self.location)
+        return self.t().backward(codes * self.scale + self.location)
+
+    def rounded(self, x: np.ndarray) -> np.ndarray:
+        """Values with as many decimals as the column has."""
         return x if self.decimals is None else np.round(x, self.decimals)
 
     def log_jacobian(self, codes: np.ndarray) -> np.ndarray:

@@ -38,13 +38,14 @@ class Schema:
     likelihoods are those of the values in the table. `hm.fit(frame)` does all of this by itself.
 
     >>> import pandas as pd
-    >>> frame = pd.DataFrame({"smoker": ["no", "yes", "no", "no"], "age": [41, 37, 52, 60]})
+    >>> import harmonium as hm
+    >>> frame = pd.DataFrame({"smoker": [False, True, False, False], "age": [41, 37, 52, 60]})
     >>> schema = Schema.of(frame)
-    >>> schema["age"] = Count(max=120)
+    >>> schema["age"] = hm.columns.Count(max=120)
     >>> schema
     Schema of 2 columns
-      smoker  str|object|string  'no' or 'yes'      Bernoulli
-      age     int64              a count up to 120  Binomial of 120 trials
+      smoker  bool   False or True      Bernoulli
+      age     int64  a count up to 120  Binomial of 120 trials
     >>> schema.encode(frame)[:2].tolist()
     [[0.0, 41.0], [1.0, 37.0]]
     >>> schema.decode(schema.encode(frame)).equals(frame)
