@@ -48,13 +48,15 @@ _HOME = {
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
-    "store": ["load", "save"],
+    "store": ["from_sklearn", "load", "save", "to_sklearn"],
 }
+_PACKAGES = ("estimators",)  # found under their own names
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from the table above
+__all__ = ["__version__", *_PACKAGES, *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
+    from harmonium import estimators
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
     from harmonium.models import (
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
         UnadjustedLangevin,
         sample,
     )
-    from harmonium.store import load, save
+    from harmonium.store import from_sklearn, load, save, to_sklearn
     from harmonium.units import (
         Bernoulli,
         Binomial,
@@ -94,6 +96,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"harmonium.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'harmonium' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"harmonium.{_MODULE_OF[name]}"), name)

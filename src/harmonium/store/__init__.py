@@ -4,7 +4,30 @@
 about them, such as checkpoints. `replacing` is how any file is written here.
 """
 
-from harmonium.store.files import Facts, load_tensors, read_facts, replacing, save_tensors
-from harmonium.store.model import load, save
+from harmonium.store.files import (
+    Facts,
+    load_tensors,
+    read_facts,
+    replacing,
+    save_tensors,
+    tensors_from_bytes,
+    tensors_to_bytes,
+)
+from harmonium.store.interchange import from_sklearn, to_sklearn
+from harmonium.store.model import from_bytes, load, save, to_bytes
 
-__all__ = ["Facts", "load", "load_tensors", "read_facts", "replacing", "save", "save_tensors"]
+__all__ = [
+    "Facts",
+    "from_bytes",
+    "from_sklearn",
+    "load",
+    "load_tensors",
+    "read_facts",
+    "replacing",
+    "save",
+    "save_tensors",
+    "tensors_from_bytes",
+    "tensors_to_bytes",
+    "to_bytes",
+    "to_sklearn",
+]

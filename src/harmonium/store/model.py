@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from harmonium.models import EnergyModel
-from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors
+from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors, tensors_from_bytes, tensors_to_bytes
 from harmonium.store.registry import build
 
 
@@ -41,8 +41,11 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
-    about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
-    save_tensors(path, model.state_dict(), about)
+    save_tensors(path, model.state_dict(), _about(model, facts))
+
+
+def _about(model: EnergyModel, facts: Facts | None = None) -> Facts:
+    return {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
 
 
 def load(
@@ -62,7 +65,27 @@ def load(
         FileNotFoundError: no such file.
         ValueError: not a harmonium model, damaged, of a later format or of an unknown type.
     """
-    tensors, facts = load_tensors(path)
+    return _built(str(path), *load_tensors(path), types).to(device)
+
+
+def to_bytes(model: EnergyModel) -> bytes:
+    """The file that `save` would write, in memory."""
+    return tensors_to_bytes(model.state_dict(), _about(model))
+
+
+def from_bytes(data: bytes, *, types: Iterable[type[nn.Module]] = ()) -> EnergyModel:
+    """The model of `to_bytes`, on the CPU.
+
+    >>> import harmonium as hm
+    >>> from_bytes(to_bytes(hm.RBM(hm.Bernoulli(4), hm.Bernoulli(2)))).visible
+    Bernoulli(4)
+    """
+    return _built("the bytes", *tensors_from_bytes(data), types)
+
+
+def _built(
+    path: str, tensors: dict[str, Tensor], facts: Facts, types: Iterable[type[nn.Module]]
+) -> EnergyModel:
     if facts.get("kind") != "model":
         raise ValueError(f"{path} doesn't hold a model: harmonium wrote it as a {facts.get('kind')}.")
     try:
@@ -71,10 +94,10 @@ def load(
         raise ValueError(f"{path} can't be read: {error}") from error
     if not isinstance(model, EnergyModel):
         raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
-    fill(model, tensors, str(path))
+    fill(model, tensors, path)
     if facts.get("columns"):
         model.columns = tuple(facts["columns"])
-    return model.to(device)
+    return model
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], title: str) -> None:
