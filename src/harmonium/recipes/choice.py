@@ -177,7 +177,9 @@ def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[
     """
 
     def machine(hidden: int) -> RBM:
-        return RBM(units(), Bernoulli(hidden), seed=seed)
+        layer = units()
+        bias = layer.bias
+        return RBM(layer, Bernoulli(hidden), seed=seed, dtype=bias.dtype, device=bias.device)
 
     def score(hidden: int) -> Score:
         if hidden not in tried:

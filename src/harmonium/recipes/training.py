@@ -32,7 +32,7 @@ from harmonium.recipes.split import split
 from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
-from harmonium.units import Bernoulli
+from harmonium.units import Bernoulli, Units
 
 STARTS = 4096  # rows that chains choose from
 
@@ -65,7 +65,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
-    held-out rows.
+    held-out rows. `hm.fit(units, X)` does the same with the visible units given, such as `hm.Poisson(8)`.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -81,7 +81,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     again one of the rows as they are.
 
     Args:
-        model: the model, as constructed or already trained; or the rows, and no X.
+        model: the model, as constructed or already trained; or visible units; or the rows, and no X.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
@@ -143,9 +143,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     path, found = _checkpoint(checkpoint, resume), None
-    if X is None:
-        X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(X, asked, more | {"rules": rules}, path if resume else None)
+    if X is None or isinstance(model, Units):
+        units, X = (None, model) if X is None else (model, X)
+        more = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, asked, found = _chosen(units, X, asked, more | {"rules": rules}, path if resume else None)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -211,16 +212,18 @@ def _begin(
 
 
 def _chosen(
-    X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
+    units: Units | None, X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    Its visible units are those given, or told by the values.
 
     A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
     """
     if isinstance(X, EnergyModel):
         raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-    units = units_for(X)
+    units = units_for(X) if units is None else units
     if resumed is not None:
         found = store.read_facts(resumed)["chosen"]
         if found is None:

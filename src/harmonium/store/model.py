@@ -9,7 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from harmonium.models import EnergyModel
-from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors, tensors_from_bytes, tensors_to_bytes
+from harmonium.store.files import (
+    Facts,
+    dtype_of,
+    load_tensors,
+    save_tensors,
+    tensors_from_bytes,
+    tensors_to_bytes,
+)
 from harmonium.store.registry import build
 
 
