@@ -24,7 +24,6 @@ from harmonium.learning import (
     NaturalGradient,
     NegativePhase,
     PersistentChains,
-    Update,
     algorithm,
 )
 from harmonium.models import RBM
@@ -178,9 +177,8 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
         return PersistentChains(self.batch_size, self.gibbs_steps or 1, kernel=kernel, start=start)
 
     def _update(self, learner: Learner, steps: int) -> None:
-        update: Update | None = None
         for step in range(steps):
-            update = learner.update(step)
+            learner.update(step)
         learner.made += steps
         self._show(learner)
 

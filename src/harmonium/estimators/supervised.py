@@ -59,13 +59,13 @@ class _Supervised(RBMEstimator):
 
 
 class RBMClassifier(ClassifierMixin, _Supervised):
-    """The class of a row, by the joint density of features and class: P(class | features) is exact, a sum over
-    the classes in which Z cancels (Larochelle & Bengio 2008).
+    """The class of a row, by the joint density of features and class: P(class | features) is exact, a sum
+    over the classes in which Z cancels (Larochelle & Bengio 2008).
 
     Args:
         n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
-        objective: "generative", log P(features, class); "discriminative", log P(class | features), by its exact
-            gradient; "hybrid", both.
+        objective: "generative", log P(features, class); "discriminative", log P(class | features), by its
+            exact gradient; "hybrid", both.
         generative_share: of the first in the hybrid one.
 
     Attributes:
@@ -170,7 +170,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         if self.objective == "hybrid":
             joint = negative_phase(model, UserSettings(seed=self._seed), None)
             phase = HybridNegatives(phase, joint, self.generative_share)
-        # the rules judge by log P of whole rows, which isn't what is learned; a Gaussian prior takes their place
+        # the rules judge by log P of whole rows, which isn't what is learned; a Gaussian prior stands in
         return {"negatives": phase, "rules": (), "weight_decay": 2.0 / n_rows}
 
 
@@ -212,12 +212,12 @@ class RBMRegressor(RegressorMixin, _Supervised):
         return (shares @ grid[:, 0].cpu().numpy()) * self._scale + self._location
 
     def _grid(self) -> Tensor:
-        """Points that cover every density of the target, (points, 1): it is a mixture of normals of one width,
-        whose means lie between those with all hidden units of one sign on.
+        """Points that cover every density of the target, (points, 1): it is a mixture of normals of one
+        width, whose means lie between those with all hidden units of one sign on.
         """
         units = self.model_.visible
         part = units.parts[-1]  # type: ignore[union-attr, index]  # there is a feature beside the target
-        precision = float(part.precision)  # type: ignore[arg-type, union-attr]
+        precision = float(part.precision.detach())  # type: ignore[operator, union-attr]
         weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1])
         width = precision**-0.5
         low = (bias + float(weight.clamp(max=0).sum())) / precision - TAIL * width

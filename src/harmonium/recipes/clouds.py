@@ -32,7 +32,7 @@ from harmonium.units import Bernoulli, Spin
 ROWS = 1000  # that are looked at
 COLUMNS = 16  # wider tables are looked at along as many principal directions
 CLOUDS, UNITS = 8, 8  # at most
-PER_CLOUD = 10  # rows, at least
+PER_CLOUD = 20  # rows, at least: fewer are clouds by chance
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
 SMALLEST = 0.02  # share of the rows that make a cloud; fewer are outliers
 NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
