@@ -48,7 +48,18 @@ _HOME = {
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
-    "store": ["from_sklearn", "load", "save", "to_sklearn"],
+    "store": [
+        "from_dimod",
+        "from_sklearn",
+        "load",
+        "load_julia",
+        "load_rbms",
+        "save",
+        "save_julia",
+        "save_rbms",
+        "to_dimod",
+        "to_sklearn",
+    ],
 }
 _PACKAGES = ("estimators",)  # found under their own names
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -80,7 +91,18 @@ if TYPE_CHECKING:
         UnadjustedLangevin,
         sample,
     )
-    from harmonium.store import from_sklearn, load, save, to_sklearn
+    from harmonium.store import (
+        from_dimod,
+        from_sklearn,
+        load,
+        load_julia,
+        load_rbms,
+        save,
+        save_julia,
+        save_rbms,
+        to_dimod,
+        to_sklearn,
+    )
     from harmonium.units import (
         Bernoulli,
         Binomial,

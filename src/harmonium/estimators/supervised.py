@@ -136,6 +136,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """log P(class | features), (rows, classes), nats."""
+        check_is_fitted(self, "model_")
         found = self._log_conditional(X, self._label_units().site_values())[:, : len(self.classes_)]
         return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 

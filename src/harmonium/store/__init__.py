@@ -13,21 +13,36 @@ from harmonium.store.files import (
     tensors_from_bytes,
     tensors_to_bytes,
 )
-from harmonium.store.interchange import from_sklearn, to_sklearn
+from harmonium.store.interchange import (
+    from_dimod,
+    from_sklearn,
+    load_julia,
+    load_rbms,
+    save_julia,
+    save_rbms,
+    to_dimod,
+    to_sklearn,
+)
 from harmonium.store.model import from_bytes, load, save, to_bytes
 
 __all__ = [
     "Facts",
     "from_bytes",
+    "from_dimod",
     "from_sklearn",
     "load",
+    "load_julia",
+    "load_rbms",
     "load_tensors",
     "read_facts",
     "replacing",
     "save",
+    "save_julia",
+    "save_rbms",
     "save_tensors",
     "tensors_from_bytes",
     "tensors_to_bytes",
     "to_bytes",
+    "to_dimod",
     "to_sklearn",
 ]
