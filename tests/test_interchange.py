@@ -67,7 +67,7 @@ def test_files_of_julia_come_back(visible, hidden, tmp_path):
 
 
 def test_axes_of_julia_are_reversed(tmp_path):
-    """A file as Julia writes it, Potts (q=2, N=3) and Gaussian (M=2) layers, and its formula of the energy."""
+    """A file as Julia writes it, Potts (q=2, N=3) and Gaussian (M=2) layers, by its formula of the energy."""
     rng = np.random.default_rng(0)
     w, theta = 0.3 * rng.normal(size=(2, 3, 2)), rng.normal(size=(1, 2, 3))  # Julia's axes
     par = np.stack([rng.normal(size=2), -(1.0 + rng.random(2))])  # the sign of γ doesn't count

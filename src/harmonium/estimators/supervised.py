@@ -146,7 +146,8 @@ class RBMClassifier(ClassifierMixin, _Supervised):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of every row, (rows,)."""
-        return self.classes_[self.predict_log_proba(X).argmax(1)]
+        log_p = self.predict_log_proba(X)
+        return self.classes_[log_p.argmax(1)]
 
     def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
         if y is None:
@@ -191,7 +192,7 @@ class RBMRegressor(RegressorMixin, _Supervised):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RBMRegressor:
         """Learn from the rows of X, (rows, columns), and their targets y, (rows,)."""
         rows, y = self._rows_and_targets(X, y)
-        self._location, self._scale = float(y.mean()), float(y.std()) or 1.0
+        self._standard(y, self._weights(sample_weight, rows))
         self._fit(rows, sample_weight, self._standardised(y))
         return self
 
@@ -201,7 +202,7 @@ class RBMRegressor(RegressorMixin, _Supervised):
         first = not hasattr(self, "model_")
         rows, y = self._rows_and_targets(X, y, reset=first)
         if first:
-            self._location, self._scale = float(y.mean()), float(y.std()) or 1.0
+            self._standard(y, self._weights(sample_weight, rows))
         self._partial_fit(rows, sample_weight, self._standardised(y))
         return self
 
@@ -233,6 +234,11 @@ class RBMRegressor(RegressorMixin, _Supervised):
         y = _check_y(column_or_1d(y, warn=True), y_numeric=True).astype(np.float64)
         check_consistent_length(rows, y)
         return rows, y
+
+    def _standard(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """What is 0 and 1 to the machine: the mean of the targets, and their deviation, 1 without any."""
+        self._location = float(np.average(y, weights=weights))
+        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5 or 1.0
 
     def _standardised(self, y: np.ndarray) -> np.ndarray:
         return ((y - self._location) / self._scale)[:, None]
