@@ -25,7 +25,7 @@ from harmonium.store import tensors_from_bytes, tensors_to_bytes
 from harmonium.units import Bernoulli, Units
 
 TRIED_FROM = 1000  # rows from which on trials find the number of hidden units; fewer hardly tell
-STEPS_PER_ROW, FEWEST_STEPS = 2, 40  # updates on small tables, which are passed through often enough
+STEPS_PER_ROW, FEWEST_STEPS = 5, 40  # updates on small tables, which are passed through often enough
 BATCH = 256  # rows an update of a stream
 
 

@@ -26,6 +26,7 @@ from harmonium.recipes.settings import UserSettings, negative_phase
 from harmonium.units import Categorical, Gaussian, Units
 
 CELLS = 2**22  # of completed rows, looked at together
+PRIOR = 0.02  # one over the variance of a prior on the couplings
 TAIL = 9.0  # deviations beyond the outermost means at which a density is over
 FINE = 0.5  # deviations between points; sums over a normal are then exact to 1e-16
 
@@ -89,7 +90,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         n_hidden: int | None = None,
         *,
         objective: str = "hybrid",
-        generative_share: float = 0.1,
+        generative_share: float = 0.01,
         steps: int | None = None,
         minutes: float | None = None,
         random_state: Any = None,
@@ -173,7 +174,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
             joint = negative_phase(model, UserSettings(seed=self._seed), None)
             phase = HybridNegatives(phase, joint, self.generative_share)
         # the rules judge by log P of whole rows, which isn't what is learned; a Gaussian prior stands in
-        return {"negatives": phase, "rules": (), "weight_decay": 2.0 / n_rows}
+        return {"negatives": phase, "rules": (), "weight_decay": PRIOR / n_rows}
 
 
 class RBMRegressor(RegressorMixin, _Supervised):
@@ -220,7 +221,7 @@ class RBMRegressor(RegressorMixin, _Supervised):
         units = self.model_.visible
         part = units.parts[-1]  # type: ignore[union-attr, index]  # there is a feature beside the target
         precision = float(part.precision.detach())  # type: ignore[operator, union-attr]
-        weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1])
+        weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1].detach())
         width = precision**-0.5
         low = (bias + float(weight.clamp(max=0).sum())) / precision - TAIL * width
         high = (bias + float(weight.clamp(min=0).sum())) / precision + TAIL * width
