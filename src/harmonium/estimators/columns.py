@@ -59,7 +59,7 @@ class Columns:
         """Rows as visible states, float64 (rows, columns)."""
         rare = self.kinds == RARE
         with np.errstate(over="ignore"):
-            v = (x.astype(np.float64) - self.location) / self.scale
+            v = (x.astype(np.float64) - self.location) / np.where(rare, 1.0, self.scale)
         return np.where(rare, (x != self.location).astype(np.float64), v)
 
     def decode(self, v: np.ndarray) -> np.ndarray:
