@@ -113,7 +113,7 @@ def test_columns_come_back_as_they_were():
 
 @pytest.mark.filterwarnings("ignore:Training diverged")  # rows 60 deviations apart, and few updates
 def test_outliers_are_the_least_probable_rows():
-    rows = np.r_[table(190)[:, 2:4], [[400.0, 60.0]] * 10]
+    rows = np.r_[table(190)[:, 2:4], [[400.0 + k, 60.0] for k in range(10)]]
     for contamination in (0.05, 0.1):
         found = RBMOutlierDetector(contamination=contamination, **QUICK).fit(rows)
         assert (found.predict(rows) == -1).sum() == round(200 * contamination)
