@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-import registry
 import torch
 
 import harmonium as hm
+import registry
 from harmonium.likelihood.cells import cells, log_probabilities_of_cells
 from harmonium.random import Address, Purpose
 

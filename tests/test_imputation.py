@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import registry
 import torch
 
 import harmonium as hm
+import registry
 from harmonium.recipes import imputation
 from harmonium.recipes.imputation import impute
 from harmonium.recipes.surprise import conditional, surprise

@@ -49,15 +49,26 @@ _HOME = {
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
-    "store": ["load", "save"],
+    "store": [
+        "from_dimod",
+        "from_sklearn",
+        "load",
+        "load_julia",
+        "load_rbms",
+        "save",
+        "save_julia",
+        "save_rbms",
+        "to_dimod",
+        "to_sklearn",
+    ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_PACKAGES = ("columns",)  # that are public themselves
+_PACKAGES = ("columns", "estimators")  # that are public themselves
 
 __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
-    from harmonium import columns
+    from harmonium import columns, estimators
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
@@ -82,7 +93,18 @@ if TYPE_CHECKING:
         UnadjustedLangevin,
         sample,
     )
-    from harmonium.store import load, save
+    from harmonium.store import (
+        from_dimod,
+        from_sklearn,
+        load,
+        load_julia,
+        load_rbms,
+        save,
+        save_julia,
+        save_rbms,
+        to_dimod,
+        to_sklearn,
+    )
     from harmonium.units import (
         Bernoulli,
         Binomial,

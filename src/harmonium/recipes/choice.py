@@ -205,17 +205,19 @@ def schema_for(x: Any, name: str = "X") -> Schema | None:
     return Schema.of(x, name=name) if typed(x) else None
 
 
-def machines_for(x: Any, schema: Schema | None, seed: int) -> Maker:
-    """What makes machines for a table: visible units by its schema or, without one, by its values; 0/1 hidden
-    units.
+def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None = None) -> Maker:
+    """What makes machines for a table: visible units by its schema or, without one, by its values, unless they
+    are given; 0/1 hidden units.
 
     Raises:
         ValueError: as `units_for`.
     """
-    units = units_for(x) if schema is None else schema.units()
+    if units is None:
+        units = units_for(x) if schema is None else schema.units()
 
     def make(hidden: int) -> RBM:
-        machine = RBM(copy.deepcopy(units), Bernoulli(hidden), seed=seed)
+        dtype, device = units.bias.dtype, units.bias.device
+        machine = RBM(copy.deepcopy(units), Bernoulli(hidden), seed=seed, dtype=dtype, device=device)
         machine.schema = schema
         return machine
 

@@ -7,7 +7,6 @@ the draws is P(cell | all the rest of the state) where the model has it, which s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -39,6 +39,7 @@ from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued
 from harmonium.recipes.widths import warnings as width_warnings
 from harmonium.sampling.free import filled
+from harmonium.units import Units
 
 STARTS = 4096  # rows that chains choose from
 
@@ -73,8 +74,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
     held-out rows. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
-    told), or the one that is given, and `history.model` then takes and gives such tables; `hm.fit(make, X)`
-    makes the model as make(hidden units).
+    told), or the one that is given, and `history.model` then takes and gives such tables. With the visible
+    units given, `hm.fit(hm.Poisson(8), X)`, or a function, `hm.fit(make, X)` with make(hidden units), the
+    number of hidden units is found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -90,8 +92,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     again one of the rows as they are.
 
     Args:
-        model: the model, as constructed or already trained; or the rows, and no X; or a function from a
-            number of hidden units to a model, for which this number is chosen.
+        model: the model, as constructed or already trained; or visible units; or the rows, and no X; or a
+            function from a number of hidden units to a model, for which this number is chosen.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
@@ -255,6 +257,8 @@ def _prepared(
         X = model
         schema = schema_for(X) if schema is None else schema
         make = machines_for(X, schema, seed)
+    elif isinstance(model, Units):
+        make, schema = machines_for(X, None, seed, model), None
     else:
         make = model if callable(model) else None
         schema = None if make is None else getattr(make(1), "schema", None)
@@ -268,6 +272,8 @@ def _chosen(
     make: Maker, X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    Its visible units are those given, or told by the values.
 
     A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
