@@ -14,7 +14,7 @@ import registry
 from harmonium import plots
 from harmonium.recipes import imputation
 from harmonium.recipes.imputation import impute
-from harmonium.recipes.surprise import conditional, surprise
+from harmonium.recipes.surprises import conditional, surprise
 
 NAN = float("nan")
 

@@ -2,7 +2,7 @@
 
 from harmonium.recipes.history import History
 from harmonium.recipes.imputation import impute
-from harmonium.recipes.surprise import Surprise, conditional, surprise
+from harmonium.recipes.surprises import Surprise, conditional, surprise
 from harmonium.recipes.training import fit
 
 __all__ = ["History", "Surprise", "conditional", "fit", "impute", "surprise"]

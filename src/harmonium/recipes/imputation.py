@@ -49,8 +49,8 @@ def impute(
 
     A cell is filled by its most probable value where values are names (categories, pairs), and by its
     expected value where they are numbers, rounded for counts; both given the known cells of its row. Such
-    rows are less scattered than real ones: for what comes after an analysis of them, take several `draws` from the joint
-    conditional distribution instead, analyse each, and pool (Rubin 1987).
+    rows are less scattered than real ones: for an analysis take several `draws` from the joint conditional
+    distribution instead, analyse each, and pool (Rubin 1987).
 
     Args:
         model: the model.

@@ -19,7 +19,7 @@ from harmonium.plots.page import Card, Section, page
 from harmonium.plots.surprise import surprising_cells
 from harmonium.recipes import History
 from harmonium.recipes.form import Form
-from harmonium.recipes.surprise import surprise
+from harmonium.recipes.surprises import surprise
 from harmonium.reports.pairs import mutual_information
 from harmonium.sampling import sample
 from harmonium.store import replacing

@@ -78,7 +78,8 @@ def conditional(
 
 @dataclass(frozen=True, eq=False)
 class Surprise:
-    """How surprising the rows of a table are, and each of their cells; nats. `plots.surprising_cells` shows it.
+    """How surprising the rows of a table are, and each of their cells; nats. Shown by
+    `plots.surprising_cells`.
 
     Attributes:
         rows: "log_p" = log P of what is known of each row, with its interval "low", "high"; for columns of
