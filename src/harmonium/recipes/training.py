@@ -91,12 +91,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
-        batch_size: rows per update; default 256.
+        batch_size: rows per update; default 256, or all rows up to 4,096 where the gradient is exact.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), 0.05 (centred), 0.002
-            (adam; 0.02 with an exact gradient). It falls to 2 % over the second half, and is halved when
-            training diverges.
+        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), by the covariance of the
+            rows (centred), 0.002 (adam; 0.02 with an exact gradient of all rows). It falls to 2 % over the
+            second half, and is halved when training diverges.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
             the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
             the validation rows; fewer rows, or rows that all repeat each other, are taken for the whole
@@ -177,6 +177,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
         said = data_warnings(model, rows) + warnings(narrow)
+        said += settings.unused(asked, negatives, negative_phase, len(rows))
         said += recentring.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
