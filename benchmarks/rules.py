@@ -68,20 +68,20 @@ def clusters(numbers: np.random.Generator, rows: int) -> Table:
     """Rows near one of eight centres far from each other."""
     centres = numbers.random((8, 60)) < 0.5
     flips = numbers.random((2 * rows, 60)) < 0.03
-    return split((centres[numbers.integers(0, 8, 2 * rows)] ^ flips).astype(np.float32), rows, 30)
+    return split((centres[numbers.integers(0, 8, 2 * rows)] ^ flips).astype(np.float32), rows, 14)
 
 
 def few(numbers: np.random.Generator, rows: int) -> Table:
     """Fewer rows than the machine has parameters, with a common cause."""
     cause, n = numbers.random((2 * rows, 4)) < 0.5, max(60, rows // 10)
     x = (cause.repeat(8, 1) ^ (numbers.random((2 * rows, 32)) < 0.15)).astype(np.float32)
-    return Table(x[:n], None, x[rows:], 40)
+    return Table(x[:n], None, x[rows:], 14)
 
 
 def repeated(numbers: np.random.Generator, rows: int) -> Table:
     """Sixteen patterns, each many times."""
     patterns = (numbers.random((16, 20)) < 0.5).astype(np.float32)
-    return split(patterns[numbers.integers(0, 16, 2 * rows)], rows, 20)
+    return split(patterns[numbers.integers(0, 16, 2 * rows)], rows, 14)
 
 
 def exclusive_or(numbers: np.random.Generator, rows: int) -> Table:

@@ -228,10 +228,12 @@ class Shrink(Rule):
     Attributes:
         widest: the strength stays between what it was at first and this many times as much.
         pace: share of the way, on a logarithmic scale, that one measurement moves it.
+        least: relative change that is worth making.
     """
 
     widest: float = 16.0
     pace: float = 0.5
+    least: float = 0.01
 
     def judge(self, run: Run, now: Measurement) -> Action | None:
         decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
@@ -240,6 +242,8 @@ class Shrink(Rule):
             return None
         first = run.schedule.settings.weight_decay
         strength = self.wanted(decay.strength, first, model, (run.meter.train, valid.states(SUBSET)))
+        if math.isclose(strength, decay.strength, rel_tol=self.least):
+            return None
         return Action(
             partial(setattr, decay, "strength", strength),
             f"After {now.step} updates the weight decay became {strength:.3g}.",
