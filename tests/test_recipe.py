@@ -213,8 +213,8 @@ def test_a_centred_step_goes_as_far_as_the_covariance_of_the_rows_lets_it():
     coin = np.tile([0.0, 1.0], 500)[:, None]
     assert rate(coin.repeat(32, 1)) == pytest.approx(16 / 32)  # λ = 32/4 for copies of a coin, σ² = 1/4
     assert rate(2 * coin.repeat(32, 1) - 1, hm.Spin) == pytest.approx(0.25 * 16 / 32)
-    assert rate(coin) == pytest.approx(4.0)  # by the biases
-    assert rate(np.zeros((9, 5))) == 4.0
+    assert rate(coin) == 2.0
+    assert rate(np.zeros((9, 5))) == 2.0
     gaussian = 300.0 + 1e3 * np.tile([-1.0, 1.0], 500)[:, None].repeat(3, 1)
     assert rate(gaussian, hm.Gaussian) == pytest.approx(1e-6)  # by the biases again
     wide = hm.RBM(hm.Bernoulli(1), hm.Bernoulli(40_000))
@@ -402,14 +402,13 @@ def test_likelihoods_are_measured_without_persistent_chains_where_no_sum_is_chea
     assert history.records[-1]["train_log_likelihood"] > history.records[0]["train_log_likelihood"]
 
 
-def test_chains_that_stop_mixing_make_more_sweeps_and_the_history_says_so(monkeypatch):
-    monkeypatch.setattr("harmonium.diagnostics.watch.STUCK", 0.0)  # every window is reported
+def test_chains_that_hardly_mix_are_named(monkeypatch):
+    monkeypatch.setattr("harmonium.recipes.user_warnings.STUCK", 0.0)  # as if none mixed
     rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(12))  # too many for independent draws
-    history = hm.fit(rbm, causes(200, 12), steps=2500, chains=64)
-    assert any("hardly mixed" in w for w in history.warnings)
-    table = history.table()
-    assert table["gibbs_steps"].iloc[0] == 2 and table["gibbs_steps"].iloc[-1] > 2
-    assert {"r_hat", "chain_ess", "autocorrelation_time", "inactive_hidden_units"} <= set(table.columns)
+    history = hm.fit(rbm, causes(200, 12), steps=1100, chains=64)
+    assert any("chains hardly mixed (R-hat" in w and "gibbs_steps" in w for w in history.warnings)
+    columns = set(history.table().columns)
+    assert {"r_hat", "chain_ess", "autocorrelation_time", "inactive_hidden_units", "gibbs_steps"} <= columns
 
 
 def test_inactive_units_and_overfitting_are_named():

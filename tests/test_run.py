@@ -23,7 +23,6 @@ from harmonium.learning import (
 from harmonium.recipes.rules import (
     DecayEarly,
     KeepBest,
-    MoreSweeps,
     RollBack,
     Rule,
     Shrink,
@@ -84,7 +83,7 @@ def test_rules_say_why_they_are_there_and_change_nothing_by_themselves():
         assert len(type(rule).__doc__) > 100 and "Figure" in type(rule).__doc__
         assert rule.judge.__qualname__.split(".")[0] in (type(rule).__name__, "Rule")
     names = {type(rule) for rule in standard_rules()}
-    assert names == {KeepBest, Temper, MoreSweeps, RollBack, Shrink, DecayEarly, StopEarly}
+    assert names == {KeepBest, Temper, RollBack, Shrink, DecayEarly, StopEarly}
 
 
 def test_a_given_rule_remembers_nothing_of_an_earlier_run():

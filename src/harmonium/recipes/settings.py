@@ -30,7 +30,7 @@ from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
-MOST_SWEEPS = 16  # between two updates; beyond, more updates help more
+BADLY = 16  # sweeps that chains which mix badly would need between two updates
 EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
 EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
@@ -95,7 +95,7 @@ def default_optimiser(model: EnergyModel) -> str:
 
 
 HALF = 0.5
-LEARNING_RATES = {"natural": 0.4, "centred": 4.0, "adam": 2e-3}  # at most
+LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
 COVARIED = 1000  # rows whose covariance sets the step of the centred gradient
 
@@ -188,14 +188,19 @@ def good_turing_unseen(rows: Rows) -> float:
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
 
-    A state takes three products with the couplings: its free energy, the hidden means, the statistics. A
-    chain takes two for each sweep, of which the recipe has it make up to `MOST_SWEEPS`, and two for the
-    statistics. That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only
-    a gradient without noise comes near a distribution of a few states far from each other.
+    That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only a gradient
+    without noise comes near a distribution of a few states far from each other.
     """
-    count = model.visible_space.n_states
-    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
-    return count is not None and 3 * count <= affordable and model.has_free_energy()
+    return _affordable(model.visible_space.n_states, chains) and model.has_free_energy()
+
+
+def _affordable(states: int | None, chains: int) -> bool:
+    """Whether a sum over so many states costs no more than chains that mix badly.
+
+    A state takes three products with the couplings: its free energy, the means of the other side, the
+    statistics. A chain takes two for each sweep, and two for the statistics.
+    """
+    return states is not None and 3 * states <= min(chains, CHAINS) * (2 * BADLY + 2)
 
 
 ANCESTRAL_CELLS = 2**18  # hidden states × columns that cost no more than a few sweeps of the chains
@@ -211,8 +216,7 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
         return False
     count, width = model.layers[1].n_states, model.layers[0].width
-    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
-    return count is not None and 3 * count <= affordable and count * width <= ANCESTRAL_CELLS
+    return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
 def resolve(

@@ -74,11 +74,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     draws. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
-    doubt. A run that diverges goes back to its best model and takes smaller steps. Chains that hardly mix
-    make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
-    several temperatures. All of these are rules (`harmonium.recipes.rules`), and can be left out. Gaussian
-    columns far from zero are learned about their means, and that is what callbacks see; the model returned is
-    again one of the rows as they are.
+    doubt. A run that diverges goes back to its best model and takes smaller steps. Where chains keep to their
+    modes, training begins anew with replicas at several temperatures. All of these are rules
+    (`harmonium.recipes.rules`), and can be left out. Gaussian columns far from zero are learned about their
+    means, and that is what callbacks see; the model returned is again one of the rows as they are.
 
     Args:
         model: the model, as constructed or already trained; or the rows, and no X.
@@ -115,7 +114,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         checkpoint: file to write the run to at each measurement.
         resume: go on from `checkpoint`; the run then equals one that was never stopped.
         state: `history.state` of an earlier call on this model, which this one goes on from, with its chains
-            and what it knows of the curvature: for rows that come piece by piece.
+            and what it knows of the curvature (a warm start): for rows that come piece by piece.
 
     Returns:
         The `History`: records, settings, warnings.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.rows import Rows
@@ -43,6 +44,11 @@ def training_warnings(history: History) -> list[str]:
         found.append(
             f"{inactive} of {width} hidden units hardly respond to the rows: fewer would do, or longer"
             " training."
+        )
+    if last.get("r_hat", 1.0) > STUCK:
+        found.append(
+            f"The persistent chains hardly mixed (R-hat {last['r_hat']:.2f}), and the gradient followed them:"
+            ' more gibbs_steps, a smaller learning rate or negatives="pt" help.'
         )
     gap = overfitting(first, last)
     if gap is not None:
