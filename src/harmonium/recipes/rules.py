@@ -58,14 +58,15 @@ def standard_rules() -> tuple[Rule, ...]:
 
 @dataclass
 class Temper(Rule):
-    """Chains that keep to their modes: begin anew with replicas at several temperatures.
+    """Chains that keep to their modes: begin anew with replica exchange, chains at several temperatures.
 
     What chains that don't move have taught is not worth keeping: they let the model deepen the modes that
     they happen to be in, and no ladder of temperatures leads out of these any more. The best model so far is
     put aside, and returned if in the end the new one is worse by a log Z that owes nothing to any chains of
     training. Only for negative phases that the run has chosen itself.
 
-    Figure: `benchmarks.rules`, tables "clusters" and "bars".
+    Figure: ten clusters of 100 columns end at -15.93, without it at -23.59 (truth -15.79), 60 columns
+    copied from six coins at -5.31, without it at -6.66 (-5.02); three clusters of one-hot sites lose 0.24.
 
     Attributes:
         r_hat: beyond which more sweeps don't help.
@@ -132,11 +133,12 @@ class Temper(Rule):
 
 @dataclass
 class RollBack(Rule):
-    """A run that diverges: back to the best parameters, with half the learning rate and chains from rows.
+    """Divergence: rollback to the best parameters, with half the learning rate and chains from rows.
 
     Likelihoods of training rows rise, up to noise: a deep fall means that the chains have lost the model.
 
-    Figure: `benchmarks.rules`, table "large steps".
+    Figure: a row of spins learned at a rate twenty times too large ends at -5.72, and without this in a
+    `FloatingPointError`; so do sparse counts, at -3.74, where without any rule they end at -4e14.
 
     Attributes:
         nats, gain, errors: a fall of so many nats, plus this share of the gain so far, plus so many standard
@@ -190,7 +192,7 @@ class RollBack(Rule):
 
 @dataclass
 class Shrink(Rule):
-    """Let the weight decay follow the validation rows in the second half, when training comes to rest.
+    """Overfitting: let the weight decay follow the validation rows once training comes to rest.
 
     Write s for the mean over rows of the fluctuating part of the interaction, Σᵢⱼ (vᵢ-μᵢ) Wᵢⱼ (⟨hⱼ|v⟩-ηⱼ).
     Scaling W by 1+ε changes the log-likelihood of a set of rows by ε (s_rows - s_model). Training with the
@@ -202,7 +204,8 @@ class Shrink(Rule):
     in which the model's own mean, the part that is hard to know, has cancelled. It is the fixed point of
     MacKay (1992) with the effective number of parameters replaced by what the validation rows say.
 
-    Figure: `benchmarks.rules`.
+    Figure: baudio ends at -38.65, without it at -38.85, each ± 0.02; plants, accidents and eight made-up tables
+    are the same to 0.02.
 
     Attributes:
         widest: the strength stays between what it was at first and this many times as much.
@@ -255,11 +258,11 @@ def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple
 
 @dataclass
 class DecayEarly(Rule):
-    """A likelihood of the validation rows that no longer rises: let the learning rate begin to fall.
+    """A plateau of the validation rows: let the learning-rate decay begin.
 
     The noise of the steps then hides what there is still to gain, and smaller steps find it.
 
-    Figure: `benchmarks.rules`.
+    Figure: sparse counts are learned in 900 updates instead of 1,800, and end at -3.739 instead of -3.741.
 
     Attributes:
         window: measurements that are no better, together, than as many before them.
@@ -285,7 +288,8 @@ class DecayEarly(Rule):
 class StopEarly(Rule):
     """Early stopping (Prechelt 1998): end a run whose best model lies far back and was better beyond doubt.
 
-    Figure: `benchmarks.rules`.
+    Figure: it saves a quarter of the updates of rows that are few or wide (1,350 of 1,800 made), and two
+    fifths of the time; the model returned is the same.
 
     Attributes:
         patience: share of the run for which the best model must have been waited on.
@@ -318,7 +322,8 @@ class KeepBest(Rule):
     Measurements have errors, and the largest of many is often the luckiest; the last parameters, found at
     the smallest steps, are preferred where the errors leave room for that.
 
-    Figure: `benchmarks.rules`.
+    Figure: 100 rows of 32 columns end at -17.22, without it at -22.97; 200 rows of 300 columns at -43.66,
+    without it at -43.87.
 
     Attributes:
         errors: standard errors of a difference that are beyond doubt.
