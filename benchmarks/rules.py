@@ -173,11 +173,12 @@ class Variant(NamedTuple):
     """
 
     parts: tuple[str, ...] = ()
-    acts: Callable[[Any], bool] = lambda answer: answer is not None
+    acts: Callable[[Any], Any] = lambda answer: answer is not None
     arguments: Callable[[], dict[str, Any]] = dict
     without: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
+START = "recipes.start:"
 RULES = tuple(type(rule).__name__ for rule in standard_rules())
 
 
@@ -192,7 +193,7 @@ def but(name: str) -> Variant:
     return Variant(parts_of(name), arguments=lambda: {"rules": rules})
 
 
-def off(part: str, instead: Any, acts: Callable[[Any], bool]) -> Variant:
+def off(part: str, instead: Any, acts: Callable[[Any], Any]) -> Variant:
     """A part of the recipe replaced."""
     return Variant((part,), acts, without=lambda: patch("harmonium." + part.replace(":", "."), instead))
 
@@ -201,12 +202,10 @@ VARIANTS = {
     "default": Variant(),
     **{name: but(name) for name in RULES},
     "all rules": Variant(sum(map(parts_of, RULES), ()), arguments=lambda: {"rules": ()}),
-    "principal directions": off(
-        "recipes.start:couple_along_principal_directions", lambda *_: [], lambda found: len(found) > 0
-    ),
-    "bold couplings": off("recipes.start:couple_boldly", lambda *_: None, lambda _: True),
-    "clouds": off("recipes.start:couple_to_clouds", lambda *_: False, bool),
-    "jumps between clouds": off("recipes.start:jumps", lambda *_: None, lambda found: found is not None),
+    "principal directions": off(START + "couple_along_principal_directions", lambda *_: [], len),
+    "bold couplings": off(START + "couple_boldly", lambda *_: None, lambda _: True),
+    "clouds": off(START + "couple_to_clouds", lambda *_: False, bool),
+    "jumps between clouds": off(START + "jumps", lambda *_: None, lambda found: found is not None),
     "chains from rows": off("learning:PersistentChains.begin", lambda *_: None, lambda _: True),
     "recentring": off("recipes.recentring:far_column_means", lambda *_: None, lambda x: x is not None),
     "weight decay": Variant(

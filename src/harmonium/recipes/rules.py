@@ -204,7 +204,7 @@ class Shrink(Rule):
     in which the model's own mean, the part that is hard to know, has cancelled. It is the fixed point of
     MacKay (1992) with the effective number of parameters replaced by what the validation rows say.
 
-    Figure: baudio ends at -38.65, without it at -38.85, each ± 0.02; plants, accidents and eight made-up tables
+    Figure: baudio ends at -38.65, without it at -38.85, each ± 0.02; plants, accidents and the made-up tables
     are the same to 0.02.
 
     Attributes:
