@@ -7,8 +7,8 @@
 The sets are the four density sets, as .npz files in --data with `train`, `valid` and `test`, where they are
 there, and made-up tables that are awkward each in its own way (see `MADE_UP`). Each variant is the default
 call but for one thing. The table shows the test log-likelihood of the default call, nats per row, and what
-leaving the thing out changes, with the standard error over seeds of the difference; positive means that the
-thing does harm. "-" stands where the thing did nothing in the default call, so that leaving it out changes
+leaving the thing out changes, with the standard error over seeds of the difference where there are several;
+positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that leaving it out changes
 nothing either. log Z is exact or measured for --measure seconds. What was measured is kept in
 benchmarks/results/rules.json.
 """
@@ -36,6 +36,7 @@ from harmonium import data
 from harmonium.recipes.rules import standard_rules
 
 DENSITIES = ("nltcs", "plants", "baudio", "accidents")
+HUGE = 1e4  # nats, of which no digits matter
 Row = dict[str, Any]
 
 
@@ -273,9 +274,10 @@ def difference(rows: list[Row], default: list[Row]) -> str:
         return "failed" if failed else ""
     gains = [a["value"] - b["value"] for a, b in pairs]
     own = math.sqrt(sum(a["stderr"] ** 2 + b["stderr"] ** 2 for a, b in pairs)) / len(pairs)
-    error = math.hypot(own, stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0)
+    error = f" ± {math.hypot(own, stdev(gains) / len(gains) ** 0.5):.3f}" if len(gains) > 1 else ""
     seconds = mean(a["cpu_seconds"] for a, _ in pairs) - mean(b["cpu_seconds"] for _, b in pairs)
-    return f"{mean(gains):+.3f} ± {error:.3f}, {seconds:+.0f} s" + (f", {failed} failed" if failed else "")
+    gain = f"{mean(gains):+.3f}" if abs(mean(gains)) < HUGE else f"{mean(gains):+.0e}"
+    return f"{gain}{error}, {seconds:+.0f} s" + (f", {failed} failed" if failed else "")
 
 
 def page(found: dict[str, Row]) -> str:

@@ -34,8 +34,6 @@ from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
 from harmonium.units import Bernoulli
 
-STARTS = 4096  # rows that chains choose from
-
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
     model: Any,
@@ -207,7 +205,7 @@ def _begin(
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
     start(model, rows, weights)
-    negatives.begin(model, rows.states(STARTS))
+    negatives.begin(model, rows.states(SUBSET))
 
 
 def _chosen(
