@@ -8,9 +8,9 @@ The sets are the four density sets, as .npz files in --data with `train`, `valid
 there, and made-up tables that are awkward each in its own way (see `MADE_UP`). Each variant is the default
 call but for one thing. The table shows the test log-likelihood of the default call, nats per row, and what
 leaving the thing out changes, with the standard error over seeds of the difference where there are several;
-positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that leaving it out changes
-nothing either. log Z is exact or measured for --measure seconds. What was measured is kept in
-benchmarks/results/rules.json.
+positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that
+leaving it out changes nothing either. log Z is exact or measured for --measure seconds. What was measured is
+kept in benchmarks/results/rules.json.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Variant(NamedTuple):
     without: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
-START = "recipes.start:"
+START = "recipes.initialisation:"
 RULES = tuple(type(rule).__name__ for rule in standard_rules())
 
 
@@ -208,7 +208,7 @@ VARIANTS = {
     "clouds": off(START + "couple_to_clouds", lambda *_: False, bool),
     "jumps between clouds": off(START + "jumps", lambda *_: None, lambda found: found is not None),
     "chains from rows": off("learning:PersistentChains.begin", lambda *_: None, lambda _: True),
-    "recentring": off("recipes.recentring:far_column_means", lambda *_: None, lambda x: x is not None),
+    "recentring": off("recipes.real_columns:far_column_means", lambda *_: None, lambda x: x is not None),
     "weight decay": Variant(
         ("recipes.settings:default_weight_decay",), lambda decay: decay > 0, lambda: {"weight_decay": 0.0}
     ),

@@ -12,8 +12,8 @@ from harmonium.cli.folder import Saved, check_new_file, open_model, require_ener
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
 from harmonium.models.intake import rows_of
-from harmonium.recipes.completion import best_guess, conditional_means
 from harmonium.sampling import sample
+from harmonium.sampling.imputation import best_guess, conditional_means
 from harmonium.units import Units
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.cli import screen, values
+from harmonium.cli import baseline, screen, values
 from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel
-from harmonium.recipes import baseline
 from harmonium.sampling import sample
 from harmonium.units import Units
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.intake import Rows
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 
 SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
