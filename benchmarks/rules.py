@@ -5,12 +5,12 @@
     python -m benchmarks.rules --quick                 small tables and short runs, saved nowhere: a minute
 
 The sets are the four density sets, as .npz files in --data with `train`, `valid` and `test`, where they are
-there, and made-up tables that are awkward each in its own way: bars that modes are made of, clusters far
-apart, few rows, rows that all repeat each other, the exclusive or, real columns far from zero. Each variant
-is the default call but for one thing. The table shows the test log-likelihood of the default call, nats per
-row, and what leaving the thing out changes, with the standard error over seeds of the difference; positive
-means that the thing does harm. log Z is exact or measured for --measure seconds. What was measured is kept in
-benchmarks/results/rules.json.
+there, and made-up tables that are awkward each in its own way (see `MADE_UP`). Each variant is the default
+call but for one thing. The table shows the test log-likelihood of the default call, nats per row, and what
+leaving the thing out changes, with the standard error over seeds of the difference where there are several;
+positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that
+leaving it out changes nothing either. log Z is exact or measured for --measure seconds. What was measured is
+kept in benchmarks/results/rules.json.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from pkgutil import resolve_name
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -35,17 +36,21 @@ from harmonium import data
 from harmonium.recipes.rules import standard_rules
 
 DENSITIES = ("nltcs", "plants", "baudio", "accidents")
+HUGE = 1e4  # nats, of which no digits matter
 Row = dict[str, Any]
 
 
 class Table(NamedTuple):
-    """Rows to learn from, to select on (or None) and to test on, and the machine for them."""
+    """Rows to learn from, to select on (or None) and to test on, the machine for them, and what is asked for
+    beside.
+    """
 
     train: np.ndarray
     valid: np.ndarray | None
     test: np.ndarray
     hidden: int
     visible: Callable[[int], hm.Units] = hm.Bernoulli
+    arguments: dict[str, Any] = {}  # noqa: RUF012  # of hm.fit, never changed
 
 
 # ---------------------------------------------------------------- tables
@@ -64,20 +69,20 @@ def clusters(numbers: np.random.Generator, rows: int) -> Table:
     """Rows near one of eight centres far from each other."""
     centres = numbers.random((8, 60)) < 0.5
     flips = numbers.random((2 * rows, 60)) < 0.03
-    return split((centres[numbers.integers(0, 8, 2 * rows)] ^ flips).astype(np.float32), rows, 30)
+    return split((centres[numbers.integers(0, 8, 2 * rows)] ^ flips).astype(np.float32), rows, 14)
 
 
 def few(numbers: np.random.Generator, rows: int) -> Table:
     """Fewer rows than the machine has parameters, with a common cause."""
     cause, n = numbers.random((2 * rows, 4)) < 0.5, max(60, rows // 10)
     x = (cause.repeat(8, 1) ^ (numbers.random((2 * rows, 32)) < 0.15)).astype(np.float32)
-    return Table(x[:n], None, x[rows:], 40)
+    return Table(x[:n], None, x[rows:], 14)
 
 
 def repeated(numbers: np.random.Generator, rows: int) -> Table:
     """Sixteen patterns, each many times."""
     patterns = (numbers.random((16, 20)) < 0.5).astype(np.float32)
-    return split(patterns[numbers.integers(0, 16, 2 * rows)], rows, 20)
+    return split(patterns[numbers.integers(0, 16, 2 * rows)], rows, 14)
 
 
 def exclusive_or(numbers: np.random.Generator, rows: int) -> Table:
@@ -93,6 +98,48 @@ def far(numbers: np.random.Generator, rows: int) -> Table:
     return split(((x + 200.0) * [1.0, 10.0, 0.1, 1.0]).astype(np.float32), rows, 6, hm.Gaussian)
 
 
+def chain(numbers: np.random.Generator, rows: int) -> Table:
+    """A row of sixteen spins, each as its neighbour nine times of ten."""
+    flips = numbers.random((2 * rows, 16)) < 0.1
+    flips[:, 0] = numbers.random(2 * rows) < 0.5
+    return split((flips.cumsum(1) % 2).astype(np.float32), rows, 16)
+
+
+def constant(numbers: np.random.Generator, rows: int) -> Table:
+    """Columns that are constant, nearly so, and copies of one another, among others."""
+    cause = numbers.random((2 * rows, 3)) < 0.3
+    x = cause.repeat(5, 1) ^ (numbers.random((2 * rows, 15)) < 0.1)
+    rare = numbers.random((2 * rows, 1)) < 0.005
+    x = np.concatenate([x, x[:, :1], rare, np.ones((2 * rows, 1), bool)], 1)
+    return split(x.astype(np.float32), rows, 12)
+
+
+def counts(numbers: np.random.Generator, rows: int) -> Table:
+    """Counts that are nearly always 0, with bursts in common."""
+    burst = numbers.random((2 * rows, 1)) < 0.05
+    return split(numbers.poisson(0.05 + 1.5 * burst, (2 * rows, 12)).astype(np.float32), rows, 8, hm.Poisson)
+
+
+def categories(numbers: np.random.Generator, rows: int) -> Table:
+    """Answers of three kinds of people to ten questions with four answers."""
+    shares = numbers.dirichlet([0.5] * 4, (3, 10)).cumsum(2)[numbers.integers(0, 3, 2 * rows)]
+    x = (numbers.random((2 * rows, 10, 1)) > shares).sum(2).clip(max=3)
+    return split(x, rows, 10, lambda n: hm.Categorical(n, 4))
+
+
+def wide(numbers: np.random.Generator, rows: int) -> Table:
+    """More columns than rows, rarely 1."""
+    topic = numbers.integers(0, 6, 2 * rows)
+    shares = numbers.beta(0.2, 4.0, (6, 300))[topic]
+    x, n = (numbers.random((2 * rows, 300)) < shares).astype(np.float32), max(60, rows // 5)
+    return Table(x[:n], None, x[rows:], 12)
+
+
+def large_steps(numbers: np.random.Generator, rows: int) -> Table:
+    """The row of spins, learned at a rate twenty times too large."""
+    return chain(numbers, rows)._replace(arguments={"learning_rate": 8.0})
+
+
 MADE_UP: dict[str, Callable[[np.random.Generator, int], Table]] = {
     "bars": bars,
     "clusters": clusters,
@@ -100,6 +147,12 @@ MADE_UP: dict[str, Callable[[np.random.Generator, int], Table]] = {
     "repeated": repeated,
     "xor": exclusive_or,
     "far": far,
+    "chain": chain,
+    "constant": constant,
+    "counts": counts,
+    "categories": categories,
+    "wide": wide,
+    "large steps": large_steps,
 }
 
 
@@ -116,52 +169,101 @@ def table(name: str, asked: argparse.Namespace) -> Table | None:
 
 # ---------------------------------------------------------------- what is left out
 class Variant(NamedTuple):
-    """The default call but for one thing: other arguments of it, and a part that is switched off."""
+    """The default call but for one thing: other arguments of it, a part that is switched off, and the parts
+    of harmonium whose answers tell whether the thing does anything in the default call.
+    """
 
+    parts: tuple[str, ...] = ()
+    acts: Callable[[Any], Any] = lambda answer: answer is not None
     arguments: Callable[[], dict[str, Any]] = dict
     without: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
+START = "recipes.initialisation:"
+RULES = tuple(type(rule).__name__ for rule in standard_rules())
+
+
+def parts_of(rule: str) -> tuple[str, ...]:
+    """The two questions that a rule is asked."""
+    return f"recipes.rules:{rule}.judge", f"recipes.rules:{rule}.conclude"
+
+
 def but(name: str) -> Variant:
     """All rules but one."""
-    return Variant(lambda: {"rules": [r for r in standard_rules() if type(r).__name__ != name]})
+    rules = [r for r in standard_rules() if type(r).__name__ != name]
+    return Variant(parts_of(name), arguments=lambda: {"rules": rules})
 
 
-def off(target: str, instead: Any) -> Variant:
+def off(part: str, instead: Any, acts: Callable[[Any], Any]) -> Variant:
     """A part of the recipe replaced."""
-    return Variant(without=lambda: patch(f"harmonium.{target}", instead))
+    return Variant((part,), acts, without=lambda: patch("harmonium." + part.replace(":", "."), instead))
 
 
 VARIANTS = {
     "default": Variant(),
-    **{type(rule).__name__: but(type(rule).__name__) for rule in standard_rules()},
-    "all rules": Variant(lambda: {"rules": ()}),
-    "principal directions": off("recipes.start.couple_along_principal_directions", lambda *_: [0]),
-    "bold couplings": off("recipes.start.couple_boldly", lambda *_: None),
-    "chains from rows": off("learning.PersistentChains.begin", lambda *_: None),
-    "recentring": off("recipes.recentring.far_column_means", lambda *_: None),
-    "weight decay": Variant(lambda: {"weight_decay": 0.0}),
-    "natural gradient": Variant(lambda: {"optimiser": "centred"}),
-    "exact gradient of few states": Variant(lambda: {"negatives": "pcd"}),
+    **{name: but(name) for name in RULES},
+    "all rules": Variant(sum(map(parts_of, RULES), ()), arguments=lambda: {"rules": ()}),
+    "principal directions": off(START + "couple_along_principal_directions", lambda *_: [], len),
+    "bold couplings": off(START + "couple_boldly", lambda *_: None, lambda _: True),
+    "clouds": off(START + "couple_to_clouds", lambda *_: False, bool),
+    "jumps between clouds": off(START + "jumps", lambda *_: None, lambda found: found is not None),
+    "chains from rows": off("learning:PersistentChains.begin", lambda *_: None, lambda _: True),
+    "recentring": off("recipes.real_columns:far_column_means", lambda *_: None, lambda x: x is not None),
+    "weight decay": Variant(
+        ("recipes.settings:default_weight_decay",), lambda decay: decay > 0, lambda: {"weight_decay": 0.0}
+    ),
+    "prior that fades": off("recipes.settings:good_turing_unseen", lambda *_: 1.0, lambda u: u < 0.05),
+    "natural gradient": Variant(
+        ("recipes.settings:optimiser_name",), lambda name: name == "natural", lambda: {"optimiser": "centred"}
+    ),
+    "exact gradient of few states": off("recipes.settings:few_states", lambda *_: False, bool),
+    "independent draws": off("recipes.settings:few_hidden_states", lambda *_: False, bool),
 }
 """What is left out, by name."""
+
+
+@contextmanager
+def watching(acted: set[str]) -> Iterator[None]:
+    """Within this block the names of the variants whose parts do something are noted."""
+
+    def noted(name: str, variant: Variant, part: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            answer = part(*arguments)
+            if variant.acts(answer):
+                acted.add(name)
+            return answer
+
+        return called
+
+    with ExitStack() as stack:
+        for name, variant in VARIANTS.items():
+            for part in variant.parts:
+                found = noted(name, variant, resolve_name("harmonium." + part))
+                stack.enter_context(patch("harmonium." + part.replace(":", "."), found))
+        yield
 
 
 # ---------------------------------------------------------------- measuring
 def measure(rows: Table, variant: Variant, seed: int, asked: argparse.Namespace) -> Row:
     """Test log-likelihood and processor time of one run; where it fails, how."""
     rbm = hm.RBM(rows.visible(rows.train.shape[1]), hm.Bernoulli(rows.hidden), seed=seed)
-    own = {"validation": rows.valid, "seed": seed, "progress": False, "steps": asked.steps}
-    cpu = time.process_time()
+    own = {"validation": rows.valid, "seed": seed, "progress": False, "steps": asked.steps} | rows.arguments
+    cpu, acted = time.process_time(), set[str]()
     try:
-        with variant.without():
-            history = hm.fit(rbm, rows.train, **own, **variant.arguments())
+        with variant.without() if variant.parts else watching(acted):
+            history = hm.fit(rbm, rows.train, **own | variant.arguments())
     except (ValueError, TypeError, FloatingPointError) as error:
-        return {"failed": str(error)}
+        return {"failed": str(error), "acted": sorted(acted)}
     cpu = time.process_time() - cpu
-    test = torch.from_numpy(np.asarray(rows.test)).float()
-    found = hm.log_likelihood(rbm, test, log_partition=log_partition(rbm, asked.measure))
-    return {"value": found.value, "stderr": found.stderr, "cpu_seconds": cpu, "notes": history.notes}
+    found = hm.log_likelihood(rbm, rows.test, log_partition=log_partition(rbm, asked.measure))
+    made = history.records[-1]["step"]
+    return {
+        "value": found.value,
+        "stderr": found.stderr,
+        "cpu_seconds": cpu,
+        "steps": made,
+        "acted": sorted(acted),
+    }
 
 
 def difference(rows: list[Row], default: list[Row]) -> str:
@@ -172,9 +274,10 @@ def difference(rows: list[Row], default: list[Row]) -> str:
         return "failed" if failed else ""
     gains = [a["value"] - b["value"] for a, b in pairs]
     own = math.sqrt(sum(a["stderr"] ** 2 + b["stderr"] ** 2 for a, b in pairs)) / len(pairs)
-    error = math.hypot(own, stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else 0.0)
+    error = f" ± {math.hypot(own, stdev(gains) / len(gains) ** 0.5):.3f}" if len(gains) > 1 else ""
     seconds = mean(a["cpu_seconds"] for a, _ in pairs) - mean(b["cpu_seconds"] for _, b in pairs)
-    return f"{mean(gains):+.3f} ± {error:.3f}, {seconds:+.0f} s" + (f", {failed} failed" if failed else "")
+    gain = f"{mean(gains):+.3f}" if abs(mean(gains)) < HUGE else f"{mean(gains):+.0e}"
+    return f"{gain}{error}, {seconds:+.0f} s" + (f", {failed} failed" if failed else "")
 
 
 def page(found: dict[str, Row]) -> str:
@@ -194,7 +297,9 @@ def page(found: dict[str, Row]) -> str:
     lines.append("| " + " | ".join(["nothing", *cells]) + " |")
     for left_out in list(VARIANTS)[1:]:
         cells = [difference(runs(name, left_out), runs(name, "default")) for name in sets]
-        if any(cells):
+        acted = [any(left_out in r["acted"] for r in runs(name, "default")) for name in sets]
+        cells = [cell if told else "-" for cell, told in zip(cells, acted, strict=True)]
+        if any(acted):
             lines.append("| " + " | ".join([left_out, *cells]) + " |")
     return "\n".join(lines)
 
@@ -227,7 +332,8 @@ def main(arguments: list[str] | None = None) -> None:
         for seed, left_out in [(s, n) for s in range(asked.seeds) for n in names if rows is not None]:
             head = {"data": source, "left_out": left_out, "seed": seed}
             key = " / ".join(map(str, head.values()))
-            if key not in found:
+            default = found.get(f"{source} / default / {seed}", {"acted": [left_out]})
+            if key not in found and left_out in default["acted"]:
                 assert rows is not None  # as just asked
                 found[key] = head | measure(rows, VARIANTS[left_out], seed, asked)
                 if not asked.quick:

@@ -11,18 +11,21 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import (
+    ALGORITHMS,
     Batches,
     ExactNegatives,
     GradientDescent,
     Learner,
     NaturalGradient,
+    PersistentChains,
     WeightDecay,
     algorithm,
     train,
 )
+from harmonium.learning.algorithms import takes
+from harmonium.models.intake import rows_of
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
-from harmonium.recipes.measure import Measurement
-from harmonium.recipes.rows import rows_of
+from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
 from harmonium.recipes.settings import (
     Schedule,
@@ -196,11 +199,69 @@ def test_training_turns_when_the_validation_rows_gain_nothing_more():
 
 def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_parameters():
     large, small = (hm.RBM(hm.Bernoulli(n), hm.Bernoulli(n)) for n in (300, 20))
-    rate = default_learning_rate(large, "natural", 256, 512)
+    rate = default_learning_rate(large, "natural", rows_of(large, np.zeros((9, 300)), "X"), 256, 512)
     noise = 0.5 * rate**2 * (300 * 300 + 600) * (1 / 256 + 1 / 512)
     assert noise == pytest.approx(2.0)
-    assert default_learning_rate(small, "natural", 256, 512) == 0.4
-    assert default_learning_rate(large, "centred", 256, 512) == 0.05
+    assert default_learning_rate(small, "natural", rows_of(small, np.zeros((9, 20)), "X"), 256, 512) == 0.4
+
+
+def test_a_centred_step_goes_as_far_as_the_covariance_of_the_rows_lets_it():
+    def rate(x, visible=hm.Bernoulli, hidden=30, chains=512):
+        rbm = hm.RBM(visible(x.shape[1]), hm.Bernoulli(hidden))
+        return default_learning_rate(rbm, "centred", rows_of(rbm, x, "X"), 256, chains)
+
+    coin = np.tile([0.0, 1.0], 500)[:, None]
+    assert rate(coin.repeat(32, 1)) == pytest.approx(16 / 32)  # λ = 32/4 for copies of a coin, σ² = 1/4
+    assert rate(2 * coin.repeat(32, 1) - 1, hm.Spin) == pytest.approx(0.25 * 16 / 32)
+    assert rate(coin) == 2.0
+    assert rate(np.zeros((9, 5))) == 2.0
+    gaussian = 300.0 + 1e3 * np.tile([-1.0, 1.0], 500)[:, None].repeat(3, 1)
+    assert rate(gaussian, hm.Gaussian) == pytest.approx(1e-6)  # by the biases again
+    wide = hm.RBM(hm.Bernoulli(1), hm.Bernoulli(40_000))
+    found = default_learning_rate(wide, "centred", rows_of(wide, coin, "X"), 256, 512)
+    squares = (1 / 4) ** 2
+    fisher = squares + 40_000 * squares + 40_000 * squares**2
+    assert 0.5 * found**2 * fisher * (1 / 256 + 1 / 512) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("negatives", [None, "exact"])
+def test_a_batch_size_is_used_where_the_gradient_is_exact(negatives):
+    x = causes(300, 8).numpy()
+    seen = []
+    rbm = hm.RBM(hm.Bernoulli(8), hm.Bernoulli(4))
+    own = {"callbacks": [lambda update: seen.append(len(update.data.v))], "negatives": negatives}
+    history = hm.fit(rbm, x, steps=3, batch_size=8, **own)
+    assert seen == [8] * 3 and history.settings["batch_size"] == 8
+    hm.fit(rbm, x, steps=1, **own)
+    assert seen[-1] == 270  # all but those held out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"gibbs_steps": 3}, "gibbs_steps=3 isn't used: the negatives of this run, ExactNegatives,"),
+        ({"chains": 600}, "chains=600 isn't used"),
+        ({"negatives": "cd", "chains": 32}, "chains=32 isn't used"),
+        ({"negatives": "ancestral", "gibbs_steps": 1}, "gibbs_steps=1 isn't used"),
+        ({"negatives": "pl", "gibbs_steps": 1}, "gibbs_steps=1 isn't used"),
+        ({"negatives": PersistentChains(9), "chains": 32}, "PersistentChains, bring their own"),
+        ({"batch_size": 400}, "batch_size=400 is more than there are rows: all 270 are a batch."),
+    ],
+)
+def test_a_number_that_makes_no_difference_is_told_so(given, said):
+    rbm = hm.RBM(hm.Bernoulli(8), hm.Bernoulli(4))
+    found = hm.fit(rbm, causes(300, 8), steps=2, **given).warnings
+    assert sum(said in sentence for sentence in found) == 1, found
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_a_number_that_an_algorithm_takes_is_not_complained_of(name):
+    used = takes(name)
+    given = {"chains": 32} if "chains" in used else {}
+    given |= {"gibbs_steps": 2} if "k" in used else {}
+    rbm = hm.RBM(hm.Bernoulli(8), hm.Bernoulli(4))
+    found = hm.fit(rbm, causes(300, 8), steps=2, negatives=name, **given).warnings
+    assert not any("isn't used" in sentence for sentence in found)
 
 
 def test_the_gradient_is_exact_where_that_costs_no_more_than_chains_that_mix_badly():
@@ -341,14 +402,13 @@ def test_likelihoods_are_measured_without_persistent_chains_where_no_sum_is_chea
     assert history.records[-1]["train_log_likelihood"] > history.records[0]["train_log_likelihood"]
 
 
-def test_chains_that_stop_mixing_make_more_sweeps_and_the_history_says_so(monkeypatch):
-    monkeypatch.setattr("harmonium.diagnostics.watch.STUCK", 0.0)  # every window is reported
+def test_chains_that_hardly_mix_are_named(monkeypatch):
+    monkeypatch.setattr("harmonium.recipes.user_warnings.STUCK", 0.0)  # as if none mixed
     rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(12))  # too many for independent draws
-    history = hm.fit(rbm, causes(200, 12), steps=2500, chains=64)
-    assert any("hardly mixed" in w for w in history.warnings)
-    table = history.table()
-    assert table["gibbs_steps"].iloc[0] == 2 and table["gibbs_steps"].iloc[-1] > 2
-    assert {"r_hat", "chain_ess", "autocorrelation_time", "inactive_hidden_units"} <= set(table.columns)
+    history = hm.fit(rbm, causes(200, 12), steps=1100, chains=64)
+    assert any("chains hardly mixed (R-hat" in w and "gibbs_steps" in w for w in history.warnings)
+    columns = set(history.table().columns)
+    assert {"r_hat", "chain_ess", "autocorrelation_time", "inactive_hidden_units", "gibbs_steps"} <= columns
 
 
 def test_inactive_units_and_overfitting_are_named():

@@ -1,4 +1,24 @@
-"""The defaults that work: from data to a trained, measured model, and from a model to answers."""
+"""The defaults that work: from data to a trained, measured model, and from a model to answers.
+
+In the order in which a run meets them:
+
+    choice           a model for a table that comes without one: units, and hidden units by trial
+    split            rows to learn from and rows to select on
+    user_warnings    what a careful user should know: of the data before, of the model after; a new warning
+                     goes there
+    settings         the numbers nobody should have to choose: negative phase, step, weight decay, schedule
+    initialisation   where a fresh model starts: means and principal directions
+    clouds           the same for real columns whose rows lie in separate clouds
+    real_columns     columns far from zero, and widths without bound
+    training         `fit`, which puts these together
+    run              what is trained, what was measured, rollback, restarts, checkpoints and resuming
+    measurement      what is measured along the way, and `tracking` how log Z is carried along
+    rules            what is done about it: a new rule goes there
+    history          the records, and the progress bar
+    imputation       what is empty in rows, given the rest; surprises, what isn't expected in them
+
+A new algorithm goes to `harmonium.learning`.
+"""
 
 from harmonium.recipes.history import History
 from harmonium.recipes.imputation import impute

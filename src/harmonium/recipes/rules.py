@@ -1,9 +1,18 @@
 """What to do in a run, and why: each rule goes from a measurement to an action and a sentence.
 
+    KeepBest     model selection: the best parameters on the validation rows
+    Temper       chains that don't mix: replica exchange (parallel tempering)
+    RollBack     divergence: rollback to the best parameters
+    Shrink       overfitting: a weight decay that follows the validation rows
+    DecayEarly   a plateau: the learning-rate decay begins
+    StopEarly    early stopping
+
 A rule changes nothing by itself. `judge` is asked after each measurement, `conclude` once at the end; what
 they return is done by the run. Rules are asked in the order of `standard_rules`, and what one remembers is in
-its state. `hm.fit(..., rules=...)` takes any of them; `rules=()` trains plainly. What each is worth is
-measured by `python -m benchmarks.rules`.
+its state. A new rule is a class here and a place in that order. `hm.fit(..., rules=...)` takes any of them;
+`rules=()` trains plainly. What each is worth is measured by `python -m benchmarks.rules`, and stands in
+docs/rules.md; the figures below are from there, or from docs/densities.md: test log-likelihoods in nats per
+row, on an AMD EPYC (Zen 3), kernels of the wide path.
 """
 
 from __future__ import annotations
@@ -18,9 +27,9 @@ import torch
 from torch import Tensor
 
 from harmonium.models import PairwiseModel
-from harmonium.recipes.measure import SUBSET, Measurement, log_likelihood
+from harmonium.recipes.measurement import SUBSET, Measurement, log_likelihood
 from harmonium.recipes.run import Action, Kept, Run
-from harmonium.recipes.settings import HALF, MOST_SWEEPS
+from harmonium.recipes.settings import HALF
 
 
 class Rule:
@@ -44,19 +53,20 @@ class Rule:
 
 def standard_rules() -> tuple[Rule, ...]:
     """The rules of the default call, in the order in which they judge."""
-    return KeepBest(), Temper(), MoreSweeps(), RollBack(), Shrink(), DecayEarly(), StopEarly()
+    return KeepBest(), Temper(), RollBack(), Shrink(), DecayEarly(), StopEarly()
 
 
 @dataclass
 class Temper(Rule):
-    """Chains that keep to their modes: begin anew with replicas at several temperatures.
+    """Chains that keep to their modes: begin anew with replica exchange, chains at several temperatures.
 
     What chains that don't move have taught is not worth keeping: they let the model deepen the modes that
     they happen to be in, and no ladder of temperatures leads out of these any more. The best model so far is
     put aside, and returned if in the end the new one is worse by a log Z that owes nothing to any chains of
     training. Only for negative phases that the run has chosen itself.
 
-    Figure: `benchmarks.rules`, tables "clusters" and "bars".
+    Figure: ten clusters of 100 columns end at -15.93, without it at -23.59 (truth -15.79), 60 columns
+    copied from six coins at -5.31, without it at -6.66 (-5.02); three clusters of one-hot sites lose 0.24.
 
     Attributes:
         r_hat: beyond which more sweeps don't help.
@@ -85,8 +95,8 @@ class Temper(Rule):
 
         return Action(
             act,
-            f"{_hardly_mixed(now)} training began anew with replicas at several temperatures that exchange"
-            " places.",
+            f"After {now.step} updates the persistent chains hardly mixed (R-hat {now.mixing.r_hat:.2f});"
+            " training began anew with replicas at several temperatures that exchange places.",
             warn=True,
         )
 
@@ -122,42 +132,13 @@ class Temper(Rule):
 
 
 @dataclass
-class MoreSweeps(Rule):
-    """Chains that hardly mix: twice as many sweeps between updates.
-
-    The gradient follows the chains; where they lag behind, it no longer follows the model.
-
-    Figure: `benchmarks.rules`.
-
-    Attributes:
-        most: sweeps; beyond, more updates help more.
-    """
-
-    most: int = MOST_SWEEPS
-
-    def judge(self, run: Run, now: Measurement) -> Action | None:
-        k = run.learner.negatives.k
-        if now.mixing is None or now.mixing.warning is None or k is None or k >= self.most:
-            return None
-        return Action(
-            partial(setattr, run.learner.negatives, "k", 2 * k),
-            f"{_hardly_mixed(now)} from there on they made {2 * k} sweeps between updates.",
-            warn=True,
-        )
-
-
-def _hardly_mixed(now: Measurement) -> str:
-    assert now.mixing is not None
-    return f"After {now.step} updates the persistent chains hardly mixed (R-hat {now.mixing.r_hat:.2f});"
-
-
-@dataclass
 class RollBack(Rule):
-    """A run that diverges: back to the best parameters, with half the learning rate and chains from rows.
+    """Divergence: rollback to the best parameters, with half the learning rate and chains from rows.
 
     Likelihoods of training rows rise, up to noise: a deep fall means that the chains have lost the model.
 
-    Figure: `benchmarks.rules`, table "large steps".
+    Figure: a row of spins learned at a rate twenty times too large ends at -5.72, and without this in a
+    `FloatingPointError`; so do sparse counts, at -3.74, where without any rule they end at -4e14.
 
     Attributes:
         nats, gain, errors: a fall of so many nats, plus this share of the gain so far, plus so many standard
@@ -211,7 +192,7 @@ class RollBack(Rule):
 
 @dataclass
 class Shrink(Rule):
-    """Let the weight decay follow the validation rows in the second half, when training comes to rest.
+    """Overfitting: let the weight decay follow the validation rows once training comes to rest.
 
     Write s for the mean over rows of the fluctuating part of the interaction, Σᵢⱼ (vᵢ-μᵢ) Wᵢⱼ (⟨hⱼ|v⟩-ηⱼ).
     Scaling W by 1+ε changes the log-likelihood of a set of rows by ε (s_rows - s_model). Training with the
@@ -223,15 +204,18 @@ class Shrink(Rule):
     in which the model's own mean, the part that is hard to know, has cancelled. It is the fixed point of
     MacKay (1992) with the effective number of parameters replaced by what the validation rows say.
 
-    Figure: `benchmarks.rules`.
+    Figure: baudio ends at -38.65, without it at -38.85, each ± 0.02; plants, accidents and the made-up tables
+    are the same to 0.02.
 
     Attributes:
         widest: the strength stays between what it was at first and this many times as much.
         pace: share of the way, on a logarithmic scale, that one measurement moves it.
+        least: relative change that is worth making.
     """
 
     widest: float = 16.0
     pace: float = 0.5
+    least: float = 0.01
 
     def judge(self, run: Run, now: Measurement) -> Action | None:
         decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
@@ -242,6 +226,8 @@ class Shrink(Rule):
         judged = run.meter.judged()
         assert judged is not None  # as there are validation rows
         strength = self.wanted(decay.strength, first, model, (run.meter.train, judged))
+        if math.isclose(strength, decay.strength, rel_tol=self.least):
+            return None
         return Action(
             partial(setattr, decay, "strength", strength),
             f"After {now.step} updates the weight decay became {strength:.3g}.",
@@ -274,11 +260,11 @@ def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple
 
 @dataclass
 class DecayEarly(Rule):
-    """A likelihood of the validation rows that no longer rises: let the learning rate begin to fall.
+    """A plateau of the validation rows: let the learning-rate decay begin.
 
     The noise of the steps then hides what there is still to gain, and smaller steps find it.
 
-    Figure: `benchmarks.rules`.
+    Figure: sparse counts are learned in 900 updates instead of 1,800, and end at -3.739 instead of -3.741.
 
     Attributes:
         window: measurements that are no better, together, than as many before them.
@@ -304,7 +290,8 @@ class DecayEarly(Rule):
 class StopEarly(Rule):
     """Early stopping (Prechelt 1998): end a run whose best model lies far back and was better beyond doubt.
 
-    Figure: `benchmarks.rules`.
+    Figure: it saves a quarter of the updates of rows that are few or wide (1,350 of 1,800 made), and two
+    fifths of the time; the model returned is the same.
 
     Attributes:
         patience: share of the run for which the best model must have been waited on.
@@ -337,7 +324,7 @@ class KeepBest(Rule):
     Measurements have errors, and the largest of many is often the luckiest; the last parameters, found at
     the smallest steps, are preferred where the errors leave room for that.
 
-    Figure: `benchmarks.rules`.
+    Figure: 100 rows of 32 columns end 6.1 ± 0.3 nats lower without it, 200 rows of 300 columns 0.12 ± 0.09.
 
     Attributes:
         errors: standard errors of a difference that are beyond doubt.

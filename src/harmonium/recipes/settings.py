@@ -22,14 +22,15 @@ from harmonium.learning import (
     PersistentChains,
     algorithm,
 )
+from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
-from harmonium.recipes.rows import Rows
+from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
-MOST_SWEEPS = 16  # between two updates; beyond, more updates help more
+BADLY = 16  # sweeps that chains which mix badly would need between two updates
 EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
 EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
@@ -94,22 +95,56 @@ def default_optimiser(model: EnergyModel) -> str:
 
 
 HALF = 0.5
-LEARNING_RATES = {"natural": 0.4, "centred": 0.05, "adam": 2e-3}
-NOISE = 2.0  # nats by which the noise of one natural-gradient step may move the distribution
+LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
+NOISE = 2.0  # nats by which the noise of one step may move the distribution
+COVARIED = 1000  # rows whose covariance sets the step of the centred gradient
 
 
-def default_learning_rate(model: EnergyModel, method: str, batch: int, chains: int) -> float:
+def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: int, chains: int) -> float:
     """The step size of a method.
 
     A natural-gradient step of size η moves the distribution by η²/2 · parameters · (1/batch + 1/chains) nats
     (Kullback-Leibler) even where there is nothing to learn, and the chains must be able to follow. So the
-    size falls with the square root of the number of parameters.
+    size falls with the square root of the number of parameters. See `centred_rate` for the centred gradient.
     """
     size = LEARNING_RATES.get(method, 0.01)
-    if method != "natural":
-        return size
-    parameters = sum(p.numel() for p in model.parameters())
-    return float(min(size, (2.0 * NOISE / (parameters * (1.0 / batch + 1.0 / chains))) ** 0.5))
+    kick = (1.0 / batch + 1.0 / chains) / (2.0 * NOISE)
+    if method == "centred" and isinstance(model, PairwiseModel):
+        return centred_rate(model, rows, kick)
+    if method == "natural":
+        size = min(size, float((sum(p.numel() for p in model.parameters()) * kick) ** -0.5))
+    return size
+
+
+@torch.no_grad()
+def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
+    """The step size of the centred gradient, in which the scale of the rows has its part.
+
+    In centred coordinates the Fisher information F of a coupling is about the covariance of the one block
+    times that of the other, and the units of a fresh hidden block are independent. So the step is 1 / (λ σ²),
+    with the largest eigenvalue λ of the covariance of the rows and the largest variance σ² of a hidden unit:
+    as long as goes without overshooting (LeCun, Simard & Pearlmutter 1993), and 1 / σ² at most, for the
+    biases. Its noise moves the distribution by η² tr F² (1/batch + 1/chains) / 2 nats; wide layers take
+    shorter steps, so that these are no more than `NOISE`.
+
+    Args:
+        model: blocks with pairwise couplings.
+        rows: what it learns from.
+        kick: (1/batch + 1/chains) / (2 NOISE).
+    """
+    x = rows.states(COVARIED).double()
+    x = (x - x.nanmean(0)).nan_to_num()
+    variances = [layer.variance(layer.bias[None])[0].double() for layer in model.layers]
+    largest = [float(variance.max()) for variance in variances]
+    columns = [layer.width for layer in model.layers[: model.n_visible_blocks]]
+    for i, part in enumerate(x.split(columns, dim=1)):
+        variances[i] = part.square().mean(0)
+        largest[i] = float(torch.linalg.matrix_norm(part, 2)) ** 2 / len(part)
+    curved = [float(variance.max()) for variance in variances]
+    curved += [largest[i] * largest[j] for _, i, j in model.couplings()]
+    squares = [float(variance.square().sum()) for variance in variances]
+    noise = kick * (sum(squares) + sum(squares[i] * squares[j] for _, i, j in model.couplings()))
+    return min(1.0 / max(max(curved), 1e-12), max(noise, 1e-12) ** -0.5, LEARNING_RATES["centred"])
 
 
 def default_steps(model: EnergyModel, n_rows: int) -> int:
@@ -153,14 +188,19 @@ def good_turing_unseen(rows: Rows) -> float:
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
 
-    A state takes three products with the couplings: its free energy, the hidden means, the statistics. A
-    chain takes two for each sweep, of which the recipe has it make up to `MOST_SWEEPS`, and two for the
-    statistics. That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only
-    a gradient without noise comes near a distribution of a few states far from each other.
+    That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only a gradient
+    without noise comes near a distribution of a few states far from each other.
     """
-    count = model.visible_space.n_states
-    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
-    return count is not None and 3 * count <= affordable and model.has_free_energy()
+    return _affordable(model.visible_space.n_states, chains) and model.has_free_energy()
+
+
+def _affordable(states: int | None, chains: int) -> bool:
+    """Whether a sum over so many states costs no more than chains that mix badly.
+
+    A state takes three products with the couplings: its free energy, the means of the other side, the
+    statistics. A chain takes two for each sweep, and two for the statistics.
+    """
+    return states is not None and 3 * states <= min(chains, CHAINS) * (2 * BADLY + 2)
 
 
 ANCESTRAL_CELLS = 2**18  # hidden states × columns that cost no more than a few sweeps of the chains
@@ -176,8 +216,7 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
         return False
     count, width = model.layers[1].n_states, model.layers[0].width
-    affordable = min(chains, CHAINS) * (2 * MOST_SWEEPS + 2)
-    return count is not None and 3 * count <= affordable and count * width <= ANCESTRAL_CELLS
+    return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
 def resolve(
@@ -186,18 +225,19 @@ def resolve(
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
+    whole = negatives.exact and asked.batch_size is None and n_rows <= EXACT_ROWS
     chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
     if rate is None:
-        rate = default_learning_rate(model, name, batch, negatives.n or chains)
-        if name == "adam" and negatives.exact:
+        rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
+        if name == "adam" and whole:
             rate *= EXACT_PACE
     decay = asked.weight_decay
     return Settings(
         seed=asked.seed,
         steps=asked.updates(model, n_rows),
         minutes=None if asked.minutes is None else checks.positive("minutes", asked.minutes),
-        batch_size=n_rows if negatives.exact and n_rows <= EXACT_ROWS else batch,
+        batch_size=n_rows if whole else batch,
         chains=chains,
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
@@ -238,6 +278,27 @@ def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> Negat
         what = "the name of an algorithm or a learning.NegativePhase"
         raise TypeError(f"negatives must be {what}, got {checks.describe(given)}.")
     return given
+
+
+def unused(asked: UserSettings, given: Any, phase: NegativePhase, n_rows: int) -> list[str]:
+    """One sentence for each number that was asked for and makes no difference to this run."""
+    chosen = f"the negatives of this run, {type(phase).__name__},"
+    if isinstance(given, str):
+        known = takes(given)
+        used, why = {"chains": "chains" in known, "gibbs_steps": "k" in known}, f"{chosen} have none"
+    elif given is None:
+        used = {"chains": phase.n is not None, "gibbs_steps": phase.k is not None}
+        why = f'{chosen} have none; negatives="pcd" asks for chains'
+    else:
+        used, why = {}, f"{chosen} bring their own"
+    found = [
+        f"{name}={value} isn't used: {why}."
+        for name in ("chains", "gibbs_steps")
+        if (value := getattr(asked, name)) is not None and not used.get(name, False)
+    ]
+    if asked.batch_size is not None and asked.batch_size > n_rows:
+        found.append(f"batch_size={asked.batch_size} is more than there are rows: all {n_rows} are a batch.")
+    return found
 
 
 def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimiser:

@@ -20,28 +20,23 @@ from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePha
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
-from harmonium.models.intake import encoded
+from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import recentring, settings
+from harmonium.recipes import real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
-from harmonium.recipes.history import History
+from harmonium.recipes.history import History, ProgressBar
+from harmonium.recipes.initialisation import let_chains_jump, start
 from harmonium.recipes.interruption import Interruption
-from harmonium.recipes.measure import SUBSET, Meter
-from harmonium.recipes.progress import ProgressBar
-from harmonium.recipes.rows import Rows
+from harmonium.recipes.measurement import SUBSET, Meter
+from harmonium.recipes.real_columns import ScaleFloor, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run, same_settings
 from harmonium.recipes.settings import Schedule, Settings, UserSettings
 from harmonium.recipes.split import split
-from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
-from harmonium.recipes.widths import ScaleFloor, few_valued
-from harmonium.recipes.widths import warnings as width_warnings
 from harmonium.sampling.free import filled
 from harmonium.units import Units
-
-STARTS = 4096  # rows that chains choose from
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -85,11 +80,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     draws. The parameters are averaged over the last updates; along the way log Z is carried from
     measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
     fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
-    doubt. A run that diverges goes back to its best model and takes smaller steps. Chains that hardly mix
-    make more sweeps between updates; where they keep to their modes, training begins anew with replicas at
-    several temperatures. All of these are rules (`harmonium.recipes.rules`), and can be left out. Gaussian
-    columns far from zero are learned about their means, and that is what callbacks see; the model returned is
-    again one of the rows as they are.
+    doubt. A run that diverges goes back to its best model and takes smaller steps. Where chains keep to their
+    modes, training begins anew with replicas at several temperatures. All of these are rules
+    (`harmonium.recipes.rules`), and can be left out. Gaussian columns far from zero are learned about their
+    means, and that is what callbacks see; the model returned is again one of the rows as they are.
 
     Args:
         model: the model, as constructed or already trained; or visible units; or the rows, and no X; or a
@@ -104,12 +98,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
-        batch_size: rows per update; default 256.
+        batch_size: rows per update; default 256, or all rows up to 4,096 where the gradient is exact.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), 0.05 (centred), 0.002
-            (adam; 0.02 with an exact gradient). It falls to 2 % over the second half, and is halved when
-            training diverges.
+        learning_rate: default 0.4 (natural; less for more than 4,000 parameters), by the covariance of the
+            rows (centred), 0.002 (adam; 0.02 with an exact gradient of all rows). It falls to 2 % over the
+            second half, and is halved when training diverges.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
             the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
             the validation rows; fewer rows, or rows that all repeat each other, are taken for the whole
@@ -130,7 +124,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         resume: go on from `checkpoint`; the run then equals one that was never stopped. A damaged one is
             warned about, and the one before it used.
         state: `history.state` of an earlier call on this model, which this one goes on from, with its chains
-            and what it knows of the curvature: for rows that come piece by piece.
+            and what it knows of the curvature (a warm start): for rows that come piece by piece.
 
     Returns:
         The `History`: records, settings, warnings.
@@ -172,10 +166,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     negative_phase = settings.negative_phase(model, asked, negatives)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
-        rows = recentring.centred_rows(rows, origin)
-        valid = None if valid is None else recentring.centred_rows(valid, origin)
+        rows = real_columns.centred_rows(rows, origin)
+        valid = None if valid is None else real_columns.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
-    with recentring.centred(model, origin):
+    with real_columns.centred(model, origin):
         begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
@@ -196,8 +190,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
         said = [] if model.schema is None else list(model.schema.warnings)
-        said += data_warnings(model, rows) + width_warnings(narrow)
-        said += recentring.distance_warning(model, rows, origin)
+        said += data_warnings(model, rows) + few_values_warning(narrow)
+        said += settings.unused(asked, negatives, negative_phase, len(rows))
+        said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
         run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
@@ -236,7 +231,7 @@ def _begin(
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
     start(model, rows, weights)
-    negatives.begin(model, filled(model, rows.states(STARTS), Address(seed, Purpose.CLAMP)))
+    negatives.begin(model, filled(model, rows.states(SUBSET), Address(seed, Purpose.CLAMP)))
 
 
 def _prepared(
@@ -336,7 +331,7 @@ def _origin(
     if state is not None:
         return state.get("origin")
     if negatives is None or isinstance(negatives, str):
-        return recentring.far_column_means(model, rows)
+        return real_columns.far_column_means(model, rows)
     return None
 
 

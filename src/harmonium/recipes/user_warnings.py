@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 
 from harmonium.columns.frames import listed
+from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.intake import Rows
 from harmonium.models.support import Support
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.rows import Rows
-from harmonium.recipes.split import HOLD_OUT_FROM
-from harmonium.recipes.spread import constant_columns
+from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
-MANY_INACTIVE = 0.25  # share of the hidden units that is worth a word
-OVERFITTING = 0.25  # share of the gain on training rows that validation rows don't see, likewise
+SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
 WORTH = 0.1  # nats per row below which no difference is
 BEYOND_DOUBT = 3.0  # standard errors
 
@@ -67,10 +66,15 @@ def training_warnings(history: History) -> list[str]:
     first, last = history.records[0], history.records[-1]
     found = []
     inactive, width = last.get("inactive_hidden_units", 0), _hidden_width(history.model)
-    if width and inactive > MANY_INACTIVE * width:
+    if width and inactive > SHARE * width:
         found.append(
             f"{inactive} of {width} hidden units hardly respond to the rows: fewer would do, or longer"
             " training."
+        )
+    if last.get("r_hat", 1.0) > STUCK:
+        found.append(
+            f"The persistent chains hardly mixed (R-hat {last['r_hat']:.2f}), and the gradient followed them:"
+            ' more gibbs_steps, a smaller learning rate or negatives="pt" help.'
         )
     gap = overfitting(first, last)
     if gap is not None:
@@ -94,7 +98,7 @@ def overfitting(first: Record, last: Record) -> float | None:
     gain = last[train] - first[train]
     gap = (last[train] - last[valid]) - (first[train] - first[valid])
     chance = BEYOND_DOUBT * (last[f"{valid}_stderr"] + last["validation_spread"])
-    return gap if gap > max(OVERFITTING * gain, WORTH, chance) else None
+    return gap if gap > max(SHARE * gain, WORTH, chance) else None
 
 
 def _hidden_width(model: EnergyModel) -> int:
