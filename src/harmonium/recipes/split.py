@@ -11,7 +11,7 @@ from torch import Tensor
 from harmonium import checks, kernels
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import Rows, rows_of
-from harmonium.models.table import listed
+from harmonium.columns.frames import listed
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
