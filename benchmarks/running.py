@@ -94,7 +94,7 @@ def tables(folder: Path) -> dict[str, Callable[[], Table]]:
     digits = data.load("digits")
     found: dict[str, Callable[[], Table]] = {
         "digits": lambda: Table(digits.train, SMALL),
-        "digits, 100 hidden": lambda: Table(digits.train, 100),
+        "wide-digits": lambda: Table(digits.train, 100),
         "spins": spins,
         "sites": sites,
         "normals": normals,

@@ -1,6 +1,6 @@
 """Measuring a run: likelihoods with their errors, how the chains mix, what the couplings look like.
 
-Measuring touches nothing that is trained. What the instruments remember (the log Z carried along, the window
+Measuring touches nothing that is trained. What the instruments remember (replicas that tell log Z, the window
 of the chains that is watched) is their own.
 """
 
@@ -29,11 +29,9 @@ from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
 
 SUBSET = 4000  # rows measured along the way
-BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
-UNKNOWN = 1e3  # nats: a standard error that leaves all to others
 SHOWN = 32  # singular values
 INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
 
@@ -133,11 +131,9 @@ class Meter:
         return self.schedule.settings
 
     def watch(self, update: Update) -> None:
-        """Look at the chains after each update, and carry log Z along from time to time."""
+        """Look at the chains after each update."""
         if self.learner.negatives.chains is not None:
             self.monitor(update)
-        if update.step % BRIDGE_EVERY == 0 or update.step == 1:
-            self._bridge()
 
     def restart(self) -> None:
         """The parameters are others from now on: the next measurement stands for itself."""
@@ -216,30 +212,20 @@ class Meter:
         model = self.average.model
         if self.exact:
             return exact_value(model), 0.0
-        if not (isinstance(model, GraphModel) or _two_blocks(model)):
-            return None
-        self._bridge()
-        budget = Budget(max(LEAST_WORK, MEASURED_SHARE * self.work(updates)))
-        found = annealed_log_partition(model, budget, derived_seed(self.settings.seed, step), self.train)
-        if self.track is None:  # without persistent chains there is nothing to carry
+        work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
+        if isinstance(model, GraphModel):
+            found = annealed_log_partition(model, Budget(work), derived_seed(seed, step), self.train)
             return found.value, (found.high - found.low) / 4.0
-        self.track.correct(found)
-        return self.track.value, self.track.stderr
+        if not isinstance(model, BlockModel) or len(model.layers) != 2:
+            return None
+        if self.track is None:
+            self.track = LogPartitionTrack(derived_seed(seed))
+        return self.track.measure(model, work, self.train)
 
     def work(self, updates: int) -> float:
         """About how many seconds of one core so many updates take, on any machine."""
         sweeps = updates * (self.settings.gibbs_steps + 2)  # two phases cost about as much as two sweeps
         return sweeps * cost(self.average.model, self.settings.chains)
-
-    def _bridge(self) -> None:
-        chains, model = self.learner.negatives.chains, self.average.model
-        if self.exact or chains is None or not isinstance(model, BlockModel) or not _two_blocks(model):
-            return
-        if self.track is None:
-            self.track = LogPartitionTrack(model, chains)
-            self.track.lag = UNKNOWN
-        else:
-            self.track.bridge(model, chains)
 
     def _mixing(self) -> Record:
         """How the persistent chains mixed lately."""
@@ -264,9 +250,8 @@ class Meter:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        model = self.average.model
-        if isinstance(model, BlockModel) and any(name.startswith("track/") for name in state):
-            self.track = LogPartitionTrack.like(model)
+        if any(name.startswith("track/") for name in state):
+            self.track = LogPartitionTrack(derived_seed(self.settings.seed))
         scattered({"track": self.track, "monitor": self.monitor}, state)
         self._reported, self._saved = self.monitor.report, float(state["saved"])
 
@@ -292,10 +277,6 @@ def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> 
     else:
         log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, rows).value
     return float(-free_energies(model, rows).mean()) - log_z
-
-
-def _two_blocks(model: EnergyModel) -> bool:
-    return isinstance(model, BlockModel) and len(model.layers) == 2
 
 
 def _gradient_norm(model: EnergyModel) -> float:
