@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", help="by default all")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1500, help="updates of a run")
+    parser.add_argument("--steps", type=int, default=1000, help="updates of a run")
     parser.add_argument("--measure", type=float, default=4.0, help="seconds of one core for a log Z")
     asked = parser.parse_args(arguments)
     if asked.quick:
