@@ -214,8 +214,7 @@ class Meter:
             return exact_value(model), 0.0
         work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
         if isinstance(model, GraphModel):
-            found = annealed_log_partition(model, Budget(work), derived_seed(seed, step), self.train)
-            return found.value, (found.high - found.low) / 4.0
+            return log_partition_anew(model, self.train, work, derived_seed(seed, step))
         if not isinstance(model, BlockModel) or len(model.layers) != 2:
             return None
         if self.track is None:
@@ -270,12 +269,17 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
     return record
 
 
-def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
-    """Mean log P of rows, nats, with a log Z that owes nothing to the chains of training."""
+def log_partition_anew(model: EnergyModel, rows: Tensor, work: float, seed: int) -> tuple[float, float]:
+    """(log Z, its standard error), nats, from scratch: it owes nothing to the chains of training."""
     if exactly_summable(model):
-        log_z = exact_value(model)
-    else:
-        log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, rows).value
+        return exact_value(model), 0.0
+    found = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, rows)
+    return found.value, (found.high - found.low) / 4.0
+
+
+def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
+    """Mean log P of rows, nats, with a log Z from scratch."""
+    log_z, _ = log_partition_anew(model, rows, work, seed)
     return float(-free_energies(model, rows).mean()) - log_z
 
 
