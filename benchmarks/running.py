@@ -34,9 +34,10 @@ import harmonium as hm
 from benchmarks import _report, rules
 from benchmarks.density import log_partition
 from harmonium import data
-from harmonium.recipes.measure import Measurement, free_energies
+from harmonium.recipes.measure import Measurement
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run
+from harmonium.recipes.tracking import free_energies
 
 SMALL = 16  # hidden units whose states can all be summed
 FILES = {"nltcs": 40, "plants": 100, "baudio": 100, "accidents": 100}

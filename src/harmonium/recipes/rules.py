@@ -94,7 +94,7 @@ class Temper(Rule):
     def conclude(self, run: Run) -> Action | None:
         if self.before is None or run.chosen is None:
             return None
-        rows = run.meter.train if run.meter.valid is None else run.meter.valid.states(SUBSET)
+        rows = run.meter.known if run.meter.valid is None else run.meter.valid.states(SUBSET)
         work = self.share * run.meter.work(run.measured[-1].step)
         model, found = copy.deepcopy(run.average.model), []
         for kept in (self.before, run.chosen):
@@ -241,7 +241,9 @@ class Shrink(Rule):
         if decay is None or valid is None or not second or not isinstance(model, PairwiseModel):
             return None
         first = run.schedule.settings.weight_decay
-        strength = self.wanted(decay.strength, first, model, (run.meter.train, valid.states(SUBSET)))
+        judged = run.meter.judged()
+        assert judged is not None  # as there are validation rows
+        strength = self.wanted(decay.strength, first, model, (run.meter.train, judged))
         return Action(
             partial(setattr, decay, "strength", strength),
             f"After {now.step} updates the weight decay became {strength:.3g}.",
@@ -373,7 +375,9 @@ class KeepBest(Rule):
             model.load_state_dict(parameters)
             seed = derived_seed(run.schedule.settings.seed, now.step, 1)
             log_z, error = log_partition_anew(model, run.meter.train, work, seed)
-            found.append((now.score + (now.log_partition or 0.0) - log_z, error))
+            recorded, of_log_z = now.validation_log_likelihood_stderr or 0.0, now.log_partition_stderr or 0.0
+            rows = max(recorded**2 - of_log_z**2, 0.0) ** 0.5  # of rows with gaps
+            found.append((now.score + (now.log_partition or 0.0) - log_z, math.hypot(error, rows)))
         return found[0][0] - found[1][0], math.hypot(found[0][1], found[1][1])
 
 
