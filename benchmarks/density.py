@@ -48,7 +48,7 @@ PUBLISHED = {
     "baudio": (-39.77, "HCLT"),
     "accidents": (-26.74, "HCLT"),
 }
-"""Best figures of tractable models, as remembered from the literature."""
+"""Figures of tractable models, as remembered from the literature; there may be better ones."""
 PEERS: dict[str, dict[str, dict[str, float]]] = {
     "rbms": {
         f"rate {rate}, {rows} rows and chains, PCD-{k}": dict(
@@ -308,7 +308,7 @@ def tables(rows: Rows) -> str:
 NOTE = """\
 Mean log P of test rows, nats per row. harmonium: the default call, mean ± standard deviation (seeds).
 Peers: as many processor seconds as harmonium took, one thread each; at their defaults, and at the best of the
-settings below by the validation rows. Published: the best figures of tractable models, as remembered.
+settings below by the validation rows. Published: figures of tractable models, as remembered, not run here.
 """
 
 

@@ -349,16 +349,54 @@ def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
     asked = []
     from harmonium.recipes import measurement
 
-    own = measurement.annealed_log_partition
+    exchange, track = measurement.annealed_log_partition, measurement.LogPartitionTrack
 
     def noted(model, budget, seed, data):
         asked.append(seed)
-        return own(model, budget, seed, data)
+        return exchange(model, budget, seed, data)
 
     monkeypatch.setattr(measurement, "annealed_log_partition", noted)
+    monkeypatch.setattr(measurement, "LogPartitionTrack", lambda seed: asked.append(seed) or track(seed))
     monkeypatch.setattr(measurement, "exactly_summable", lambda model: False)
     hm.fit(machine(), bars()[0], steps=10, negatives="pt", seed=5)
-    assert 5 not in asked and len(set(asked)) == len(asked) >= 4
+    hm.fit(hm.BoltzmannMachine(6, 2), bars()[0][:, :6], steps=10, seed=5)
+    assert 5 not in asked and len(set(asked)) == len(asked) >= 3
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
+    from harmonium.recipes import rules
+
+    rbm, asked, rows = machine(), [], bars()[0]
+    own = rules.log_partition_anew
+
+    def noted(model, data, work, seed):
+        asked.append(work)
+        return own(model, data, work, seed)
+
+    class Lucky(Everywhere):
+        """Lets the second record look better than it was, and makes the later models worse still."""
+
+        def judge(self, run, now):
+            if len(run.measured) == 2:
+                lucky = replace(
+                    now,
+                    log_partition=now.log_partition - 9.0,
+                    validation_log_likelihood=now.validation_log_likelihood + 9.0,
+                )
+                run.measured[-1], run.best = lucky, run.best._replace(score=lucky.score, step=now.step)
+            if better and len(run.measured) > 2:
+                with torch.no_grad():
+                    run.learner.model.weight.normal_(0.0, 2.0)
+                run.average.restart(run.learner.model)
+
+    monkeypatch.setattr(rules, "log_partition_anew", noted)
+    monkeypatch.setattr("harmonium.recipes.tracking.EXACT_WORK", 0)
+    history = hm.fit(
+        rbm, rows, steps=200, validation=rows, negatives="pcd", rules=[Lucky(), KeepBest(least=0.05)]
+    )
+    assert len(asked) == 2
+    assert (history.best_step == history.records[-1]["step"]) != better
 
 
 # ------------------------------------------------------------------------------------ models without layers

@@ -64,6 +64,12 @@ def student(degrees: int, level: float) -> float:
     return float(stdtrit(degrees, level))
 
 
+def uncertainty(result: Bridged) -> tuple[float, float]:
+    """(Standard error, half of the width of a 95 % interval), as far as the groups can show them, nats."""
+    stderr = float(max(result.stderr, result.naive_variance**0.5))
+    return stderr, GUARD * student(len(result.alone) - 1, 0.975) * stderr
+
+
 def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int = 0) -> Estimate:
     """`base` plus what the pairs of rungs from number `first` on add to log Z, with its interval.
 
@@ -74,8 +80,8 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
         first: number of the first pair.
     """
     result = run.bridged(first)
-    stderr = float(max(result.stderr, result.naive_variance**0.5))
-    value, half = float(base + result.value), float(GUARD * student(run.groups - 1, 0.975) * stderr)
+    stderr, half = uncertainty(result)
+    value = float(base + result.value)
     hearing = Hearing(value, value - half, value + half)
     hot, cold = _hear_ends(hearing, base + result.by_group, base + result.alone)
     _hear_groups(hearing, base + result.by_group, base + result.alone)

@@ -233,8 +233,8 @@ def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: boo
     run.round_trips = exchange.round_trips
 
 
-def tuned(run: Run, seed: int, budget: Budget) -> Run:
-    """Place the rungs in a few short rounds."""
+def tuned(run: Run, seed: int, budget: Budget, fewest: int = FEWEST_GROUPS) -> Run:
+    """Place the rungs in a few short rounds, with fewer groups, if need be, down to so many."""
     for sweeps in TUNING:
         allowed = float(sweeps)  # in the first round, before the pace is known
         if budget.done:
@@ -246,21 +246,23 @@ def tuned(run: Run, seed: int, budget: Budget) -> Run:
         advance(run, Exchange(run.ladder, run.groups, seed), int(allowed), budget)
         lengths = schedule.distances(run.bridges(skip=0.5))
         positions = schedule.replaced(run.ladder.positions, lengths, len(run.ladder.nodes))
-        run = on_rungs(run, Ladder(run.ladder.nodes, positions), budget)
+        groups = affordable_groups(run.groups, len(positions), run.ladder.nodes[-1], budget, fewest)
+        run = on_rungs(run, Ladder(run.ladder.nodes, positions), groups)
     return run
 
 
-def affordable_groups(groups: int, rungs: int, model: EnergyModel, budget: Budget) -> int:
+def affordable_groups(groups: int, rungs: int, model: EnergyModel, budget: Budget, fewest: int) -> int:
     """At most `groups`, fewer where there are many rungs or little time."""
-    for fewer in range(groups, FEWEST_GROUPS, -2):
+    for fewer in range(groups, fewest, -2):
         if fewer * rungs <= ROWS and budget.sweeps_left(model, fewer * rungs) >= WANTED_SWEEPS:
             return fewer
-    return min(groups, FEWEST_GROUPS)
+    return min(groups, fewest)
 
 
-def on_rungs(run: Run, ladder: Ladder, budget: Budget) -> Run:
-    """The same chains on other rungs: each new rung continues from the nearest old one."""
-    groups = affordable_groups(run.groups, len(ladder), ladder.nodes[-1], budget)
+def on_rungs(run: Run, ladder: Ladder, groups: int) -> Run:
+    """The same chains, or the first of either half of them, on other rungs: each new rung continues from the
+    nearest old one.
+    """
     half = np.arange(groups // 2)
     keep = np.concatenate([half, run.groups // 2 + half])
     nearest = np.abs(ladder.positions[:, None] - run.ladder.positions).argmin(1)

@@ -1,6 +1,6 @@
 """Measuring a run: likelihoods with their errors, how the chains mix, what the couplings look like.
 
-Measuring touches nothing that is trained. What the instruments remember (the log Z carried along, the window
+Measuring touches nothing that is trained. What the instruments remember (replicas that tell log Z, the window
 of the chains that is watched) is their own.
 """
 
@@ -30,11 +30,9 @@ from harmonium.recipes.weights import log_weights
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
-BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
-UNKNOWN = 1e3  # nats: a standard error that leaves all to others
 FILLED = 500  # rows with gaps that are filled in, for chains to begin at
 SHOWN = 32  # singular values
 INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
@@ -136,11 +134,9 @@ class Meter:
         return self.schedule.settings
 
     def watch(self, update: Update) -> None:
-        """Look at the chains after each update, and carry log Z along from time to time."""
+        """Look at the chains after each update."""
         if self.learner.negatives.chains is not None:
             self.monitor(update)
-        if update.step % BRIDGE_EVERY == 0 or update.step == 1:
-            self._bridge()
 
     def restart(self) -> None:
         """The parameters are others from now on: the next measurement stands for itself."""
@@ -235,30 +231,19 @@ class Meter:
         model = self.average.model
         if self.exact:
             return exact_value(model), 0.0
-        if not (isinstance(model, GraphModel) or _two_blocks(model)):
+        work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
+        if isinstance(model, GraphModel):
+            return log_partition_anew(model, self.train, work, derived_seed(seed, step))
+        if not isinstance(model, BlockModel) or len(model.layers) != 2:
             return None
-        self._bridge()
-        budget = Budget(max(LEAST_WORK, MEASURED_SHARE * self.work(updates)))
-        found = annealed_log_partition(model, budget, derived_seed(self.settings.seed, step), self.train)
-        if self.track is None:  # without persistent chains there is nothing to carry
-            return found.value, (found.high - found.low) / 4.0
-        self.track.correct(found)
-        return self.track.value, self.track.stderr
+        if self.track is None:
+            self.track = LogPartitionTrack(derived_seed(seed))
+        return self.track.measure(model, work, self.train)
 
     def work(self, updates: int) -> float:
         """About how many seconds of one core so many updates take, on any machine."""
         sweeps = updates * (self.settings.gibbs_steps + 2)  # two phases cost about as much as two sweeps
         return sweeps * cost(self.average.model, self.settings.chains)
-
-    def _bridge(self) -> None:
-        chains, model = self.learner.negatives.chains, self.average.model
-        if self.exact or chains is None or not isinstance(model, BlockModel) or not _two_blocks(model):
-            return
-        if self.track is None:
-            self.track = LogPartitionTrack(model, chains)
-            self.track.lag = UNKNOWN
-        else:
-            self.track.bridge(model, chains)
 
     def _mixing(self) -> Record:
         """How the persistent chains mixed lately."""
@@ -284,9 +269,8 @@ class Meter:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        model = self.average.model
-        if isinstance(model, BlockModel) and any(name.startswith("track/") for name in state):
-            self.track = LogPartitionTrack.like(model)
+        if any(name.startswith("track/") for name in state):
+            self.track = LogPartitionTrack(derived_seed(self.settings.seed))
         scattered({"track": self.track, "monitor": self.monitor}, state)
         self._reported = self.monitor.report if bool(state.get("reported", True)) else None
         self._saved = float(state["saved"])
@@ -306,19 +290,20 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
     return record
 
 
-def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
-    """Mean log P of rows, nats, with a log Z that owes nothing to the chains of training."""
-    weights, _ = log_weights(model, rows, seed)
+def log_partition_anew(model: EnergyModel, rows: Tensor, work: float, seed: int) -> tuple[float, float]:
+    """(log Z, its standard error), nats, from scratch: it owes nothing to the chains of training."""
     if exactly_summable(model):
-        log_z = exact_value(model)
-    else:
-        whole = filled(model, rows, Address(seed, Purpose.CLAMP))
-        log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, whole).value
+        return exact_value(model), 0.0
+    whole = filled(model, rows, Address(seed, Purpose.CLAMP))
+    found = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, whole)
+    return found.value, (found.high - found.low) / 4.0
+
+
+def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
+    """Mean log P of rows, nats, with a log Z from scratch."""
+    weights, _ = log_weights(model, rows, seed)
+    log_z, _ = log_partition_anew(model, rows, work, seed)
     return float(weights.mean()) - log_z
-
-
-def _two_blocks(model: EnergyModel) -> bool:
-    return isinstance(model, BlockModel) and len(model.layers) == 2
 
 
 def _gradient_norm(model: EnergyModel) -> float:

@@ -1,10 +1,10 @@
-"""log Z carried along training, and corrected on the way.
+"""log Z along training: replica exchange whose replicas stay on their ladder while the model moves.
 
-The model changes little between two snapshots, so Bennett's ratio between them, from the persistent chains at
-either end, is sharp (cf. Desjardins, Bengio & Courville 2011; Béreux et al. 2025). But chains lag behind a
-model that learns fast, and their lag adds up. So each measurement also makes a short estimate of log Z from
-scratch, and the two are joined by their variances, the carried one's enlarged by what it was found to be off
-by the time before.
+An estimate of log Z from scratch spends most of a small budget on placing the temperatures and on forgetting
+where its chains began. The model changes little between two measurements, so the ladder and its replicas are
+kept, and go on at the model of the day (cf. Desjardins, Courville & Bengio 2011). Every measurement stands
+for itself: nothing is added up along the way that could run off, and the spread of the groups of replicas,
+which are independent of each other, is an error that includes how badly they mix.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.likelihood import Estimate, log_partition
-from harmonium.likelihood.bridge import sigmoid, solve
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, independent
+from harmonium.likelihood import log_partition, tempered
+from harmonium.likelihood.interval import uncertainty
+from harmonium.likelihood.schedule import distances, replaced
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
 from harmonium.models.enumeration import cheapest_block
 from harmonium.random import Address, Purpose
-from harmonium.sampling import Chains, default_kernel
+from harmonium.sampling.chains import State
+from harmonium.sampling.tempering import Ladder, Replicas, broad
 
-BRIDGED = 256  # chains that are bridged
-SETTLE = 10  # sweeps that let copies of them settle at the averaged parameters
+NORMAL = 1.96  # standard errors of a normal distribution to the end of its 95 % interval
+STARTS = 128  # rows of data, at most, from which replicas begin
 LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
 
@@ -46,82 +48,72 @@ def exactly_summable(model: EnergyModel) -> bool:
 
 
 class LogPartitionTrack:
-    """The running log Z of a model in training.
+    """Replicas of a two-block model in training, which tell its log Z whenever it is asked for.
 
     Args:
-        model: a two-block model before its first update; its chains start from it.
-        chains: the persistent chains of the negative phase, drawn from the model.
-
-    Attributes:
-        value: log Z of the model last bridged to, nats.
-        variance: of `value`, without the lag of the chains, nats².
-        lag: by how much the carried value was off at the last measurement, nats.
+        seed: of the replicas.
     """
 
-    def __init__(self, model: BlockModel, chains: Chains) -> None:
-        start = independent(copy.deepcopy(model))
-        closed = start.closed_form_log_partition()
-        assert closed is not None  # always known without couplings
-        self.value, self.variance, self.lag = float(closed), 0.0, 0.0
-        self._model: BlockModel = start
-        self._v = chains.visible[:BRIDGED]
-        self._at = free_energies(start, self._v)
-        self.bridge(model, chains)
-
-    @property
-    def stderr(self) -> float:
-        """Standard error, nats."""
-        return float((self.variance + self.lag**2) ** 0.5)
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._state: State | None = None  # sorted by group and rung
+        self._positions = self._wanted = np.zeros(0)  # of the rungs, and where they are to be next
+        self._step = 0
 
     @torch.no_grad()
-    def bridge(self, model: BlockModel, chains: Chains) -> None:
-        """Carry log Z on to `model`, near which `chains` are."""
-        now = chains.address
-        state = tuple(x[:BRIDGED] for x in chains.state)
-        here = Chains(state, Address(now.seed, Purpose.BRIDGE, now.step, now.chain, now.unit))
-        kernel = default_kernel(model)
-        for _ in range(SETTLE):
-            here = kernel(model, here)
-        at = free_energies(model, here.visible)
-        up = free_energies(model, self._v) - self._at
-        down = free_energies(self._model, here.visible) - at
-        step = solve(up[:, None], down[:, None])
-        left, right = sigmoid(-up - step), sigmoid(step - down)
-        scatter = left.var() / max(left.mean(), 1e-12) ** 2 + right.var() / max(right.mean(), 1e-12) ** 2
-        self.value += step
-        self.variance += float(scatter) / len(up)
-        self._model, self._v, self._at = copy.deepcopy(model), here.visible, at
+    def measure(self, model: BlockModel, work: float, rows: Tensor) -> tuple[float, float]:
+        """(log Z, its standard error), nats, for so many seconds of one core.
 
-    def correct(self, estimate: Estimate) -> None:
-        """Join the carried value with an estimate of log Z made from scratch."""
-        off = self.value - estimate.value
-        # half the interval rather than the standard error: it holds what the method suspects of itself
-        fresh = max(estimate.high - estimate.low, 1e-6) ** 2 / 16.0
-        carried = self.variance + max(self.lag**2, off**2 - fresh, 0.0)
-        self.value -= off * carried / (carried + fresh)
-        self.variance = carried * fresh / (carried + fresh) if carried > 0.0 else 0.0
-        self.lag = max(off**2 - fresh, 0.0) ** 0.5 * (fresh / (carried + fresh))
+        The first replicas begin at `rows`, (rows, n_visible), as well as at noise. The error is what a normal
+        distribution with the same 95 % interval has.
+        """
+        model, budget = copy.deepcopy(model), tempered.Budget(work)
+        run = self._begin(model, rows, budget) if self._state is None else self._go_on(model)
+        run = tempered.Run(run.ladder, run.replicas, run.cold)  # without what placing the rungs has recorded
+        tempered.measure(run, self.seed, budget)
+        self._keep(run)
+        found = run.bridged()
+        return run.base + found.value, uncertainty(found)[1] / NORMAL
+
+    def _begin(self, model: BlockModel, rows: Tensor, budget: tempered.Budget) -> tempered.Run:
+        chosen = torch.linspace(0, len(rows) - 1, min(len(rows), STARTS), device=rows.device).long()
+        return tempered.tuned(
+            tempered.begin(model, self.seed, model.state_of(rows[chosen])), self.seed, budget, tempered.GROUPS
+        )
+
+    def _go_on(self, model: BlockModel) -> tempered.Run:
+        """The replicas, on the rungs that the last measurement has found to be right for them."""
+        assert self._state is not None  # as there was one
+        path, rungs = (broad(model), model), len(self._positions)
+        rung = np.tile(np.arange(rungs), (len(self._state[0]) // rungs, 1))
+        address = Address(self.seed, Purpose.ANNEALING, step=self._step)
+        run = tempered.Run(
+            Ladder(path, self._positions),
+            Replicas(self._state, rung, address),
+            tuple(x[:0] for x in self._state),
+        )
+        return tempered.on_rungs(run, Ladder(path, self._wanted), run.groups)
+
+    def _keep(self, run: tempered.Run) -> None:
+        self._state, self._step = run.replicas.sorted(), run.replicas.address.step
+        self._positions = run.ladder.positions
+        lengths = distances(run.bridges(tempered.BURN_INS[0]))
+        self._wanted = replaced(self._positions, lengths, len(run.ladder.nodes))
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
-        numbers = torch.tensor([self.value, self.variance, self.lag], dtype=torch.float64)
-        own = {"numbers": numbers, "v": self._v, "at": torch.from_numpy(self._at)}
-        return own | {f"model.{name}": p.detach() for name, p in self._model.named_parameters()}
+        if self._state is None:
+            return {}
+        own = {"step": torch.tensor(self._step)}
+        own |= {"positions": torch.from_numpy(self._positions), "wanted": torch.from_numpy(self._wanted)}
+        return own | {f"block{i}": x for i, x in enumerate(self._state)}
 
-    @staticmethod
-    def like(model: BlockModel) -> LogPartitionTrack:
-        """A track to load a state into, of a model of the shape of this one."""
-        track = object.__new__(LogPartitionTrack)
-        track._model = copy.deepcopy(model)
-        return track
-
-    @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        self.value, self.variance, self.lag = state["numbers"].tolist()
-        self._v, self._at = state["v"].to(self._model.device), state["at"].cpu().numpy()
-        for name, p in self._model.named_parameters():
-            p.copy_(state[f"model.{name}"])
+        if state:
+            self._step = int(state["step"])
+            self._positions, self._wanted = (state[name].cpu().numpy() for name in ("positions", "wanted"))
+            self._state = tuple(state[f"block{i}"] for i in range(len(state) - 3))
 
 
 def free_energies(model: EnergyModel, v: Tensor) -> np.ndarray:

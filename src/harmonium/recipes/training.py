@@ -77,11 +77,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
     that start at rows; other pairwise models learn by the centred gradient, any other energy by Adam; models
     with at most 2¹² visible states by the exact gradient, and those with as many hidden ones from independent
-    draws. The parameters are averaged over the last updates; along the way log Z is carried from
-    measurement to measurement. When the likelihood of the validation rows stops improving, the steps begin to
-    fall early. The model returned is the last one, unless an earlier one was better for these rows beyond
-    doubt. A run that diverges goes back to its best model and takes smaller steps. Where chains keep to their
-    modes, training begins anew with replicas at several temperatures. All of these are rules
+    draws. The parameters are averaged over the last updates; along the way replicas at several temperatures
+    follow the model and tell its log Z. When the likelihood of the validation rows stops improving, the steps
+    begin to fall early. The model returned is the last one, unless an earlier one was better for these rows
+    beyond doubt. A run that diverges goes back to its best model and takes smaller steps. Where chains keep
+    to their modes, training begins anew with replicas at several temperatures. All of these are rules
     (`harmonium.recipes.rules`), and can be left out. Gaussian columns far from zero are learned about their
     means, and that is what callbacks see; the model returned is again one of the rows as they are.
 
