@@ -34,7 +34,7 @@ import harmonium as hm
 from benchmarks import _report, rules
 from benchmarks.density import log_partition
 from harmonium import data
-from harmonium.recipes.measure import Measurement
+from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run
 from harmonium.recipes.tracking import free_energies
