@@ -322,8 +322,7 @@ class KeepBest(Rule):
     Measurements have errors, and the largest of many is often the luckiest; the last parameters, found at
     the smallest steps, are preferred where the errors leave room for that.
 
-    Figure: 100 rows of 32 columns end at -17.22, without it at -22.97; 200 rows of 300 columns at -43.66,
-    without it at -43.87.
+    Figure: 100 rows of 32 columns end 6.1 ± 0.3 nats lower without it, 200 rows of 300 columns 0.12 ± 0.09.
 
     Attributes:
         errors: standard errors of a difference that are beyond doubt.
