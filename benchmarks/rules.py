@@ -8,9 +8,9 @@ The sets are the four density sets, as .npz files in --data with `train`, `valid
 there, and made-up tables that are awkward each in its own way (see `MADE_UP`). Each variant is the default
 call but for one thing. The table shows the test log-likelihood of the default call, nats per row, and what
 leaving the thing out changes, with the standard error over seeds of the difference where there are several;
-positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that leaving it out changes
-nothing either. log Z is exact or measured for --measure seconds. What was measured is kept in
-benchmarks/results/rules.json.
+positive means that the thing does harm. "-" stands where the thing did nothing in the default call, so that
+leaving it out changes nothing either. log Z is exact or measured for --measure seconds. What was measured is
+kept in benchmarks/results/rules.json.
 """
 
 from __future__ import annotations

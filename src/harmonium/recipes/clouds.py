@@ -31,13 +31,13 @@ from harmonium.units import Bernoulli, Spin
 
 ROWS = 1000  # that are looked at
 COLUMNS = 16  # wider tables are looked at along as many principal directions
-CLOUDS, UNITS = 8, 8  # at most
+CLOUDS = 8  # at most, and hidden units for them
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
 SMALLEST = 0.02  # share of the rows that make a cloud; fewer are outliers
 NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
 APART = 1.5  # factor of one step of that
 THINNED = 3  # one row of so many is enough on the way
-TRIES, GOOD = 3, 0.05  # machines that are fitted; nats short of the mixture at which one is good enough
+TRIES = 3  # machines that are fitted, unless one is as good as the mixture but for `WORTH`
 WORTH = 0.05  # nats per row by which clouds must be likelier than one normal of any covariance
 
 
@@ -83,7 +83,7 @@ def couple_to_clouds(model: PairwiseModel, x: Tensor, weights: Tensor | None = N
         return False
     centre, deviation = found.rows.mean(0), found.rows.std(0)
     y = (found.rows - centre) / deviation
-    machine, likelihood = fit_machine(y, found.labels, min(hidden.n, UNITS))
+    machine, likelihood = fit_machine(y, found.labels, min(hidden.n, CLOUDS))
     if likelihood - float(deviation.log().sum()) < found.one_normal + WORTH:
         return False
     _write(model, (found.columns, centre, deviation), machine)
@@ -201,7 +201,7 @@ def fit_machine(y: Tensor, labels: Tensor, hidden: int) -> tuple[Machine, float]
         found = float(likelihood(machine, z))
         if found > value:
             best, value = machine, found
-        if value > float(mixture) - GOOD:
+        if value > float(mixture) - WORTH:
             break
     assert best is not None  # the second try is always made
     return best._replace(shrink=best.shrink - scale.log()), value - float(scale.log().sum())

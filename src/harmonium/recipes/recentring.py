@@ -21,11 +21,10 @@ from torch import Tensor
 from harmonium.learning.shapes import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.recipes.rows import Rows
-from harmonium.recipes.start import untrained
+from harmonium.recipes.start import MATCHED_ROWS, untrained
 
 FAR = 1.0  # standard deviations between zero and a mean; what is nearer stays as it is
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
-ROWS = 10_000  # that the means are taken from
 
 
 def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
@@ -40,7 +39,7 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    x = rows.states(ROWS).double()
+    x = rows.states(MATCHED_ROWS).double()
     mean, deviation = x.mean(0), x.std(0, correction=0)
     far = real & (mean.abs() > FAR * deviation) & (deviation > 0)
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
@@ -50,7 +49,9 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    distance = origin.double().abs() / rows.states(ROWS).double().std(0, correction=0).clamp(min=1e-300)
+    distance = origin.double().abs() / rows.states(MATCHED_ROWS).double().std(0, correction=0).clamp(
+        min=1e-300
+    )
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
         return []

@@ -17,10 +17,9 @@ from harmonium.learning import Update
 from harmonium.learning.shapes import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.recipes.rows import Rows
+from harmonium.recipes.start import MATCHED_ROWS
 
-ROWS = 10_000  # that are looked at
-FEW = 10  # values at most
-REPEATED = 10  # times that each comes on average, at least
+FEW = 10  # values at most, each of which comes on average as many times at least
 NAMED = 5  # columns that the warning names
 
 
@@ -43,14 +42,14 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     columns = [c for part in gaussians(model.layers[0]) for c in range(part.columns.start, part.columns.stop)]
     if not columns:
         return None
-    x, values = rows.states(ROWS).double().cpu(), {}
+    x, values = rows.states(MATCHED_ROWS).double().cpu(), {}
     floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
     for c in columns:
-        found = torch.unique(x[: FEW * REPEATED, c])
+        found = torch.unique(x[: FEW * FEW, c])
         if len(found) > FEW:  # seen on some rows already
             continue
         found = torch.unique(x[:, c])
-        if 2 <= len(found) <= min(FEW, len(x) // REPEATED):
+        if 2 <= len(found) <= min(FEW, len(x) // FEW):
             values[c] = found.tolist()
             floor[c] = min(float(found.diff().min()) / 12**0.5, float(x[:, c].std(correction=0)))
     return FewValued(values, floor) if values else None
