@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from harmonium import checks, data
@@ -61,7 +62,9 @@ def findings(estimate: Estimate) -> list[tuple[str, str]]:
 
 def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     """Cheaper measures that say less, where the model has them; of many rows an even choice."""
-    found = {}
+    found: dict[str, float] = {}
+    if bool(torch.isnan(x).any()):  # they need whole rows
+        return found
     if model.visible_space.n_states is not None and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]
         found["pseudo_likelihood"] = pseudo_likelihood(model, chosen).value

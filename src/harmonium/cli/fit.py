@@ -33,24 +33,31 @@ def run(options: FitOptions) -> None:
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"these units can't be trained: {reason}")
-    created = folder.prepare(options.out, options.force)
-    folder.write_settings(options.out, {"options": options.to_json(), "data": facts})
+    with folder.prepared(options.out, options.force) as created:
+        if options.resume and not folder.recover(options.out):
+            options = replace(options, resume=False)  # it was killed before its first checkpoint
+        folder.write_settings(options.out, {"options": options.to_json(), "data": facts})
+        try:
+            learn(options, model, dataset)
+        except BaseException as error:
+            folder.drop_beginning(options.out, created)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(folder.what_is_saved(options.out)) from None
+            raise
+
+
+def learn(options: FitOptions, model: RBM, dataset: Dataset) -> None:
+    """Train and measure."""
     start = time.perf_counter()
-    try:
-        history = train(options, model, dataset)
-        finish(options, model, dataset, history, time.perf_counter() - start)
-    except BaseException as error:
-        folder.drop_beginning(options.out, created)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(folder.what_is_saved(options.out)) from None
-        raise
+    history = train(options, model, dataset)
+    finish(options, model, dataset, history, time.perf_counter() - start)
 
 
 def recorded(options: FitOptions) -> list[dict[str, Any]]:
     """What the run that goes on has measured so far."""
     if not options.resume:
         return []
-    return list(store.read_facts(options.out / folder.CHECKPOINT)["records"])
+    return list(store.read_facts(options.out / folder.CHECKPOINT).get("records", []))
 
 
 def check_options(options: FitOptions) -> None:

@@ -14,8 +14,10 @@ from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel
+from harmonium.random import Address, Purpose
 from harmonium.recipes import baseline
 from harmonium.sampling import sample
+from harmonium.sampling.free import filled
 from harmonium.units import Units
 
 SAMPLES = 1000
@@ -36,6 +38,7 @@ class Measured:
         free_energies: of training rows, test rows and samples, by these names, nats.
         notes: what was done to the test rows.
         problem: why there are no probabilities, if so.
+        pictured: some training rows, cells that are empty drawn from the model.
     """
 
     test: Estimate | None
@@ -45,6 +48,7 @@ class Measured:
     free_energies: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None
+    pictured: np.ndarray | None = None
 
     def facts(self) -> dict[str, Any]:
         """What is kept beside the model."""
@@ -69,6 +73,8 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
         samples = sample(model, SAMPLES, seed=seed)
     some = replace(data.table("train"), values=data.train[:: -(-len(data.train) // ROWS)])
     train, _ = values.states(model, some, data.name, seed)
+    train, x = (filled(model, v, Address(seed, Purpose.CLAMP)) for v in (train, x))
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}
     energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
-    return Measured(test, independent, reference, samples, energies, notes)
+    pictured = values.table(visible, train)
+    return Measured(test, independent, reference, samples, energies, notes, pictured=pictured)

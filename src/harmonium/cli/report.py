@@ -91,11 +91,19 @@ def _table(run: Run, x: Any) -> np.ndarray:
     return values.table(run.model.layers[0], x)
 
 
+def _rows(run: Run) -> np.ndarray:
+    """Training rows, whole: where cells are empty, those that were filled in."""
+    gaps = run.data.train.dtype.kind == "f" and np.isnan(run.data.train).any()
+    pictured = run.measured.pictured
+    return pictured if gaps and pictured is not None else run.data.train
+
+
 def _pictures(run: Run) -> Section | None:
     if run.measured.samples is None:
         return None
     most = 100
-    chosen = run.data.train[:: max(1, len(run.data.train) // most)][:most]
+    chosen = _rows(run)
+    chosen = chosen[:: max(1, len(chosen) // most)][:most]
     samples = _table(run, run.measured.samples[:most])
     figure = plots.side_by_side(chosen, samples, run.data.shape, run.data.columns)
     order = "" if run.data.shape else " Rows are in the order of the data's first principal component."
@@ -168,7 +176,7 @@ def _likelihood(run: Run) -> Section:
 def _moments(run: Run) -> Section | None:
     if run.measured.samples is None:
         return None
-    figure = plots.moments(run.data.train[:10_000], _table(run, run.measured.samples))
+    figure = plots.moments(_rows(run)[:10_000], _table(run, run.measured.samples))
     count = len(run.measured.samples)
     text = (
         f"Means and covariances of the columns in the data and in {count:,} samples: equal on the diagonal."

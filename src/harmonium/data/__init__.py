@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from harmonium import checks
+from harmonium.data import bounds
 from harmonium.data.bundled import BUNDLED
 from harmonium.data.dataset import PARTS, WHOLE, Dataset, assemble, checked
 from harmonium.data.readers import READERS, read
@@ -50,7 +51,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: unknown name or ending; file missing or unreadable; no table in it (rows and columns, or
-            three dimensions for pictures); empty, not numeric, NaN or infinite; parts of different widths;
+            three dimensions for pictures); empty, not numeric, infinite; parts of different widths;
             fewer than 10 rows to split.
 
     >>> digits = load("digits")
@@ -115,6 +116,7 @@ def fingerprint(source: str | os.PathLike[str]) -> str:
     name = _bundled(source)
     if name is not None:
         return f"bundled:{name}"
+    bounds.check_file(Path(source))
     try:
         with open(source, "rb") as file:
             return f"blake2b:{hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()}"

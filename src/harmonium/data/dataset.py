@@ -23,7 +23,8 @@ LEAST_ROWS = 10
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of one kind in three parts, checked: finite real numbers, equally wide, at least one row each.
+    """Rows of one kind in three parts, checked: finite real numbers, NaN where a cell is empty, equally
+    wide, at least one row each.
 
     Args:
         name: of the bundled set, or the file.
@@ -153,7 +154,7 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
     shapes = {part: x.shape[1:] for part, x in parts.items()}
     checked = {part: as_table(titles[part], x, columns) for part, x in parts.items()}
     _same_columns(name, shapes)
-    support = joint([survey(titles[part], table) for part, table in checked.items()]).support
+    support = joint([survey(titles[part], table, free=True) for part, table in checked.items()]).support
     tables = {part: np.asanyarray(table.values) for part, table in checked.items()}
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
@@ -187,4 +188,6 @@ def _same_columns(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _small(x: np.ndarray) -> np.ndarray:
-    return x if x.dtype == np.uint8 or x.nbytes > IN_MEMORY else x.astype(np.uint8)
+    if x.dtype == np.uint8 or x.nbytes > IN_MEMORY or (x.dtype.kind == "f" and np.isnan(x).any()):
+        return x
+    return x.astype(np.uint8)

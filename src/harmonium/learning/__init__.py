@@ -7,6 +7,7 @@ from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.fast_weights import FastPersistentChains
+from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
 from harmonium.learning.meanfield import MeanField
@@ -30,6 +31,7 @@ __all__ = [
     "ContrastiveDivergence",
     "ExactNegatives",
     "FastPersistentChains",
+    "FreeCells",
     "Gauge",
     "GradientDescent",
     "GroupSparsity",

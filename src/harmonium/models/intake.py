@@ -289,6 +289,7 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
     def probabilities(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         p = x.to(device=device, dtype=dtype)
         address = Address(seed, Purpose.DATA, step=epoch, chain=numbers)
-        return (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
+        drawn = (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
+        return torch.where(p == p, drawn, p)  # a free cell stays one
 
     return {"states": states, "codes": codes, "probabilities": probabilities}[kind]

@@ -85,7 +85,7 @@ class Support:
         column, columns, part = sites[bisect_left(range(len(sites)), True, key=wrong_up_to)]
         got = ", ".join(f"{value:g}" for value in x[row, column : column + columns].tolist())
         where = table.place(start + row, column, columns - 1)
-        remedy = self._remedy(part, x, free) or "; NaN marks free cells" * free
+        remedy = self._remedy(part, x) or "; NaN marks free cells" * free
         return f"{self._needs(part, column, x[row : row + 1])}, got {got} in {where}{remedy}."
 
     def _needs(self, part: Units | None, column: int, row: Tensor) -> str:
@@ -98,10 +98,10 @@ class Support:
         starts = [start for start, _, other in self.sites(self.coded) if other is part]
         return f"{part.violation(row[:, starts[0] : starts[0] + part.width])} {kind}"
 
-    def _remedy(self, part: Units | None, x: Tensor, free: bool) -> str:
+    def _remedy(self, part: Units | None, x: Tensor) -> str:
         if not isinstance(part, Bernoulli):
             return ""
-        if between(x) and not free:
+        if between(x):
             return (
                 "; values between 0 and 1 are probabilities, from which hm.fit draws states: draw them here,"
                 " or round them (X >= 0.5)"

@@ -23,8 +23,8 @@ from harmonium import checks
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 SHOWN = 12  # names or numbers in a sentence
 FREE_CELLS = (
-    "NaN marks a free cell, and rows to learn from or to measure must be whole as yet: leave incomplete rows"
-    " out, or fill them in (hm.sample(model, n, given=rows), harmonium impute)"
+    "NaN marks a free cell, and here rows must be whole: leave incomplete ones out, or fill them in"
+    " (hm.sample(model, n, given=rows), harmonium impute)"
 )
 INDEX_OF_PANDAS = re.compile(r"Unnamed: \d+(\.\d+)?")
 NATIVE = {torch.uint16, torch.uint32, torch.uint64}  # for which torch lacks what NumPy has

@@ -30,6 +30,7 @@ from harmonium.sampling.jumps import CloudJumps
 from harmonium.units import Bernoulli, Spin
 
 ROWS = 1000  # that are looked at
+FEWEST, MOSTLY = 100, 0.5  # rows whole, where there are gaps, in the columns with no more than this share
 COLUMNS = 16  # wider tables are looked at along as many principal directions
 CLOUDS = 8  # at most, and hidden units for them
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
@@ -98,6 +99,13 @@ def clouds_of(model: PairwiseModel, x: Tensor, weights: Tensor | None = None) ->
         return None
     columns = torch.cat([torch.arange(layer.width, device=x.device)[part.columns] for part in real])
     rows = _chosen(x.detach(), weights)[:, columns].double().cpu()
+    unknown = torch.isnan(rows)
+    if bool(unknown.any()):  # rows that are whole in the columns that most of them know
+        kept = unknown.double().mean(0) < MOSTLY
+        whole = ~unknown[:, kept].any(1)
+        if int(whole.sum()) < FEWEST:
+            return None
+        rows, columns = rows[whole][:, kept], columns[kept.to(columns.device)]
     keep = torch.tensor([len(np.unique(c)) > len(rows) // 10 for c in rows.T.numpy()])
     if not bool(keep.any()) or len(np.unique(rows[:, keep], axis=0)) < len(rows) // 2:
         return None

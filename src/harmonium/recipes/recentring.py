@@ -20,6 +20,7 @@ from torch import Tensor
 
 from harmonium.learning.shapes import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.numerics import column_moments
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.start import MATCHED_ROWS, untrained
 
@@ -39,8 +40,7 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    x = rows.states(MATCHED_ROWS).double()
-    mean, deviation = x.mean(0), x.std(0, correction=0)
+    mean, deviation = column_moments(rows.states(MATCHED_ROWS).double())
     far = real & (mean.abs() > FAR * deviation) & (deviation > 0)
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
 
@@ -49,9 +49,7 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    distance = origin.double().abs() / rows.states(MATCHED_ROWS).double().std(0, correction=0).clamp(
-        min=1e-300
-    )
+    distance = origin.double().abs() / column_moments(rows.states(MATCHED_ROWS).double())[1].clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
         return []

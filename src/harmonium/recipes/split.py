@@ -24,16 +24,26 @@ def split(
 
     The model remembers the names of the columns, where X has names.
     """
-    rows = rows_of(model, X, "X", seed=seed)
+    rows = rows_of(model, X, "X", seed=seed, free=True)
+    _refuse_nothing(rows, "X")
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
     if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
     else:
-        train, valid = rows, rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
+        train, valid = (
+            rows,
+            rows_of(model, validation, "validation", seed=seed, free=True, columns=rows.columns),
+        )
+        _refuse_nothing(valid, "validation")
     refuse_constant(model, train, rows)
     if rows.columns is not None:
         model.columns = rows.columns
     return train, valid, weights
+
+
+def _refuse_nothing(rows: Rows, name: str) -> None:
+    if rows.free and all(bool(torch.isnan(piece).all()) for piece in rows.pieces()):
+        raise ValueError(f"{name} must have a cell that is known, got NaN in all of them.")
 
 
 def _weights(sample_weight: Any, n: int) -> Tensor | None:

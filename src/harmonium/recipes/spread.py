@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.table import listed
@@ -17,9 +18,9 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
         return
     parts = parts_of(model.layers[0])
     real = [part.tail is Tail.QUADRATIC for part in parts for _ in range(part.width)]
-    if not any(real) or not any(constant := real & _constant(train)):
+    if not any(real) or not any(constant := real & constant_columns(train)):
         return
-    alone = train is not rows and not (constant & _constant(rows)).any()
+    alone = train is not rows and not (constant & constant_columns(rows)).any()
     numbers = np.flatnonzero(constant).tolist()
     names = [rows.columns[i] for i in numbers] if rows.columns and len(rows.columns) == len(real) else numbers
     which = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
@@ -31,13 +32,20 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
     )
 
 
-def _constant(rows: Rows) -> np.ndarray:
-    """Which columns of the states have one value, (n_visible,), looking no further than all of them vary."""
+def constant_columns(rows: Rows) -> np.ndarray:
+    """Which columns of the states have one value, (n_visible,), looking no further than all of them vary;
+    free cells have none.
+    """
     first, constant = rows.states(1)[0], None
     for piece in rows.pieces():
-        same = (piece == first).all(0)
-        constant = same if constant is None else constant & same
+        same = piece == first
+        if rows.free:
+            unknown = torch.isnan(piece)
+            found = piece[(~unknown).int().argmax(0), torch.arange(len(first), device=piece.device)]
+            first = torch.where(torch.isnan(first), found, first)
+            same = (piece == first) | unknown
+        constant = same.all(0) if constant is None else constant & same.all(0)
         if not bool(constant.any()):
             break
     assert constant is not None
-    return constant.cpu().numpy()
+    return (constant & ~torch.isnan(first)).cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor
 
 from harmonium import __version__, checks, store
-from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
+from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
 from harmonium.models.table import as_table
+from harmonium.random import Address, Purpose
 from harmonium.recipes import recentring, settings
 from harmonium.recipes.choice import Trials, choose, units_for
 from harmonium.recipes.history import History
+from harmonium.recipes.interruption import Interruption
 from harmonium.recipes.measure import SUBSET, Meter
 from harmonium.recipes.progress import ProgressBar
 from harmonium.recipes.rows import Rows
@@ -31,8 +34,10 @@ from harmonium.recipes.settings import Schedule, Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
-from harmonium.recipes.widths import ScaleFloor, few_valued, warnings
-from harmonium.units import Bernoulli
+from harmonium.recipes.widths import ScaleFloor, few_valued
+from harmonium.recipes.widths import warnings as width_warnings
+from harmonium.sampling.free import filled
+from harmonium.units import Bernoulli, Units
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -109,8 +114,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         rules: what to do on the way when a measurement asks for it, `recipes.rules.standard_rules()` by
             default; none, `()`, for plain training.
         progress: show a progress bar; by default when stderr is a terminal.
-        checkpoint: file to write the run to at each measurement.
-        resume: go on from `checkpoint`; the run then equals one that was never stopped.
+        checkpoint: file to write the run to at each measurement, each trial, and after the present update
+            when Ctrl-C or SIGTERM stops the run. The one before it is kept beside it.
+        resume: go on from `checkpoint`; the run then equals one that was never stopped. A damaged one is
+            warned about, and the one before it used.
         state: `history.state` of an earlier call on this model, which this one goes on from, with its chains
             and what it knows of the curvature (a warm start): for rows that come piece by piece.
 
@@ -139,10 +146,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
-    path, found = _checkpoint(checkpoint, resume), None
+    kept, found = _checkpoint(checkpoint, resume), None
     if X is None:
+        resume = resume and not (
+            kept and "trials" in store.read_facts(kept.path)
+        )  # which ended before the run
         X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(X, asked, more | {"rules": rules}, path if resume else None)
+        model, asked, found = _chosen(X, asked, more | {"rules": rules}, kept)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -155,7 +165,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         valid = None if valid is None else recentring.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
     with recentring.centred(model, origin):
-        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights)
+        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
         let_chains_jump(model, rows, weights, negative_phase)
@@ -169,26 +179,35 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             # the penalty first, so that the method measures both in the same way
             [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
+            free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
-        said = data_warnings(model, rows) + warnings(narrow)
+        said = data_warnings(model, rows) + width_warnings(narrow)
         said += settings.unused(asked, negatives, negative_phase, len(rows))
         said += recentring.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
         run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
         run.begin = begin if negatives is None else None
-        first = run.read(path) if resume and path is not None else 0
+        first = run.read(kept.path) if kept is not None and resume else 0
         if state is not None:
             run.go_on(state)
-        with ProgressBar(schedule, progress) as bar:
+
+        def save(step: int) -> None:
+            if kept is not None:
+                run.write(kept, step, found)
+
+        with ProgressBar(schedule, progress) as bar, Interruption(kept, save) as interruption:
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
-            run.told += [] if path is None else [lambda record: run.write(path, found)]
+            run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
             floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
-            made = train(learner, last, [*floor, average, *callbacks, bar, run], first)
+            try:
+                made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+            except FloatingPointError as error:
+                raise run.given_up(error) from error
         run.finish(made)
         history.state = run.state(origin)
     history.warnings += training_warnings(history)
@@ -200,16 +219,17 @@ def _begin(
     fresh: Mapping[str, Tensor],
     rows: Rows,
     weights: Tensor | None,
+    seed: int,
     negatives: NegativePhase,
 ) -> None:
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
     start(model, rows, weights)
-    negatives.begin(model, rows.states(SUBSET))
+    negatives.begin(model, filled(model, rows.states(SUBSET), Address(seed, Purpose.CLAMP)))
 
 
 def _chosen(
-    X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
+    X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
 
@@ -219,17 +239,14 @@ def _chosen(
     if isinstance(X, EnergyModel):
         raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
     units = units_for(X)
-    if resumed is not None:
-        found = store.read_facts(resumed)["chosen"]
-        if found is None:
-            raise ValueError(
-                f"resume: {resumed} is of a run whose model was given; give it again, hm.fit(model, X)."
-            )
-        same_settings(resumed, found, {"minutes": asked.minutes})
-        found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
-        machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
-        return machine, replace(asked, minutes=found["left"]), found
+    saved: Mapping[str, Tensor] = {}
     begun, n_rows = time.monotonic(), len(as_table(X, "X"))
+    if kept is not None and kept.begun:
+        saved, facts = store.load_tensors(kept.path)
+        if "trials" not in facts:
+            return _found(units, asked, kept.path, facts.get("chosen"))
+        same_settings(kept.path, facts["trials"], asdict(asked))
+        begun -= facts["seconds"]
     shape = RBM(copy.deepcopy(units), Bernoulli(1))
     _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], asked.seed)
 
@@ -239,11 +256,32 @@ def _chosen(
         settings = given | {"seed": asked.seed, "steps": updates, "minutes": most}
         return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
 
-    trials = None if valid is None else Trials(short, valid)
+    def keep(trials: Trials) -> None:
+        if kept is not None:
+            facts = {"trials": asdict(asked), "seconds": time.monotonic() - begun}
+            kept.save(trials.state_dict(), facts)
+
+    trials = None if valid is None else Trials(short, valid, told=keep)
+    if trials is not None and saved:
+        trials.load_state_dict(saved)
     machine, tried = choose(lambda: copy.deepcopy(units), trials, asked.seed)
     left = asked.after(time.monotonic() - begun)
     found = {"hidden": machine.hidden.width, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
+
+
+def _found(
+    units: Units, asked: UserSettings, path: Path, found: dict[str, Any] | None
+) -> tuple[RBM, UserSettings, dict[str, Any]]:
+    """The machine of a run that is resumed, whose trials are over."""
+    if found is None:
+        raise ValueError(
+            f"resume: {path} is of a run whose model was given; give it again, hm.fit(model, X)."
+        )
+    same_settings(path, found, {"minutes": asked.minutes})
+    found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
+    machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
+    return machine, replace(asked, minutes=found["left"]), found
 
 
 def _check_model(model: Any) -> None:
@@ -288,13 +326,17 @@ def _settings(plan: Settings, model: EnergyModel, rows: Rows, valid: Rows | None
     }
 
 
-def _checkpoint(checkpoint: str | Path | None, resume: bool) -> Path | None:
+def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint | None:
     """Where the checkpoint is, or will be."""
     if checkpoint is None:
         if resume:
             raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
         return None
     path = Path(checkpoint)
-    if resume and not path.exists():
-        raise ValueError(f"resume: there is no checkpoint at {path}.")
-    return path
+    if resume:
+        if not path.exists() and not store.previous(path).exists():
+            raise ValueError(f"resume: there is no checkpoint at {path}.")
+        wrong = store.recover(path)
+        if wrong is not None:
+            warnings.warn(wrong, stacklevel=3)
+    return store.Checkpoint(path, resume)

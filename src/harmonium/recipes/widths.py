@@ -45,13 +45,14 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     x, values = rows.states(MATCHED_ROWS).double().cpu(), {}
     floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
     for c in columns:
-        found = torch.unique(x[: FEW * FEW, c])
+        column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
+        found = torch.unique(column[: FEW * FEW])
         if len(found) > FEW:  # seen on some rows already
             continue
-        found = torch.unique(x[:, c])
-        if 2 <= len(found) <= min(FEW, len(x) // FEW):
+        found = torch.unique(column)
+        if 2 <= len(found) <= min(FEW, len(column) // FEW):
             values[c] = found.tolist()
-            floor[c] = min(float(found.diff().min()) / 12**0.5, float(x[:, c].std(correction=0)))
+            floor[c] = min(float(found.diff().min()) / 12**0.5, float(column.std(correction=0)))
     return FewValued(values, floor) if values else None
 
 

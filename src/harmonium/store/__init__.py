@@ -1,10 +1,34 @@
 """Models and checkpoints in files: one safetensors file each, written whole or not at all, never pickled.
 
 `save` and `load` are for models, `save_tensors` and `load_tensors` for whatever else is tensors and facts
-about them, such as checkpoints. `replacing` is how any file is written here.
+about them; checkpoints also keep the one before them. `replacing` is how any file is written here.
 """
 
-from harmonium.store.files import Facts, load_tensors, read_facts, replacing, save_tensors
+from harmonium.store.checkpoints import Checkpoint, previous, recover
+from harmonium.store.files import (
+    DamagedFile,
+    Facts,
+    check_name,
+    drop_leftovers,
+    load_tensors,
+    read_facts,
+    replacing,
+    save_tensors,
+)
 from harmonium.store.model import load, save
 
-__all__ = ["Facts", "load", "load_tensors", "read_facts", "replacing", "save", "save_tensors"]
+__all__ = [
+    "Checkpoint",
+    "DamagedFile",
+    "Facts",
+    "check_name",
+    "drop_leftovers",
+    "load",
+    "load_tensors",
+    "previous",
+    "read_facts",
+    "recover",
+    "replacing",
+    "save",
+    "save_tensors",
+]

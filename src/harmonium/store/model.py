@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from harmonium.models import EnergyModel
+from harmonium.store.claims import SMALL, largest_claim
 from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors
 from harmonium.store.registry import build
 
@@ -26,6 +27,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
 
     Raises:
         TypeError: something that isn't a model, or one without `config()`.
+        ValueError: a parameter is NaN.
         OSError: the file can't be written.
 
     >>> import tempfile, harmonium as hm
@@ -41,6 +43,9 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
+    for name, x in model.state_dict().items():
+        if bool(x.isnan().any()):
+            raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
     about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
     save_tensors(path, model.state_dict(), about)
 
@@ -65,9 +70,12 @@ def load(
     tensors, facts = load_tensors(path)
     if facts.get("kind") != "model":
         raise ValueError(f"{path} doesn't hold a model: harmonium wrote it as a {facts.get('kind')}.")
+    said, held = facts.get("config"), sum(x.numel() for x in tensors.values())
     try:
-        model = build(facts.get("config"), types)
-    except (TypeError, ValueError) as error:
+        if largest_claim(said) > max(held, SMALL):
+            raise ValueError(f"it describes a model larger than the {held:,} numbers that it holds.")
+        model = build(said, types)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} can't be read: {error}") from error
     if not isinstance(model, EnergyModel):
         raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
