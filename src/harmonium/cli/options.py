@@ -32,6 +32,7 @@ class FitOptions:
     seed: int = 0
     visible: str | None = None
     hidden_type: str = "bernoulli"
+    leave_out: str | None = None
     batch_size: int | None = None
     algorithm: str | None = None
     shape: str | None = None

@@ -133,9 +133,8 @@ def _filters(run: Run) -> Section | None:
 def _learning(run: Run) -> Section | None:
     figures = []
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
-        curve = plots.learning_curve(
-            run.records, run.measured.independent_test, run.training.get("best_step")
-        )
+        reference = run.measured.independent_test - run.measured.change
+        curve = plots.learning_curve(run.records, reference, run.training.get("best_step"))
         figures.append((curve, "log-likelihood of training and validation rows while learning"))
     panels = plots.panels(run.records)
     if panels is not None:
@@ -146,6 +145,8 @@ def _learning(run: Run) -> Section | None:
         "Mean log-likelihood while learning, with its 95 % interval. Where the validation curve falls behind"
         " the other, the model is overfitting."
     )
+    if run.model.schema is not None:
+        text += " The curves are of the states of the units; all other figures are of the table's own values."
     return Section("Learning", text, figures, warnings=list(run.warnings))
 
 
@@ -203,7 +204,8 @@ def _data(run: Run) -> Section:
     taken = run.training.get("settings", {}).get("data") == "probabilities"
     drawn = "Values between 0 and 1 were taken as probabilities, and drawn anew in each epoch."
     points = [*data.notes, *([drawn] if taken else []), *run.measured.notes]
-    return Section("Data", rows=rows, points=points)
+    code = "" if run.model.schema is None else str(run.model.schema)
+    return Section("Data", rows=rows, points=points, code=code)
 
 
 def _repeat(run: Run) -> Section:

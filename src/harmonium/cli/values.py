@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -89,7 +90,8 @@ def hidden_units(text: str, n: int) -> Units:
 
 
 def visible_units(data: Dataset, text: str | None) -> Units:
-    """Visible units for the columns of a data set: of the type asked for, or of the one that its values say.
+    """Visible units for the columns of a data set of numbers: of the type asked for, or of the one that its
+    values say.
 
     Raises:
         ValueError: a value that is none of the type's, the first of which is named; or no type can be told.
@@ -97,6 +99,8 @@ def visible_units(data: Dataset, text: str | None) -> Units:
     if text is None:
         return _told_by(data)
     name, number = parse("--visible", text)
+    if data.support == "words":
+        raise ValueError(f"{data.name} has columns that aren't numbers, which --visible {name} needs.")
     kind = KINDS[name]
     if kind.option and number is None:
         largest = max(float(np.nanmax(data.part(part))) for part in PARTS)
@@ -153,6 +157,11 @@ def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[
 def moved(rows: Rows, title: str) -> list[str]:
     """A note where columns were found by their names in another order."""
     return [] if rows.order is None else [f"{title}: its columns were put in the order of the model by name."]
+
+
+def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
+    """States as a table of the model's schema, or of plain numbers where it has none."""
+    return table(model.visible_space, x) if model.schema is None else model.schema.decode(x)
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

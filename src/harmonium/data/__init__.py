@@ -63,7 +63,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
         return BUNDLED[name]()
     path = Path(source)
     content = read(path)
-    return assemble(str(path), content.parts, content.columns, content.notes)
+    return assemble(str(path), content.parts, content.columns, content.notes, content.frame)
 
 
 def load_rows(
@@ -71,7 +71,7 @@ def load_rows(
     split: str | None = None,
     learned_from: str | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Rows to measure a model with, (rows, columns), and notes on where they come from.
+    """Rows of numbers to measure a model with, (rows, columns), and notes on where they come from.
 
     Args:
         source: as in `load`.
@@ -84,7 +84,12 @@ def load_rows(
         ValueError: another split.
     """
     table, notes = load_table(source, split, learned_from)
-    return np.asanyarray(table.values), notes
+    if table.values.dtype != object:
+        return np.asanyarray(table.values), notes
+    from harmonium.data.tables import as_numbers
+
+    values = as_numbers(Path(source), table.frame)  # or a sentence on the first cell that is none
+    return np.asanyarray(checked(str(source), {WHOLE: values}, table.columns).parts[WHOLE]), notes
 
 
 def load_table(
@@ -99,8 +104,11 @@ def load_table(
         path = Path(source)
         content = read(path)
         if WHOLE in content.parts:
-            whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
-            return Table(whole, content.columns, 1), [*content.notes, f"{path}: all {len(whole):,} rows."]
+            whole = content.parts[WHOLE]
+            if whole.dtype != object:
+                whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
+            table = Table(whole, content.columns, 1, content.frame)
+            return table, [*content.notes, f"{path}: all {len(whole):,} rows."]
     data = load(source)
     split = split or "test"
     rows = data.table(split)

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from harmonium.data.values import DataError
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes."""
+    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes; and where
+    its columns have names the table itself, in its own words.
+    """
 
     parts: dict[str, np.ndarray]
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    frame: Any = None
 
 
 def read(path: Path) -> Content:
@@ -98,16 +102,16 @@ def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Co
 def _csv(path: Path) -> Content:
     from harmonium.data.tables import read_csv
 
-    values, columns, notes = read_csv(path)
-    return Content({WHOLE: values}, columns, notes)
+    found = read_csv(path)
+    return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
 
 
 def _parquet(path: Path) -> Content:
     from harmonium.data.tables import read_parquet
 
     bounds.check_parquet(path)
-    values, columns, notes = read_parquet(path)
-    return Content({WHOLE: values}, columns, notes)
+    found = read_parquet(path)
+    return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
 
 
 READERS: dict[str, Callable[[Path], Content]] = {

@@ -6,6 +6,12 @@ from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centring import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
+from harmonium.learning.discriminative import (
+    ConditionalCompletions,
+    HybridNegatives,
+    completion_log_probabilities,
+    completions,
+)
 from harmonium.learning.fast_weights import FastPersistentChains
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
@@ -28,6 +34,7 @@ __all__ = [
     "Average",
     "Batches",
     "Centring",
+    "ConditionalCompletions",
     "ContrastiveDivergence",
     "ExactNegatives",
     "FastPersistentChains",
@@ -35,6 +42,7 @@ __all__ = [
     "Gauge",
     "GradientDescent",
     "GroupSparsity",
+    "HybridNegatives",
     "L1",
     "Learner",
     "MaxNorm",
@@ -55,6 +63,8 @@ __all__ = [
     "accumulate_phases",
     "algorithm",
     "centre_gradients",
+    "completion_log_probabilities",
+    "completions",
     "equally_weighted",
     "fix_gauge",
     "surrogate",

@@ -19,12 +19,15 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.columns import Schema
+from harmonium.columns.frames import listed
 from harmonium.likelihood.clamped import by_site, clamped_log_partitions, sites_of
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.partition import WORK
-from harmonium.likelihood.rows import RowEstimates, free_energies, visible_states
+from harmonium.likelihood.rows import RowEstimates, free_energies, in_codes, visible_states
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, MarkovRandomField
+from harmonium.models.intake import log_jacobian
 
 
 def conditional_log_likelihood(
@@ -42,8 +45,8 @@ def conditional_log_likelihood(
         model: the model.
         X: complete visible states, (rows, n_visible).
         given: bool, (n_visible,) or one for each site: True for the variables B that are given, False for
-            those of A. For a Markov random field also the names of B, or a mapping from them to states, which
-            the rows must agree with.
+            those of A. For a model with a schema, and for a Markov random field, also the names of B;
+            for the latter also a mapping from them to states, which the rows must agree with.
         seconds: about how long an estimate may take; more time gives a narrower interval.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
@@ -75,6 +78,7 @@ def conditional_log_probabilities(
     """The same for every row, as `RowEstimates`; arguments and errors are those of
     `conditional_log_likelihood`.
     """  # noqa: D417  # described there
+    X = in_codes(model, X)
     v = visible_states(model, X)
     held = _mask(model, given, v)
     if not model.has_free_energy():
@@ -84,7 +88,7 @@ def conditional_log_probabilities(
     impossible = torch.nonzero(log_z.value == -math.inf).flatten()
     if len(impossible):
         raise ValueError(f"given: what row {int(impossible[0])} of X gives has probability zero.")
-    return RowEstimates(
+    found = RowEstimates(
         value=value - log_z.value,
         stderr=log_z.stderr,
         low=value - log_z.high,
@@ -94,11 +98,14 @@ def conditional_log_probabilities(
         warnings=log_z.warnings,
         details=log_z.details,
     )
+    return found.plus(log_jacobian(model, X, held=held))
 
 
 def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
     if isinstance(model, MarkovRandomField):
         given = _by_name(model, given, v)
+    elif model.schema is not None:
+        given = _by_column(model.schema, given)
     try:
         held, columns = torch.as_tensor(given).to(v.device), _site_columns(model)
     except (TypeError, ValueError, RuntimeError):
@@ -115,6 +122,20 @@ def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
         return held.repeat_interleave(columns)
     if not torch.equal(held, by_site(model.visible_space, held).repeat_interleave(columns)):
         raise ValueError("given: expected all columns of a one-hot site to be given, or none of them.")
+    return held
+
+
+def _by_column(schema: Schema, given: Any) -> Any:
+    """The mask that names of columns stand for; anything else as it is."""
+    if not isinstance(given, (list, tuple)) or not all(isinstance(name, str) for name in given):
+        return given
+    slices = schema.slices()
+    unknown = [name for name in given if name not in schema]
+    if unknown:
+        raise ValueError(f"given: unknown column {unknown[0]!r}; the columns are {listed(schema.names)}.")
+    held = torch.zeros(schema.width, dtype=torch.bool)
+    for name in given:
+        held[slices.get(name, slice(0, 0))] = True
     return held
 
 

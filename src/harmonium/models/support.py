@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -119,6 +119,38 @@ class Support:
             sites += [(start + columns * i, columns, part) for i in range(part.n)]
             start += columns * part.n
         return sites
+
+
+class Site(NamedTuple):
+    """A visible variable of a model, as part of a state.
+
+    Attributes:
+        number: among the visible variables.
+        start: its first column in a visible state.
+        width: number of its columns, one but for one-hot sites.
+        part: the units of its type, None where the model has no units.
+        inside: its number among the sites of `part`.
+    """
+
+    number: int
+    start: int
+    width: int
+    part: Units | None
+    inside: int
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in a visible state."""
+        return slice(self.start, self.start + self.width)
+
+
+def sites_of(model: Any) -> list[Site]:
+    """The visible variables of a model, in the order of their columns."""
+    sites: list[Site] = []
+    for number, (start, width, part) in enumerate(Support(model.visible_space).sites(coded=False)):
+        goes_on = part is not None and bool(sites) and sites[-1].part is part
+        sites.append(Site(number, start, width, part, sites[-1].inside + 1 if goes_on else 0))
+    return sites
 
 
 def greys(low: float, high: float, binomial: str) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.columns import Schema
+from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
@@ -194,29 +196,53 @@ def first_number(width: int) -> int:
     return int(min(MOST, max(FEWEST, 2 ** round(math.log2(max(width, 1))))))
 
 
-def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[RBM, dict[int, float]]:
-    """An RBM with as many 0/1 hidden units as pay, untrained.
+Maker = Callable[[int], RBM]
+"""Makes a machine with so many hidden units."""
+
+
+def schema_for(x: Any, name: str = "X") -> Schema | None:
+    """The schema of a table whose columns have names or hold anything but numbers, None for plain numbers."""
+    return Schema.of(x, name=name) if typed(x) else None
+
+
+def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None = None) -> Maker:
+    """What makes machines for a table: visible units by its schema or, without one, by its values, unless they
+    are given; 0/1 hidden units.
+
+    Raises:
+        ValueError: as `units_for`.
+    """
+    if units is None:
+        units = units_for(x) if schema is None else schema.units()
+
+    def make(hidden: int) -> RBM:
+        dtype, device = units.bias.dtype, units.bias.device
+        machine = RBM(copy.deepcopy(units), Bernoulli(hidden), seed=seed, dtype=dtype, device=device)
+        machine.schema = schema
+        return machine
+
+    return make
+
+
+def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
+    """A machine with as many hidden units as pay, untrained.
 
     Short trials double the number while the validation rows like that better by more than a standard error,
     then halve it while they can't tell it from the best: the smallest number that is as good is chosen
     (Breiman, Friedman, Olshen & Stone 1984; the error is that of differences row by row, and of log Z).
 
     Args:
-        units: makes visible units.
+        make: makes machines.
         trial: trains a machine for a short while; None where there are no rows to judge it by.
-        seed: of the weights.
 
     Returns:
         The machine, and mean log-likelihood of the validation rows by number of hidden units tried.
     """
 
-    def machine(hidden: int) -> RBM:
-        return RBM(units(), Bernoulli(hidden), seed=seed)
-
     def score(hidden: int) -> Score:
         if hidden not in tried:
             assert trial is not None
-            tried[hidden] = trial(machine(hidden))
+            tried[hidden] = trial(make(hidden))
         return tried[hidden]
 
     def pays(more: int, fewer: int) -> bool:
@@ -224,11 +250,11 @@ def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[
         return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
 
     tried: dict[int, Score] = {}
-    best = number = first_number(units().width)
+    best = number = first_number(make(1).visible.width)
     if trial is None:
-        return machine(number), {}
+        return make(number), {}
     while best < MOST and pays(2 * best, best):
         best = number = 2 * best
     while number > FEWEST and not pays(best, number // 2):
         number //= 2
-    return machine(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+    return make(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}

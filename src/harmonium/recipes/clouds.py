@@ -33,6 +33,7 @@ ROWS = 1000  # that are looked at
 FEWEST, MOSTLY = 100, 0.5  # rows whole, where there are gaps, in the columns with no more than this share
 COLUMNS = 16  # wider tables are looked at along as many principal directions
 CLOUDS = 8  # at most, and hidden units for them
+PER_CLOUD = 20  # rows, at least: fewer are clouds by chance
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
 SMALLEST = 0.02  # share of the rows that make a cloud; fewer are outliers
 NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
@@ -151,9 +152,11 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    if len(y) < 2 * PER_CLOUD:
+        return None, -math.inf
     seen = y if y.shape[1] <= COLUMNS else PCA(COLUMNS, random_state=0).fit_transform(y)
     labels, best, normal, worse = None, math.inf, -math.inf, 0
-    for k in range(1, min(CLOUDS, len(y) // 10) + 1):
+    for k in range(1, min(CLOUDS, len(y) // PER_CLOUD) + 1):
         mixture = GaussianMixture(
             k, covariance_type="tied", n_init=1 + 2 * (k > 1), max_iter=50, random_state=0
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from harmonium.columns.frames import listed
 from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.table import listed
 from harmonium.recipes.rows import Rows
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of

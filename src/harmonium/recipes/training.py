@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from harmonium import __version__, checks, store
+from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
+from harmonium.models.intake import encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
 from harmonium.recipes import recentring, settings
-from harmonium.recipes.choice import Trials, choose, units_for
+from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.history import History
 from harmonium.recipes.interruption import Interruption
 from harmonium.recipes.measure import SUBSET, Meter
@@ -37,13 +39,14 @@ from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.recipes.widths import ScaleFloor, few_valued
 from harmonium.recipes.widths import warnings as width_warnings
 from harmonium.sampling.free import filled
-from harmonium.units import Bernoulli, Units
+from harmonium.units import Units
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
     model: Any,
     X: Any = None,
     *,
+    schema: Schema | None = None,
     validation: Any = None,
     seed: int = 0,
     steps: int | None = None,
@@ -68,7 +71,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
-    held-out rows.
+    held-out rows. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
+    told), or the one that is given, and `history.model` then takes and gives such tables. With the visible
+    units given, `hm.fit(hm.Poisson(8), X)`, or a function, `hm.fit(make, X)` with make(hidden units), the
+    number of hidden units is found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -83,10 +89,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     means, and that is what callbacks see; the model returned is again one of the rows as they are.
 
     Args:
-        model: the model, as constructed or already trained; or the rows, and no X.
+        model: the model, as constructed or already trained; or visible units; or the rows, and no X; or a
+            function from a number of hidden units to a model, for which this number is chosen.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
+        schema: what the columns of X are, where there is no model; a model has its own (`model.schema`).
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model; another number of threads or another
             processor rounds differently, which after many updates shows.
@@ -147,12 +155,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     kept, found = _checkpoint(checkpoint, resume), None
-    if X is None:
-        resume = resume and not (
-            kept and "trials" in store.read_facts(kept.path)
-        )  # which ended before the run
-        X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(X, asked, more | {"rules": rules}, kept)
+    model, X, validation, make = _prepared(model, X, validation, schema, seed)
+    if make is not None:
+        # what was saved may be of the trials, which ended before the run
+        resume = resume and not (kept and "trials" in store.read_facts(kept.path))
+        more = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, asked, found = _chosen(make, X, asked, more | {"rules": rules}, kept)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -184,7 +192,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
-        said = data_warnings(model, rows) + width_warnings(narrow)
+        said = [] if model.schema is None else list(model.schema.warnings)
+        said += data_warnings(model, rows) + width_warnings(narrow)
         said += settings.unused(asked, negatives, negative_phase, len(rows))
         said += recentring.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
@@ -228,27 +237,54 @@ def _begin(
     negatives.begin(model, filled(model, rows.states(SUBSET), Address(seed, Purpose.CLAMP)))
 
 
+def _prepared(
+    model: Any, X: Any, validation: Any, schema: Schema | None, seed: int
+) -> tuple[Any, Any, Any, Maker | None]:
+    """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
+    schema are encoded once, here.
+    """
+    if isinstance(model, EnergyModel):
+        if X is None:
+            raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+        if schema is not None:
+            raise ValueError(
+                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
+            )
+        make, schema = None, model.schema
+    elif X is None:
+        X = model
+        schema = schema_for(X) if schema is None else schema
+        make = machines_for(X, schema, seed)
+    elif isinstance(model, Units):
+        make, schema = machines_for(X, None, seed, model), None
+    else:
+        make = model if callable(model) else None
+        schema = None if make is None else getattr(make(1), "schema", None)
+    if schema is not None:
+        X = encoded(schema, X, "X")
+        validation = None if validation is None else encoded(schema, validation, "validation")
+    return model, X, validation, make
+
+
 def _chosen(
-    X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
+    make: Maker, X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    Its visible units are those given, or told by the values.
 
     A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
     """
-    if isinstance(X, EnergyModel):
-        raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-    units = units_for(X)
     saved: Mapping[str, Tensor] = {}
     begun, n_rows = time.monotonic(), len(as_table(X, "X"))
     if kept is not None and kept.begun:
         saved, facts = store.load_tensors(kept.path)
         if "trials" not in facts:
-            return _found(units, asked, kept.path, facts.get("chosen"))
+            return _found(make, asked, kept.path, facts.get("chosen"))
         same_settings(kept.path, facts["trials"], asdict(asked))
         begun -= facts["seconds"]
-    shape = RBM(copy.deepcopy(units), Bernoulli(1))
-    _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], asked.seed)
+    _, valid, _ = split(make(1), X, given["validation"], given["sample_weight"], asked.seed)
 
     def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
         most = None if asked.minutes is None else asked.minutes / 16.0
@@ -264,14 +300,14 @@ def _chosen(
     trials = None if valid is None else Trials(short, valid, told=keep)
     if trials is not None and saved:
         trials.load_state_dict(saved)
-    machine, tried = choose(lambda: copy.deepcopy(units), trials, asked.seed)
+    machine, tried = choose(make, trials)
     left = asked.after(time.monotonic() - begun)
-    found = {"hidden": machine.hidden.width, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
 
 
 def _found(
-    units: Units, asked: UserSettings, path: Path, found: dict[str, Any] | None
+    make: Maker, asked: UserSettings, path: Path, found: dict[str, Any] | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """The machine of a run that is resumed, whose trials are over."""
     if found is None:
@@ -280,8 +316,7 @@ def _found(
         )
     same_settings(path, found, {"minutes": asked.minutes})
     found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
-    machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
-    return machine, replace(asked, minutes=found["left"]), found
+    return make(found["hidden"]), replace(asked, minutes=found["left"]), found
 
 
 def _check_model(model: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.support import Support
-from harmonium.models.table import listed
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.rows import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM

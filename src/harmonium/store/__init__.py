@@ -14,8 +14,20 @@ from harmonium.store.files import (
     read_facts,
     replacing,
     save_tensors,
+    tensors_from_bytes,
+    tensors_to_bytes,
 )
-from harmonium.store.model import load, save
+from harmonium.store.interchange import (
+    from_dimod,
+    from_sklearn,
+    load_julia,
+    load_rbms,
+    save_julia,
+    save_rbms,
+    to_dimod,
+    to_sklearn,
+)
+from harmonium.store.model import from_bytes, load, save, to_bytes
 
 __all__ = [
     "Checkpoint",
@@ -23,12 +35,24 @@ __all__ = [
     "Facts",
     "check_name",
     "drop_leftovers",
+    "from_bytes",
+    "from_dimod",
+    "from_sklearn",
     "load",
+    "load_julia",
+    "load_rbms",
     "load_tensors",
     "previous",
     "read_facts",
     "recover",
     "replacing",
     "save",
+    "save_julia",
+    "save_rbms",
     "save_tensors",
+    "tensors_from_bytes",
+    "tensors_to_bytes",
+    "to_bytes",
+    "to_dimod",
+    "to_sklearn",
 ]

@@ -131,13 +131,10 @@ def save_tensors(
     from safetensors.torch import save_file
 
     check_name(path)
-    text = json.dumps(facts, allow_nan=False)
-    metadata = {"harmonium": __version__, "format": str(FORMAT), "facts": text}
-    # a tensor of its own for every name: views and tied parameters would share their memory
-    plain = {name: x.detach().to("cpu", copy=True).contiguous() for name, x in tensors.items()}
+    plain, metadata = _content(tensors, facts)
     with replacing(path, before) as new:
         try:
-            save_file(plain, new, metadata | {"digest": _digest(metadata, plain)})
+            save_file(plain, new, metadata)
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             raise (OSError(int(number[1]), str(error)) if number else error) from error
@@ -163,6 +160,41 @@ def _sort_metadata(path: Path) -> None:
         if len(text) <= length:
             file.seek(8)
             file.write(text.ljust(length))
+
+
+def _content(tensors: Mapping[str, Tensor], facts: Facts) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata as they stand in a file."""
+    text = json.dumps(facts, allow_nan=False)
+    # a tensor of its own for every name: views and tied parameters would share their memory
+    plain = {name: x.detach().to("cpu", copy=True).contiguous() for name, x in tensors.items()}
+    metadata = {"harmonium": __version__, "format": str(FORMAT), "facts": text}
+    return plain, metadata | {"digest": _digest(metadata, plain)}
+
+
+def tensors_to_bytes(tensors: Mapping[str, Tensor], facts: Facts) -> bytes:
+    """The file that `save_tensors` would write, in memory; raises as it does."""
+    from safetensors.torch import save
+
+    return save(*_content(tensors, facts))
+
+
+def tensors_from_bytes(data: bytes) -> tuple[dict[str, Tensor], Facts]:
+    """The tensors and facts of `tensors_to_bytes`.
+
+    Raises:
+        ValueError: bytes of another kind, damaged ones, or those of a later format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    name = "the bytes"
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")  # of the header, which `load` keeps for itself
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__")
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{name} are damaged or no harmonium file: {error}.") from error
+    return tensors, _facts(name, metadata)
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Facts]:
