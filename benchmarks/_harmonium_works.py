@@ -14,8 +14,8 @@ import harmonium as hm
 from harmonium.kernels.processor import path
 from harmonium.learning import Batches, Centring, GradientDescent, Learner, NaturalGradient, PersistentChains
 from harmonium.likelihood.annealing import annealed_importance_sampling
+from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
-from harmonium.recipes.rows import rows_of
 from harmonium.sampling import BlockGibbs, GraphGibbs, initial_chains
 
 TRANSFORMS = {"plain": (), "centred": (Centring,), "natural": (NaturalGradient,)}

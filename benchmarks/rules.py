@@ -179,7 +179,7 @@ class Variant(NamedTuple):
     without: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
-START = "recipes.start:"
+START = "recipes.initialisation:"
 RULES = tuple(type(rule).__name__ for rule in standard_rules())
 
 
@@ -208,7 +208,7 @@ VARIANTS = {
     "clouds": off(START + "couple_to_clouds", lambda *_: False, bool),
     "jumps between clouds": off(START + "jumps", lambda *_: None, lambda found: found is not None),
     "chains from rows": off("learning:PersistentChains.begin", lambda *_: None, lambda _: True),
-    "recentring": off("recipes.recentring:far_column_means", lambda *_: None, lambda x: x is not None),
+    "recentring": off("recipes.real_columns:far_column_means", lambda *_: None, lambda x: x is not None),
     "weight decay": Variant(
         ("recipes.settings:default_weight_decay",), lambda decay: decay > 0, lambda: {"weight_decay": 0.0}
     ),

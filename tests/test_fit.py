@@ -224,7 +224,7 @@ def test_any_energy_can_be_trained():
 
 # ---------------------------------------------------------------------------------------------------- input
 def test_probabilities_are_drawn_anew_each_epoch():
-    from harmonium.recipes.rows import rows_of
+    from harmonium.models.intake import rows_of
 
     p = torch.full((50, 6), 0.3)
     rows = rows_of(small(), p, "X", seed=0)

@@ -23,9 +23,9 @@ from harmonium.learning import (
     train,
 )
 from harmonium.learning.algorithms import takes
+from harmonium.models.intake import rows_of
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
-from harmonium.recipes.measure import Measurement
-from harmonium.recipes.rows import rows_of
+from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
 from harmonium.recipes.settings import (
     Schedule,

@@ -347,16 +347,16 @@ def test_restarted_chains_make_their_sweeps_in_one_call(monkeypatch):
 
 def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
     asked = []
-    from harmonium.recipes import measure
+    from harmonium.recipes import measurement
 
-    own = measure.annealed_log_partition
+    own = measurement.annealed_log_partition
 
     def noted(model, budget, seed, data):
         asked.append(seed)
         return own(model, budget, seed, data)
 
-    monkeypatch.setattr(measure, "annealed_log_partition", noted)
-    monkeypatch.setattr(measure, "exactly_summable", lambda model: False)
+    monkeypatch.setattr(measurement, "annealed_log_partition", noted)
+    monkeypatch.setattr(measurement, "exactly_summable", lambda model: False)
     hm.fit(machine(), bars()[0], steps=10, negatives="pt", seed=5)
     assert 5 not in asked and len(set(asked)) == len(asked) >= 4
 

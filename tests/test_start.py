@@ -5,8 +5,8 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import PersistentChains, TemperedChains
-from harmonium.learning.shapes import couple_standardised
-from harmonium.recipes.start import couple_along_principal_directions
+from harmonium.learning.unit_scales import couple_standardised
+from harmonium.recipes.initialisation import couple_along_principal_directions
 from registry import uniforms
 
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, data
-from harmonium.cli import screen, values
+from harmonium.cli import baseline, screen, values
 from harmonium.cli.folder import open_model, require_energy_model
 from harmonium.cli.measure import mean_log_jacobian
 from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
 from harmonium.models import RBM, EnergyModel
-from harmonium.recipes import baseline
 
 PROXY_CELLS = 2**16
 """Cells of the rows whose pseudo-likelihood is taken: it costs some free energies for each."""

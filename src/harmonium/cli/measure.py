@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.cli import screen, values
+from harmonium.cli import baseline, screen, values
 from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import log_jacobian
 from harmonium.random import Address, Purpose
-from harmonium.recipes import baseline
 from harmonium.sampling import sample_states
 from harmonium.sampling.free import filled
 from harmonium.units import Units

@@ -4,7 +4,7 @@ from harmonium.learning.algorithms import ALGORITHMS, algorithm
 from harmonium.learning.ancestral import AncestralNegatives
 from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
-from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.centred_gradient import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.discriminative import (
     ConditionalCompletions,
@@ -17,7 +17,7 @@ from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
 from harmonium.learning.meanfield import MeanField
-from harmonium.learning.natural import NaturalGradient
+from harmonium.learning.natural_gradient import NaturalGradient
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, PersistentChains
 from harmonium.learning.particles import Particles, equally_weighted
@@ -25,7 +25,7 @@ from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrog
 from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
 from harmonium.learning.restarted_chains import RestartedChains
-from harmonium.learning.tempered import TemperedChains, TrajectoryChains
+from harmonium.learning.tempered_chains import TemperedChains, TrajectoryChains
 
 __all__ = [
     "ALGORITHMS",

@@ -13,7 +13,7 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import ContrastiveDivergence, ExactNegatives, PersistentChains
 from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.restarted_chains import RestartedChains
-from harmonium.learning.tempered import TemperedChains, TrajectoryChains
+from harmonium.learning.tempered_chains import TemperedChains, TrajectoryChains
 
 RUNGS = 8  # of a tempered path: as many rows are swept as there are chains in all
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.loop import Update
-from harmonium.learning.shapes import Scale, gaussians
+from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import BlockModel, EnergyModel
 
 

@@ -94,7 +94,7 @@ class PersistentChains(NegativePhase):
             self.chains = initial_chains(model, self.n, self.chains.address, start)
 
     def tempered(self) -> NegativePhase | None:
-        from harmonium.learning.tempered import TemperedChains
+        from harmonium.learning.tempered_chains import TemperedChains
 
         return TemperedChains(max(FEWEST_SETS, self.n // SHARED), seed=self.seed)
 

@@ -22,14 +22,14 @@ from harmonium.learning.state import part_of
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
+from harmonium.models.intake import Rows
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
-from harmonium.recipes.rows import Rows
+from harmonium.recipes.real_columns import FEW
 from harmonium.recipes.tracking import exact_value, exactly_summable
 from harmonium.recipes.weights import log_weights
-from harmonium.recipes.widths import FEW
 from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 

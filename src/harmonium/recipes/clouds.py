@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from harmonium import kernels
-from harmonium.learning.shapes import Scale, gaussians
+from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import PairwiseModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling.jumps import CloudJumps

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from harmonium.models import PairwiseModel
-from harmonium.recipes.measure import SUBSET, Measurement, log_likelihood
+from harmonium.recipes.measurement import SUBSET, Measurement, log_likelihood
 from harmonium.recipes.run import Action, Kept, Run
 from harmonium.recipes.settings import HALF
 

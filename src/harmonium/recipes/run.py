@@ -18,7 +18,7 @@ from harmonium.learning.loop import check_finite
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.measure import Measurement, Meter
+from harmonium.recipes.measurement import Measurement, Meter
 from harmonium.recipes.settings import Schedule
 
 

@@ -25,7 +25,7 @@ from harmonium.learning import (
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
-from harmonium.recipes.rows import Rows
+from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 

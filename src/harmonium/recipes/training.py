@@ -20,24 +20,21 @@ from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePha
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
-from harmonium.models.intake import encoded
+from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import recentring, settings
+from harmonium.recipes import real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
-from harmonium.recipes.history import History
+from harmonium.recipes.history import History, ProgressBar
+from harmonium.recipes.initialisation import let_chains_jump, start
 from harmonium.recipes.interruption import Interruption
-from harmonium.recipes.measure import SUBSET, Meter
-from harmonium.recipes.progress import ProgressBar
-from harmonium.recipes.rows import Rows
+from harmonium.recipes.measurement import SUBSET, Meter
+from harmonium.recipes.real_columns import ScaleFloor, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run, same_settings
 from harmonium.recipes.settings import Schedule, Settings, UserSettings
 from harmonium.recipes.split import split
-from harmonium.recipes.start import let_chains_jump, start
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
-from harmonium.recipes.widths import ScaleFloor, few_valued
-from harmonium.recipes.widths import warnings as width_warnings
 from harmonium.sampling.free import filled
 from harmonium.units import Units
 
@@ -169,10 +166,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     negative_phase = settings.negative_phase(model, asked, negatives)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
-        rows = recentring.centred_rows(rows, origin)
-        valid = None if valid is None else recentring.centred_rows(valid, origin)
+        rows = real_columns.centred_rows(rows, origin)
+        valid = None if valid is None else real_columns.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
-    with recentring.centred(model, origin):
+    with real_columns.centred(model, origin):
         begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
@@ -193,9 +190,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
         said = [] if model.schema is None else list(model.schema.warnings)
-        said += data_warnings(model, rows) + width_warnings(narrow)
+        said += data_warnings(model, rows) + few_values_warning(narrow)
         said += settings.unused(asked, negatives, negative_phase, len(rows))
-        said += recentring.distance_warning(model, rows, origin)
+        said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
         run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
@@ -334,7 +331,7 @@ def _origin(
     if state is not None:
         return state.get("origin")
     if negatives is None or isinstance(negatives, str):
-        return recentring.far_column_means(model, rows)
+        return real_columns.far_column_means(model, rows)
     return None
 
 

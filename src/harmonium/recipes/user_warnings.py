@@ -7,11 +7,10 @@ import torch
 from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.intake import Rows
 from harmonium.models.support import Support
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.rows import Rows
-from harmonium.recipes.split import HOLD_OUT_FROM
-from harmonium.recipes.spread import constant_columns
+from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
 SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
 WORTH = 0.1  # nats per row below which no difference is

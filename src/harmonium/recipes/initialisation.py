@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from harmonium.learning import NegativePhase
-from harmonium.learning.shapes import couple_standardised
+from harmonium.learning.unit_scales import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.rows import Rows
 from harmonium.recipes.settings import natural_gradient_fits
 from harmonium.units import Units
 from harmonium.units.base import Tail

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.learning.centring import Centring, centre_gradients
+from harmonium.learning.centred_gradient import Centring, centre_gradients
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
-from harmonium.learning.shapes import damping, scale_steps, shape_steps, shapes
+from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.units import Units
 

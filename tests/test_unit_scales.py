@@ -16,7 +16,7 @@ from harmonium.learning import (
     accumulate_phases,
     equally_weighted,
 )
-from harmonium.learning.shapes import couple_standardised, damping, gaussians, scale_steps, shapes
+from harmonium.learning.unit_scales import couple_standardised, damping, gaussians, scale_steps, shapes
 from harmonium.random import Address, Purpose
 from registry import DOUBLE, build, scatter, uniforms
 

@@ -21,9 +21,9 @@ from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, EnergyModel, GraphModel, PairwiseModel
+from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
-from harmonium.recipes.rows import Rows
 from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
 from harmonium.recipes.weights import log_weights
