@@ -12,12 +12,14 @@ RUNTIME = .venv/.installed-runtime
 DEV = .venv/.installed-dev
 PEERS = .venv-peers/.installed
 
-.PHONY: help demo test test-matrix check bench clean
+.PHONY: help demo test test-matrix soak fuzz check bench clean
 
 help:
 	@echo 'make demo    train an RBM on the bundled digits, report in runs/digits/report.html'
 	@echo 'make test    run every test'
 	@echo 'make test-matrix   every test under each Python from 3.11 to 3.14 that is here, and with the oldest libraries'
+	@echo 'make soak    kill a run forty times, at moments of SEED, and go on with it each time'
+	@echo 'make fuzz    damage files of every format for ten minutes, and read them'
 	@echo 'make check   format, lint, types, import contract'
 	@echo 'make bench   measure speed and growth against other libraries (a quarter of an hour)'
 	@echo 'make clean   remove .venv, .venv-peers, .venv-matrix and what the tools left behind (runs/ stays)'
@@ -27,6 +29,12 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -q -n 2
+
+soak: $(DEV)
+	HARMONIUM_KILLS=40 HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_crashes.py
+
+fuzz: $(DEV)
+	HARMONIUM_FUZZ_SECONDS=600 $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 test-matrix:
 	TORCH='$(TORCH)' $(PYTHON) tests/matrix.py

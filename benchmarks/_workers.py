@@ -18,6 +18,7 @@ PEERS = os.environ.get("HARMONIUM_PEERS", sys.executable)
 """The Python that has the peers installed; HARMONIUM_PEERS names another than the present one."""
 HERE = Path(__file__).parent
 LONGEST = 25.0
+WARM, LONG = 8, 1.5  # looks at whether a repetition got faster; seconds beside which loading is little
 REST = 0.2
 """Seconds before a turn: threads of the library that had the last one spin for a while after their work, and
 whoever came next was up to ten times as slow for the first tenth of a second."""
@@ -100,6 +101,23 @@ Contestant = tuple[Worker, str, dict[str, Any]]
 """A worker, the name of its work, and the work's settings."""
 
 
+def _settled(worker: Worker) -> float:
+    """Seconds of one repetition once what is loaded and compiled on the way is there.
+
+    One that is long beside that is made once. Others are made until they get no faster: a count that was
+    taken from the first one, with a second of loading in it, made turns of one repetition of a millisecond,
+    cold from the rest before it.
+    """
+    seconds = float((worker.ask(repeat=1) or {})["seconds"])
+    for _ in range(WARM):
+        if seconds > LONG:
+            break
+        before, seconds = seconds, float((worker.ask(repeat=3) or {})["seconds"])
+        if seconds > before / 2:
+            break
+    return seconds
+
+
 def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Timing | None]:
     """Each contestant's timings: they take turns of about `turn` seconds (one repetition at least), `rounds`
     times.
@@ -116,12 +134,10 @@ def compare(contestants: list[Contestant], rounds: int, turn: float) -> list[Tim
             timings.append(None)
             counts.append(0)
             continue
-        first = worker.ask(repeat=1) or {}
-        if first["seconds"] < turn:
-            first = worker.ask(repeat=3) or {}
         timings.append(Timing(worker.library, path=made["path"]))
-        counts.append(max(1, round(turn / first["seconds"])))
-        cost += counts[-1] * first["seconds"]
+        once = _settled(worker)
+        counts.append(max(1, round(turn / once)))
+        cost += counts[-1] * once
     rounds = max(3, min(rounds, int(LONGEST / max(cost, 1e-6))))
     for _ in range(rounds):
         for timing, count, (worker, _, _) in zip(timings, counts, contestants, strict=True):

@@ -9,6 +9,7 @@ import torch
 import harmonium as hm
 from harmonium import kernels
 from harmonium.kernels import Side, enumeration, graph, plain, processor, reference, tables
+from harmonium.kernels import draws as compiled_draws
 from harmonium.models import path_to
 from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, initial_chains
@@ -116,6 +117,7 @@ def sums():
 
 
 if __name__ == "__main__":
+    compiled_draws.FEW = -1  # the first few draws would come from the reference otherwise
     print(processor.path())
     for check in (draws, sweeps, annealing, centring, phases, graphs, sums):
         check()

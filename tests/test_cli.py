@@ -14,7 +14,7 @@ import harmonium as hm
 from harmonium import store
 from harmonium.cli import entry, finish, folder, main
 from harmonium.cli.plain import plain
-from harmonium.sampling import imputation
+from harmonium.recipes import completion
 from statistics_budget import z_threshold
 
 FILES = {"model.safetensors", "metrics.jsonl", "report.html", "checkpoint.safetensors", "settings.json"}
@@ -316,8 +316,8 @@ WRONG_DATA = {
     "empty": ("empty.npy", np.empty((0, 3)), "empty array"),
     "empty text": ("empty.csv", "", "empty file"),
     "one-dimensional": ("flat.npy", np.ones(9), "one-dimensional"),
-    "NaN": ("nan.npy", np.where(ROWS == 1, np.nan, 0.0), "NaN"),
-    "missing cells": ("gaps.csv", "1,0\n,1\n" * 10, "NaN"),
+    "NaN": ("nan.npy", np.full((20, 3), np.nan), "NaN"),
+    "infinite": ("infinite.npy", np.where(ROWS == 1, np.inf, 0.0), "infinite"),
     "text": ("text.csv", "1,0\n0,cat\n" * 10, "'cat'"),
     "objects": ("text.npy", np.array([["a", "b"]] * 12), "text"),
     "complex": ("complex.npy", ROWS * 1j, "complex"),
@@ -603,10 +603,10 @@ def test_conditional_means_are_exact_where_they_can_be_and_close_by_chains(monke
     model = learned()
     row = torch.tensor([1.0, torch.nan, 0.0, torch.nan, torch.nan, torch.nan], dtype=torch.float64)
     expected = exact_conditional_mean(model, row)
-    assert torch.allclose(imputation.conditional_means(model, row[None])[0], expected, atol=1e-12)
-    monkeypatch.setattr(imputation, "EXACT_STATES", 0)
+    assert torch.allclose(completion.conditional_means(model, row[None])[0], expected, atol=1e-12)
+    monkeypatch.setattr(completion, "EXACT_STATES", 0)
     copies = 200  # rows are independent, so their scatter gives the standard error of their mean
-    means = imputation.conditional_means(model, row.repeat(copies, 1), seed=3)
+    means = completion.conditional_means(model, row.repeat(copies, 1), seed=3)
     error = means.std(0) / copies**0.5
     free = torch.isnan(row)
     assert ((means.mean(0) - expected).abs()[free] <= z_threshold(4) * error[free]).all()
@@ -671,9 +671,9 @@ def test_other_models_than_rbms_are_measured_drawn_from_and_completed(command, t
     assert command("impute", path, tmp_path / "x.npy", "-o", tmp_path / "y.npy")[0] == 0
     filled = np.load(tmp_path / "y.npy")
     assert filled[0].tolist() == [1, 1, 0, 0] and filled[1, :3].tolist() == [0, 0, 1]
-    means = imputation.conditional_means(machine, torch.tensor(gaps[:1]).float())
-    monkeypatch.setattr(imputation, "EXACT_STATES", 0)
-    sampled = imputation.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
+    means = completion.conditional_means(machine, torch.tensor(gaps[:1]).float())
+    monkeypatch.setattr(completion, "EXACT_STATES", 0)
+    sampled = completion.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
     error = sampled[:, 1].std() / 60**0.5
     assert abs(sampled[:, 1].mean() - means[0, 1]) <= z_threshold() * error
 

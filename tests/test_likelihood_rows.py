@@ -9,7 +9,7 @@ import torch
 
 import harmonium as hm
 from harmonium import likelihood
-from harmonium.likelihood import comparison, conditional
+from harmonium.likelihood import clamped, comparison, row_exchange
 from harmonium.likelihood.tempered import Budget
 from registry import FINITE, build, uniforms
 from statistics_budget import z_threshold
@@ -135,7 +135,7 @@ def test_arguments_of_the_wrong_type_are_named():
 @pytest.mark.parametrize("way", ["completions", "hidden"])
 def test_exact_conditionals(pair, way, monkeypatch):
     if way == "hidden":
-        monkeypatch.setattr(conditional, "COMPLETIONS", 0)
+        monkeypatch.setattr(clamped, "COMPLETIONS", 0)
     model = build(*pair)
     columns = model.visible.width // model.visible.n
     held = (torch.arange(model.visible.n) % 2 == 0).repeat_interleave(columns)
@@ -160,13 +160,13 @@ def test_conditionals_chain_up_to_the_joint():
 )
 def test_conditionals_by_replica_exchange(pair, monkeypatch):
     if pair == ("Bernoulli", "Bernoulli"):
-        monkeypatch.setattr(conditional, "TUNED", 3)  # the rungs from three of the six rows
+        monkeypatch.setattr(row_exchange, "TUNED", 3)  # the rungs from three of the six rows
     model = build(*pair)
     columns = model.visible.width // model.visible.n
     held = (torch.arange(model.visible.n) == 1).repeat_interleave(columns)
     v, _ = table(model)
     rows = v[:6]
-    log_z = conditional._exchanged(model, rows, held, Budget(0.3), seed=1)
+    log_z = row_exchange.exchanged(model, rows, held.expand(rows.shape), Budget(0.3), seed=1)
     with torch.no_grad():
         truth = -model.free_energy(rows).double() - brute_force(model, rows, held)
     # every error is pooled over the rows and has 3 · 6 degrees of freedom: twice the normal threshold is

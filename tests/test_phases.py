@@ -8,7 +8,7 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.kernels import Side, launch, processor
+from harmonium.kernels import Side, launch, phases, processor
 from harmonium.kernels.matrix import products
 from harmonium.learning import Centring, Particles, accumulate_phases, two_phases
 
@@ -61,6 +61,63 @@ def test_both_phases_are_as_exact_as_stated(shape, kind):
     assert torch.allclose(added, gradient + before, atol=1e-6)
     for row, truth in zip(sums, (s1 - s0, s0, s1), strict=True):
         assert (row - truth).abs().max() <= 2 * field
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["bernoulli", "spin"])
+def test_both_phases_in_float32_are_those_of_float64(shape, kind):
+    widths, first, second = shape
+    weight, bias = numbers(*widths) / widths[0] ** 0.5, numbers(widths[1], seed=1)
+    data, negatives = particles(first, widths[0], 2), particles(second, widths[0], 3)
+    before, results, threads = numbers(*widths, seed=4), [], torch.get_num_threads()
+    (g0, size0, s0), (g1, size1, s1) = (phase(weight, bias, kind, *p) for p in (data, negatives))
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            results.append(phases.two_phases(weight, Side(kind, 1, bias), data, negatives, before.clone()))
+    finally:
+        torch.set_num_threads(threads)
+    for gradient, sums in results:  # PyTorch's products may depend on threads, sums don't
+        assert ((gradient - before - (g1 - g0)).abs() <= 2.0**-18 * (size0 + size1 + before.abs())).all()
+        assert torch.equal(sums, results[0][1])
+        for row, truth in zip(sums, (s1 - s0, s0, s1), strict=True):
+            assert (row - truth).abs().max() <= 2.0**-19
+
+
+def test_means_are_the_same_compiled_or_not():
+    for kind in ("bernoulli", "spin"):
+        field, side = 9 * numbers(70, 33), Side(kind, 1, numbers(33, seed=1))
+        field[0, :4] = torch.tensor([-200.0, 200.0, -torch.inf, torch.nan])
+        data, negatives = particles(31, 20, 2), particles(39, 20, 3)
+        compiled, plain = field.clone(), field.clone()
+        sums = phases._weighted(compiled, side, data, negatives)
+        expected = phases.weighted(plain, side, data, negatives)
+        assert torch.allclose(compiled, plain, rtol=1e-5, atol=1e-8, equal_nan=True)
+        assert torch.allclose(sums, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def test_small_products_take_one_thread_and_leave_no_trace():
+    threads = launch._own_threads()
+    if threads is None:
+        pytest.skip("PyTorch multiplies by another library than MKL")
+
+    def present():
+        before = threads(0)  # the way to ask
+        threads(before)
+        return before
+
+    before = present()
+    with launch.multiplying(launch.ALONE - 1):
+        assert present() == 1
+        with launch.multiplying(launch.ALONE - 1):
+            pass
+        assert present() == 1
+    assert present() == before
+    with launch.multiplying(launch.ALONE):
+        assert present() == before
+    with pytest.raises(ZeroDivisionError), launch.multiplying(1):
+        1 / 0  # noqa: B018
+    assert present() == before
 
 
 @needs_units

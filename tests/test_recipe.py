@@ -103,10 +103,10 @@ def test_the_smallest_number_that_is_as_good_as_the_best_is_chosen(gains, noise,
         own = noise * np.sin(np.arange(400) * (n + 1))
         return Score(common + gains[n] + own - own.mean(), stderr)
 
-    rbm, tried = choose(lambda: hm.Bernoulli(60), trial, seed=0)
+    rbm, tried = choose(lambda n: hm.RBM(hm.Bernoulli(60), hm.Bernoulli(n)), trial)
     assert rbm.hidden.width == chosen and set(tried) >= {64, 128}
     assert tried[64] == pytest.approx(-20.0 + gains[3])
-    assert choose(lambda: hm.Bernoulli(60), None, seed=0)[0].hidden.width == 64
+    assert choose(lambda n: hm.RBM(hm.Bernoulli(60), hm.Bernoulli(n)), None)[0].hidden.width == 64
 
 
 def test_a_trial_is_judged_by_the_model_that_it_ended_with():

@@ -166,7 +166,7 @@ def rewrite(path, **changes):
     raw = path.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
     header = json.loads(raw[8 : 8 + length])
-    header["__metadata__"].update(changes)
+    header["__metadata__"] = {k: v for k, v in header["__metadata__"].items() if k != "digest"} | changes
     text = json.dumps({k: v for k, v in header.items() if v}).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
 

@@ -5,6 +5,7 @@ The code is generated and not run, in a process of its own: LLVM ends it where i
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,22 @@ def test_the_loops_are_right_on(variables, tmp_path):
     assert done.returncode == 0, f"ended with {done.returncode}: {done.stdout[-500:]} {done.stderr[-2000:]}"
     expected = variables.get("HARMONIUM_PRODUCTS", "wide")
     assert done.stdout.splitlines()[0] == expected
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="these processors are x86-64")
+@pytest.mark.parametrize("features", [{}, {"NUMBA_CPU_FEATURES": ""}], ids=["ours", "its own"])
+@pytest.mark.parametrize("target", ["znver3", "skylake-avx512", "sapphirerapids"])
+def test_a_run_for_another_processor_ends_well(target, features, tmp_path):
+    """Where this one can't run code with its features, nothing is compiled and one sentence says so."""
+    code = (
+        "import torch, harmonium as hm; from harmonium.kernels import processor;"
+        "hm.fit(hm.RBM(hm.Bernoulli(5), hm.Bernoulli(4)), torch.eye(5).repeat(20, 1), steps=5);"
+        "print(processor.path())"
+    )
+    environment = {**os.environ, **features, "NUMBA_CPU_NAME": target, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
+    needs = "avx" if target == "znver3" else "avx512f"
+    lacks = bool(features) and needs not in processor.host_features()
+    assert (done.stdout.strip() == "plain") == lacks
+    assert done.stderr.count(f"ask for {needs}, which the processor lacks") == lacks

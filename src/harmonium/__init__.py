@@ -20,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 __version__ = "0.1.0"
 
 _HOME = {
+    "columns": ["Schema"],
     "units": [
         "Bernoulli",
         "Binomial",
@@ -48,13 +49,27 @@ _HOME = {
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
     "recipes": ["fit"],
-    "store": ["load", "save"],
+    "store": [
+        "from_dimod",
+        "from_sklearn",
+        "load",
+        "load_julia",
+        "load_rbms",
+        "save",
+        "save_julia",
+        "save_rbms",
+        "to_dimod",
+        "to_sklearn",
+    ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_PACKAGES = ("columns", "estimators")  # that are public themselves
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # computed from the table above
+__all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
+    from harmonium import columns, estimators
+    from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
     from harmonium.models import (
@@ -78,7 +93,18 @@ if TYPE_CHECKING:
         UnadjustedLangevin,
         sample,
     )
-    from harmonium.store import load, save
+    from harmonium.store import (
+        from_dimod,
+        from_sklearn,
+        load,
+        load_julia,
+        load_rbms,
+        save,
+        save_julia,
+        save_rbms,
+        to_dimod,
+        to_sklearn,
+    )
     from harmonium.units import (
         Bernoulli,
         Binomial,
@@ -94,6 +120,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"harmonium.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'harmonium' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"harmonium.{_MODULE_OF[name]}"), name)

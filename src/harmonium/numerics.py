@@ -143,3 +143,18 @@ def _tail_quantile(u: Tensor, s: Tensor) -> Tensor:
         residual = -z * (s + 0.5 * z) + torch.log(scaled) - start - log_u
         z = z + residual * math.sqrt(math.pi / 2.0) * scaled
     return z
+
+
+def column_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, standard deviation) of every column of (rows, columns) over its known cells; NaN marks others.
+
+    NaN for a column that no row knows.
+
+    >>> mean, deviation = column_moments(torch.tensor([[1.0, 5.0], [3.0, torch.nan]]))
+    >>> mean.tolist(), deviation.tolist()
+    ([2.0, 5.0], [1.0, 0.0])
+    """
+    if not bool(torch.isnan(x).any()):
+        return x.mean(0), x.std(0, correction=0)
+    mean = x.nanmean(0)
+    return mean, (x - mean).square().nanmean(0).sqrt()

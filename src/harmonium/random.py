@@ -47,6 +47,7 @@ class Purpose(IntEnum):
     DIAGNOSE = 16  # chains run only to measure mixing
     TRIAL = 17  # tests and examples
     SITES = 18  # which variables of a row are looked at
+    FREE_CELLS = 19  # free cells of a row given the others, in the positive phase
 
 
 def derived_seed(seed: int, *numbers: int) -> int:

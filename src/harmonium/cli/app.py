@@ -47,7 +47,7 @@ def harmonium(
     [bold]DATA[/bold] is the name of a bundled data set, or a file .npy, .npz,
     .csv, .parquet or .h5 with a row for each example and a column for each
     variable. An .npz or .h5 may hold the arrays train, valid and test.
-    Columns that have names are later found by them, in any order.
+    Columns that have names may hold text, and are found by them in any order.
 
     Energies and log-likelihoods are in nats. After a mistake in the options or
     the data the exit status is 2, and one sentence on stderr says what it was.
@@ -66,7 +66,7 @@ def fit(
     hidden: Annotated[
         int | None,
         typer.Option(
-            "--hidden", min=1, help="Hidden units. [dim]default: 2 for each column, 16 to 512[/dim]"
+            "--hidden", min=1, help="Hidden units. [dim]default: as many as short trials find to pay[/dim]"
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates to make in all.")] = None,
@@ -81,7 +81,16 @@ def fit(
         typer.Option(
             "--visible",
             metavar="TYPE",
-            help="What the columns are. [dim]default: bernoulli from 0 to 1, spin for -1 and +1[/dim]",
+            help="What the columns are. [dim]default: told by their values[/dim]",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            metavar="NAMES",
+            help="Columns not to learn, such as names of persons: name,number",
+            show_default=False,
         ),
     ] = None,
     hidden_type: Annotated[
@@ -124,6 +133,9 @@ def fit(
     test. Of a file that holds a single table, a tenth of the rows is set
     aside for validation and another for test.
 
+    Where the columns of a .csv or .parquet have names, each gets units for its
+    values: two values, categories, counts, real numbers.
+
     [bold]TYPE[/bold] of units
 
       bernoulli    0 or 1; values between are probabilities, drawn each epoch
@@ -155,6 +167,7 @@ def fit(
             resume=resume,
             force=force,
             visible=visible,
+            leave_out=leave_out,
             hidden_type=hidden_type,
             batch_size=batch_size,
             algorithm=algorithm,

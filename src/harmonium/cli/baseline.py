@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.models.support import Support
 from harmonium.store.registry import build
 from harmonium.units import Units
+from harmonium.units.known import known_energies, match_known
 
 MOST_BYTES = 2**28
 """Memory for the rows that units are fitted to; of more rows an even choice is taken."""
@@ -20,17 +22,18 @@ def fit(units: Units, rows: np.ndarray) -> Units:
     """Independent units of the same type, fitted to rows of a table by maximum likelihood."""
     fitted = copy.deepcopy(units).double().cpu()
     stride = max(1, rows.size * 8 // MOST_BYTES)
-    fitted.match(
-        fitted.encode(torch.from_numpy(np.array(rows[::stride], rows.dtype.newbyteorder("="))).double())
-    )
+    chosen = torch.from_numpy(np.array(rows[::stride], rows.dtype.newbyteorder("="))).double()
+    match_known(fitted, Support(fitted, coded=True).states(chosen))
     return fitted
 
 
 @torch.no_grad()
 def log_likelihood(units: Units, x: Tensor) -> float:
-    """Mean log P of states under independent units, nats per row."""
+    """Mean log P of states under independent units, nats per row; of the known ones where cells are free."""
     x = x.to(units.bias)
-    return float((-units.energy(x)).mean() - units.cumulant(units.bias[None]).sum())
+    if not bool(torch.isnan(x).any()):
+        return float((-units.energy(x)).mean() - units.cumulant(units.bias[None]).sum())
+    return float(known_energies(units, x).mean().neg())
 
 
 def to_json(units: Units) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 DONE = 0
 FAILED = 1
@@ -11,12 +14,33 @@ FAILED = 1
 MISTAKE = 2
 """The user's: in the options, or in the data."""
 INTERRUPTED = 130
+TERMINATED = 143
 
 NOTHING_WRITTEN = "interrupted, and nothing was written."
 
 
 class Interrupted(Exception):
-    """Ctrl-C in the middle of work; the message says what is saved."""
+    """Ctrl-C or SIGTERM in the middle of work; the message says what is saved."""
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """SIGTERM ends work as Ctrl-C does; yields the exit status of an interruption, in a list."""
+    status = [INTERRUPTED]
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield status
+        return
+
+    def end(number: int, frame: object) -> None:
+        status[0] = TERMINATED
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield status
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those after the name of the program; by default those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no Unicode
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    with _terminable() as interrupted:
+        return _status(arguments, interrupted)
+
+
+def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
     import typer
 
     from harmonium.cli.app import app
@@ -39,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except usage_error as error:
         return _say(_usage_sentence(error), MISTAKE)
     except Interrupted as error:
-        return _say(str(error), INTERRUPTED)
+        return _say(str(error), interrupted[0])
     except (KeyboardInterrupt, typer.Abort):
-        return _say(NOTHING_WRITTEN, INTERRUPTED)
+        return _say(NOTHING_WRITTEN, interrupted[0])
     except FloatingPointError as error:
         return _say(str(error), FAILED)
     except OSError as error:
@@ -51,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _say(str(error), MISTAKE)
     if status == INTERRUPTED:  # so Typer reports an interruption that it has caught itself
-        return _say(NOTHING_WRITTEN, INTERRUPTED)
+        return _say(NOTHING_WRITTEN, interrupted[0])
     return status if isinstance(status, int) else DONE
 
 

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from harmonium import checks, data
 from harmonium.cli import baseline, screen, values
 from harmonium.cli.folder import open_model, require_energy_model
+from harmonium.cli.measure import mean_log_jacobian
 from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
 from harmonium.models import RBM, EnergyModel
@@ -33,10 +35,12 @@ def run(
     rows, notes = data.load_table(source, split, learned_from)
     x, more = values.states(saved.model, rows, source, seed)
     with screen.waiting("measuring") as progress:
-        estimate = log_likelihood(saved.model, x, seconds=seconds, seed=seed, progress=progress)
+        measured = x if saved.model.schema is None else rows  # in the table's own units
+        estimate = log_likelihood(saved.model, measured, seconds=seconds, seed=seed, progress=progress)
+        change = mean_log_jacobian(saved.model, rows)
         if progress is not None:
             progress(1.0, "proxies")
-        more_figures = {**compared(saved.about, x), **proxies(saved.model, x)}
+        more_figures = {**compared(saved.about, x, change), **proxies(saved.model, x)}
     if as_json:
         found = estimate.to_dict()
         found["details"] |= {**more_figures, "notes": notes + more}
@@ -60,7 +64,9 @@ def findings(estimate: Estimate) -> list[tuple[str, str]]:
 
 def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     """Cheaper measures that say less, where the model has them; of many rows an even choice."""
-    found = {}
+    found: dict[str, float] = {}
+    if bool(torch.isnan(x).any()):  # they need whole rows
+        return found
     if model.visible_space.n_states is not None and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]
         found["pseudo_likelihood"] = pseudo_likelihood(model, chosen).value
@@ -70,11 +76,11 @@ def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     return found
 
 
-def compared(about: dict[str, Any], x: Tensor) -> dict[str, float]:
+def compared(about: dict[str, Any], x: Tensor, change: float = 0.0) -> dict[str, float]:
     """The log-likelihood of the same rows under independent units, where the model's file knows them."""
     if "independent" not in about:
         return {}
-    return {"independent": baseline.log_likelihood(baseline.from_json(about["independent"]), x)}
+    return {"independent": baseline.log_likelihood(baseline.from_json(about["independent"]), x) + change}
 
 
 def in_words(figures: dict[str, float], value: float) -> list[tuple[str, str]]:

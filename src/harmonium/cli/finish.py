@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, 
     store.save(model, options.out / folder.MODEL, {**about, **measured.facts()})
     told = Run(model, dataset, measured, history.records, training, history.warnings)
     with store.replacing(options.out / folder.REPORT) as new:
-        new.write_text(report(told), encoding="utf-8")
+        new.write_text(report(told), encoding="utf-8", errors="backslashreplace")
     say(options, told)
 
 
@@ -92,3 +93,5 @@ class LiveMetrics:
         """Add a line."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())

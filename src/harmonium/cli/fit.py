@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,12 @@ from harmonium.cli import folder, values
 from harmonium.cli.entry import Interrupted
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
+from harmonium.columns import Schema
 from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
 from harmonium.models import RBM
 from harmonium.recipes import History, fit
+from harmonium.recipes.choice import Maker
 
 
 def run(options: FitOptions) -> None:
@@ -25,32 +28,42 @@ def run(options: FitOptions) -> None:
     if options.resume:
         options = resumed(options, folder.read_settings(options.out))
     check_options(options)
-    dataset = with_shape(data.load(options.data), options.shape)
+    dataset = in_codes(options, with_shape(data.load(options.data), options.shape))
     facts = data_facts(options.data, dataset)
     if options.resume:
         check_same_data(options, facts["fingerprint"])
-    model = new_model(options, dataset)
+    make = machines(options, dataset)
+    model = make(options.hidden or 1)
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"these units can't be trained: {reason}")
-    created = folder.prepare(options.out, options.force)
-    folder.write_settings(options.out, {"options": options.to_json(), "data": facts})
+    with folder.prepared(options.out, options.force) as created:
+        if options.resume and not folder.recover(options.out):
+            options = replace(options, resume=False)  # it was killed before its first checkpoint
+        folder.write_settings(options.out, {"options": options.to_json(), "data": facts})
+        try:
+            learn(options, make if options.hidden is None else model, dataset)
+        except BaseException as error:
+            folder.drop_beginning(options.out, created)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(folder.what_is_saved(options.out)) from None
+            raise
+
+
+def learn(options: FitOptions, model: RBM | Maker, dataset: Dataset) -> None:
+    """Train and measure a machine, or one of those that `model` makes."""
     start = time.perf_counter()
-    try:
-        history = train(options, model, dataset)
-        finish(options, model, dataset, history, time.perf_counter() - start)
-    except BaseException as error:
-        folder.drop_beginning(options.out, created)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(folder.what_is_saved(options.out)) from None
-        raise
+    history = train(options, model, dataset)
+    trained = history.model
+    assert isinstance(trained, RBM)  # as both made it
+    finish(options, trained, dataset, history, time.perf_counter() - start)
 
 
 def recorded(options: FitOptions) -> list[dict[str, Any]]:
     """What the run that goes on has measured so far."""
     if not options.resume:
         return []
-    return list(store.read_facts(options.out / folder.CHECKPOINT)["records"])
+    return list(store.read_facts(options.out / folder.CHECKPOINT).get("records", []))
 
 
 def check_options(options: FitOptions) -> None:
@@ -92,17 +105,36 @@ def with_shape(dataset: Dataset, text: str | None) -> Dataset:
     return replace(dataset, shape=(int(height), int(width)))
 
 
-def new_model(options: FitOptions, dataset: Dataset) -> RBM:
-    """The machine before training: visible units for the columns, and the hidden units asked for."""
-    visible = values.visible_units(dataset, options.visible)
-    number = options.hidden or min(512, max(16, 2 * dataset.width))
-    hidden = values.hidden_units(options.hidden_type, number)
-    dtype = getattr(torch, options.dtype)
-    return RBM(visible, hidden, dtype=dtype, device=options.device, seed=options.seed)
+def in_codes(options: FitOptions, dataset: Dataset) -> Dataset:
+    """The data set as codes of the schema that `hm.fit` would give its table; as it is where it has none, or
+    where the units are asked for.
+    """
+    if dataset.frame is None or options.visible is not None:
+        if options.leave_out:
+            raise ValueError("--leave-out is for columns that have names and are told by their values.")
+        return dataset
+    left_out = [name for name in (options.leave_out or "").split(",") if name]
+    return dataset.encoded(Schema.of(dataset.frame, leave_out=left_out, name=dataset.name))
 
 
-def train(options: FitOptions, model: RBM, dataset: Dataset) -> History:
-    """The course of training."""
+def machines(options: FitOptions, dataset: Dataset) -> Maker:
+    """What makes the machine before training from a number of hidden units."""
+    schema = dataset.schema
+    visible = values.visible_units(dataset, options.visible) if schema is None else schema.units()
+
+    def make(number: int) -> RBM:
+        hidden = values.hidden_units(options.hidden_type, number)
+        dtype = getattr(torch, options.dtype)
+        units = copy.deepcopy(visible)
+        machine = RBM(units, hidden, dtype=dtype, device=options.device, seed=options.seed)
+        machine.schema = schema
+        return machine
+
+    return make
+
+
+def train(options: FitOptions, model: RBM | Maker, dataset: Dataset) -> History:
+    """The course of training; a function that makes machines gets the number of hidden units that pays."""
     return fit(
         model,
         dataset.table("train"),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harmonium import store
+from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
 from harmonium.units import Units
@@ -17,9 +21,9 @@ MODEL = "model.safetensors"
 METRICS = "metrics.jsonl"
 REPORT = "report.html"
 CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.json"
-"""What `fit` was asked for, so that --resume need not be told again."""
-FILES = (MODEL, REPORT, METRICS, CHECKPOINT, SETTINGS)
+PREVIOUS = store.previous(CHECKPOINT).name
+"""The checkpoint before, which is used where the newest is damaged."""
+FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,15 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
     """
     if resume and force:
         raise ValueError("--resume continues the run in DIR and --force replaces it; give one of them.")
+    store.check_name(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and --out takes a folder.")
     there = [] if only_begun(folder) else [name for name in FILES if (folder / name).exists()]
-    if resume and not {CHECKPOINT, SETTINGS} <= set(there):
+    can_go_on = SETTINGS in there and not {CHECKPOINT, PREVIOUS}.isdisjoint(there)
+    if resume and not can_go_on and not only_begun(folder):
         raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
     if there and not resume and not force:
-        ways = "--resume continues it, " * ({CHECKPOINT, SETTINGS} <= set(there)) + "--force replaces it"
+        ways = "--resume continues it, " * can_go_on + "--force replaces it"
         raise ValueError(f"{folder} holds a run already ({', '.join(there)}): {ways}.")
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
@@ -91,7 +97,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
 
 def only_begun(folder: Path) -> bool:
     """Whether nothing is there but what a run writes before it has measured anything."""
-    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT)):
+    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT, PREVIOUS)):
         return False
     metrics = folder / METRICS
     if metrics.exists() and metrics.stat().st_size:
@@ -102,14 +108,57 @@ def only_begun(folder: Path) -> bool:
         return False
 
 
-def prepare(folder: Path, force: bool) -> bool:
-    """Make the folder of a run, without the files of the one that it replaces; whether it was not there."""
+@contextmanager
+def prepared(folder: Path, force: bool) -> Iterator[bool]:
+    """The folder of a run, made if it isn't there and kept from other processes, without the files of the run
+    that it replaces, nor what one that was killed left of files that it was writing. Yields whether it was
+    not there.
+
+    Raises:
+        ValueError: another process writes to it.
+    """
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    if force:
+    with _held(folder):
         for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-    return created
+            store.drop_leftovers(folder / name)
+            if force:
+                (folder / name).unlink(missing_ok=True)
+        yield created
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes from it, where the system has locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(f"another process is writing to the run in {folder}; wait until it ends.") from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def recover(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from; says on stderr where it is damaged and the one before is
+    used.
+    """
+    if only_begun(folder):
+        return False
+    wrong = store.recover(folder / CHECKPOINT)
+    if wrong is not None:
+        print(f"harmonium: {wrong}", file=sys.stderr)
+    return True
 
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
@@ -121,9 +170,12 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
 def read_settings(folder: Path) -> dict[str, Any]:
     """What `write_settings` has written."""
     try:
-        return dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.") from error
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if isinstance(settings["options"], dict) and {"fingerprint", "name"} <= settings["data"].keys():
+            return dict(settings)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.")
 
 
 def drop_beginning(folder: Path, created: bool = False) -> None:
@@ -144,7 +196,9 @@ def what_is_saved(folder: Path) -> str:
     if (folder / MODEL).exists():
         return f"interrupted after training; {folder / MODEL} is saved, and --resume will write {REPORT}."
     if (folder / CHECKPOINT).exists():
-        return f"interrupted; {folder / CHECKPOINT} is saved, and --resume goes on from it."
+        done = store.read_facts(folder / CHECKPOINT).get("step")
+        after = f" after {done:,} updates" if isinstance(done, int) else ""
+        return f"interrupted{after}; {folder / CHECKPOINT} is saved, and --resume goes on from it."
     return "interrupted before the first checkpoint; nothing is saved."
 
 

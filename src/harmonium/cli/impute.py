@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from harmonium.cli.folder import Saved, check_new_file, open_model, require_ener
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
 from harmonium.models.intake import rows_of
-from harmonium.sampling import sample
-from harmonium.sampling.imputation import best_guess, conditional_means
+from harmonium.recipes.completion import best_guess, conditional_means
+from harmonium.sampling import sample_states
 from harmonium.units import Units
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: bool) -> None:
@@ -31,13 +35,16 @@ def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: b
     if bool(missing.any()):
         gaps = x[missing]
         if draw:
-            filled = sample(saved.model, len(gaps), gaps, seed=seed)
+            filled = sample_states(saved.model, len(gaps), gaps, seed=seed)
         else:
             means = conditional_means(saved.model, gaps, seed=seed)
             filled = torch.where(torch.isnan(gaps), best_guess(visible_units(saved), means), gaps)
         x[missing] = filled.to(x)
-    table = _with_cells_given(rows, values.table(saved.space, x))
-    if known.order is not None:  # the columns go back to where they were
+    if saved.model.schema is not None and given.frame is not None:
+        table = filled_frame(given.frame, saved.model.schema.decode(x))
+    else:
+        table = _with_cells_given(rows, values.table(saved.space, x))
+    if saved.model.schema is None and known.order is not None:  # the columns go back to where they were
         table = table[:, np.argsort(known.order)]
     write(out, Table(table, given.columns or saved.columns, saved.shape))
     for note in notes:
@@ -53,6 +60,18 @@ def visible_units(saved: Saved) -> Units:
             f"{saved.path} holds a {type(saved.model).__name__}: --draw fills gaps, but no best guess."
         )
     return saved.space
+
+
+def filled_frame(given: pd.DataFrame, filled: pd.DataFrame) -> pd.DataFrame:
+    """The table with its empty cells filled from another of the same rows; columns stay where they are."""
+    whole = given.reset_index(drop=True)
+    for label in filled.columns:
+        column = whole[str(label)]
+        if bool(column.isna().any()):
+            gaps = column.isna().to_numpy()
+            values = column.astype(object).where(~gaps, filled[label].astype(object))
+            whole[str(label)] = values.astype(filled[label].dtype)
+    return whole
 
 
 def _with_cells_given(rows: np.ndarray, filled: np.ndarray) -> np.ndarray:

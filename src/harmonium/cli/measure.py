@@ -13,8 +13,11 @@ from harmonium.cli import baseline, screen, values
 from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
-from harmonium.models import BlockModel
-from harmonium.sampling import sample
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.intake import log_jacobian
+from harmonium.random import Address, Purpose
+from harmonium.sampling import sample_states
+from harmonium.sampling.free import filled
 from harmonium.units import Units
 
 SAMPLES = 1000
@@ -35,6 +38,8 @@ class Measured:
         free_energies: of training rows, test rows and samples, by these names, nats.
         notes: what was done to the test rows.
         problem: why there are no probabilities, if so.
+        pictured: some training rows, cells that are empty drawn from the model.
+        change: what the mean log P of states gained to become that of the table's own units, nats per row.
     """
 
     test: Estimate | None
@@ -44,11 +49,19 @@ class Measured:
     free_energies: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None
+    pictured: np.ndarray | None = None
+    change: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """What is kept beside the model."""
         independent = {**baseline.to_json(self.independent), "test": self.independent_test}
         return plain({"test": None if self.test is None else self.test.to_dict(), "independent": independent})
+
+
+def mean_log_jacobian(model: EnergyModel, rows: Any) -> float:
+    """What the mean log P of states gains to become that of a table's own units, nats; 0 without a schema."""
+    found = log_jacobian(model, rows)
+    return 0.0 if found is None else float(found.mean())
 
 
 @torch.no_grad()
@@ -57,17 +70,21 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
     visible = model.layers[0]
     independent = baseline.fit(visible, data.train)
     x, notes = values.states(model, data.table("test"), f"{data.name}: test", seed)
-    reference = baseline.log_likelihood(independent, x)
+    change = mean_log_jacobian(model, data.table("test"))
+    reference = baseline.log_likelihood(independent, x) + change
     problem = model.reason_not_normalizable()
     if problem:
-        return Measured(None, independent, reference, notes=notes, problem=problem)
+        return Measured(None, independent, reference, notes=notes, problem=problem, change=change)
     with screen.waiting("measuring", quiet) as progress:
-        test = log_likelihood(model, x, seed=seed, progress=progress)
+        rows_measured = x if model.schema is None else data.table("test")  # in the table's own units
+        test = log_likelihood(model, rows_measured, seed=seed, progress=progress)
         if progress is not None:
             progress(1.0, "drawing samples")
-        samples = sample(model, SAMPLES, seed=seed)
+        samples = sample_states(model, SAMPLES, seed=seed)
     some = replace(data.table("train"), values=data.train[:: -(-len(data.train) // ROWS)])
     train, _ = values.states(model, some, data.name, seed)
+    train, x = (filled(model, v, Address(seed, Purpose.CLAMP)) for v in (train, x))
     rows = {"training rows": train, "test rows": x, "samples of the model": samples}
     energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
-    return Measured(test, independent, reference, samples, energies, notes)
+    pictured = values.table(visible, train)
+    return Measured(test, independent, reference, samples, energies, notes, pictured=pictured, change=change)

@@ -8,6 +8,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+SETTINGS = "settings.json"
+"""What `fit` was asked for, so that --resume need not be told again."""
+KINDS: dict[str, Any] = {
+    "int": int,
+    "int | None": int,
+    "float | None": (int, float),
+    "str": str,
+    "str | None": str,
+}
+"""What the options of a run may be in `SETTINGS`."""
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -21,6 +32,7 @@ class FitOptions:
     seed: int = 0
     visible: str | None = None
     hidden_type: str = "bernoulli"
+    leave_out: str | None = None
     batch_size: int | None = None
     algorithm: str | None = None
     shape: str | None = None
@@ -63,9 +75,15 @@ def resumed(options: FitOptions, settings: Mapping[str, Any]) -> FitOptions:
     Raises:
         ValueError: an option is given, and differs from that of the run.
     """
-    before = FitOptions(
-        options.data, options.out, **{k: v for k, v in settings["options"].items() if k != "source"}
-    )
+    saved = {k: v for k, v in settings["options"].items() if k != "source"}
+    kinds = {f.name: KINDS.get(str(f.type)) for f in fields(FitOptions)}
+    for name, value in saved.items():
+        kind = kinds.get(name)
+        if kind is None or not isinstance(value, kind):
+            raise ValueError(
+                f"{options.out / SETTINGS} is damaged, so that the run can't be resumed: it says {name!r}."
+            )
+    before = FitOptions(options.data, options.out, **saved)
     for name, value in options.given().items():
         old = getattr(before, name)
         if value != old:

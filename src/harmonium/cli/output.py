@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +12,9 @@ from harmonium.store import replacing
 
 
 class Table(NamedTuple):
-    """Rows to write, and what is known about their columns."""
+    """Rows to write, an array or a data frame, and what is known about their columns."""
 
-    rows: np.ndarray
+    rows: Any
     columns: tuple[str, ...] | None = None
     shape: tuple[int, int] | None = None
 
@@ -25,18 +25,22 @@ class Table(NamedTuple):
 
 def write(path: Path, table: Table) -> None:
     """Write a table in the format of the file's ending; an older file is replaced in one step."""
+    if path.suffix.lower() not in TEXT and any(
+        dtype.kind not in "biuf" for dtype in getattr(table.rows, "dtypes", ())
+    ):
+        raise ValueError(f"{path} must end in {' or '.join(TEXT)}, since the columns hold more than numbers.")
     with replacing(path) as new:
         WRITERS[path.suffix.lower()](new, table)
 
 
 def _npy(path: Path, table: Table) -> None:
     with path.open("wb") as file:
-        np.save(file, table.rows, allow_pickle=False)
+        np.save(file, np.asarray(table.rows), allow_pickle=False)
 
 
 def _npz(path: Path, table: Table) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, rows=table.rows)
+        np.savez_compressed(file, rows=np.asarray(table.rows))
 
 
 def _csv(path: Path, table: Table) -> None:
@@ -50,6 +54,8 @@ def _parquet(path: Path, table: Table) -> None:
 def _frame(table: Table):  # type: ignore[no-untyped-def]  # noqa: ANN202  # pandas is not typed here
     import pandas as pd
 
+    if isinstance(table.rows, pd.DataFrame):
+        return table.rows
     return pd.DataFrame(table.rows, columns=table.names())
 
 
@@ -57,13 +63,13 @@ def _h5(path: Path, table: Table) -> None:
     import h5py
 
     with h5py.File(path, "w") as file:
-        file.create_dataset("rows", data=table.rows, compression="gzip")
+        file.create_dataset("rows", data=np.asarray(table.rows), compression="gzip")
 
 
 def _png(path: Path, table: Table) -> None:
     from harmonium import plots
 
-    path.write_bytes(plots.tiles_png(table.rows, table.shape))
+    path.write_bytes(plots.tiles_png(np.asarray(table.rows), table.shape))
 
 
 WRITERS: dict[str, Callable[[Path, Table], None]] = {
@@ -75,3 +81,5 @@ WRITERS: dict[str, Callable[[Path, Table], None]] = {
     ".png": _png,
 }
 ENDINGS = tuple(WRITERS)
+TEXT = (".csv", ".parquet")
+"""Files that hold more than numbers."""

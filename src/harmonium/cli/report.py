@@ -91,11 +91,19 @@ def _table(run: Run, x: Any) -> np.ndarray:
     return values.table(run.model.layers[0], x)
 
 
+def _rows(run: Run) -> np.ndarray:
+    """Training rows, whole: where cells are empty, those that were filled in."""
+    gaps = run.data.train.dtype.kind == "f" and np.isnan(run.data.train).any()
+    pictured = run.measured.pictured
+    return pictured if gaps and pictured is not None else run.data.train
+
+
 def _pictures(run: Run) -> Section | None:
     if run.measured.samples is None:
         return None
     most = 100
-    chosen = run.data.train[:: max(1, len(run.data.train) // most)][:most]
+    chosen = _rows(run)
+    chosen = chosen[:: max(1, len(chosen) // most)][:most]
     samples = _table(run, run.measured.samples[:most])
     figure = plots.side_by_side(chosen, samples, run.data.shape, run.data.columns)
     order = "" if run.data.shape else " Rows are in the order of the data's first principal component."
@@ -125,9 +133,8 @@ def _filters(run: Run) -> Section | None:
 def _learning(run: Run) -> Section | None:
     figures = []
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
-        curve = plots.learning_curve(
-            run.records, run.measured.independent_test, run.training.get("best_step")
-        )
+        reference = run.measured.independent_test - run.measured.change
+        curve = plots.learning_curve(run.records, reference, run.training.get("best_step"))
         figures.append((curve, "log-likelihood of training and validation rows while learning"))
     panels = plots.panels(run.records)
     if panels is not None:
@@ -138,6 +145,8 @@ def _learning(run: Run) -> Section | None:
         "Mean log-likelihood while learning, with its 95 % interval. Where the validation curve falls behind"
         " the other, the model is overfitting."
     )
+    if run.model.schema is not None:
+        text += " The curves are of the states of the units; all other figures are of the table's own values."
     return Section("Learning", text, figures, warnings=list(run.warnings))
 
 
@@ -168,7 +177,7 @@ def _likelihood(run: Run) -> Section:
 def _moments(run: Run) -> Section | None:
     if run.measured.samples is None:
         return None
-    figure = plots.moments(run.data.train[:10_000], _table(run, run.measured.samples))
+    figure = plots.moments(_rows(run)[:10_000], _table(run, run.measured.samples))
     count = len(run.measured.samples)
     text = (
         f"Means and covariances of the columns in the data and in {count:,} samples: equal on the diagonal."
@@ -195,7 +204,8 @@ def _data(run: Run) -> Section:
     taken = run.training.get("settings", {}).get("data") == "probabilities"
     drawn = "Values between 0 and 1 were taken as probabilities, and drawn anew in each epoch."
     points = [*data.notes, *([drawn] if taken else []), *run.measured.notes]
-    return Section("Data", rows=rows, points=points)
+    code = "" if run.model.schema is None else str(run.model.schema)
+    return Section("Data", rows=rows, points=points, code=code)
 
 
 def _repeat(run: Run) -> Section:

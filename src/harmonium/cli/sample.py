@@ -10,8 +10,8 @@ from harmonium.cli import screen, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
-from harmonium.models.intake import rows_of
-from harmonium.sampling import sample as draw
+from harmonium.models.intake import partly_known
+from harmonium.sampling import sample_states
 
 
 def run(
@@ -22,8 +22,8 @@ def run(
     saved = open_model(model)
     require_energy_model(saved.model)
     known = None if given is None else _known(saved, given, number)
-    drawn = draw(saved.model, number, known, seed=seed, sweeps=sweeps)
-    write(out, Table(values.table(saved.space, drawn), saved.columns, saved.shape))
+    drawn = sample_states(saved.model, number, known, seed=seed, sweeps=sweeps)
+    write(out, Table(values.rows_in_words(saved.model, drawn), saved.columns, saved.shape))
     screen.say(f"{number:,} samples in {out}")
 
 
@@ -31,7 +31,7 @@ def _known(saved: Saved, path: Path, number: int) -> Tensor:
     rows, notes = incomplete(path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
-    found = rows_of(saved.model, rows, str(path), free=True)
+    found = partly_known(saved.model, rows, str(path))
     for note in notes + values.moved(found, str(path)):
         screen.say(note)
     known = found.states()

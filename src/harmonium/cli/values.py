@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -89,7 +90,8 @@ def hidden_units(text: str, n: int) -> Units:
 
 
 def visible_units(data: Dataset, text: str | None) -> Units:
-    """Visible units for the columns of a data set: of the type asked for, or of the one that its values say.
+    """Visible units for the columns of a data set of numbers: of the type asked for, or of the one that its
+    values say.
 
     Raises:
         ValueError: a value that is none of the type's, the first of which is named; or no type can be told.
@@ -97,9 +99,11 @@ def visible_units(data: Dataset, text: str | None) -> Units:
     if text is None:
         return _told_by(data)
     name, number = parse("--visible", text)
+    if data.support == "words":
+        raise ValueError(f"{data.name} has columns that aren't numbers, which --visible {name} needs.")
     kind = KINDS[name]
     if kind.option and number is None:
-        largest = max(float(data.part(part).max()) for part in PARTS)
+        largest = max(float(np.nanmax(data.part(part))) for part in PARTS)
         number = max(1, int(largest)) + (name == "categorical")
     number = number or 0
     found = first_offence(data, lambda x: kind.allows(x, number))
@@ -124,7 +128,7 @@ def _told_by(data: Dataset) -> Units:
 
 def _for_greys(data: Dataset) -> str:
     parts = [data.part(part) for part in PARTS]
-    low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
+    low, high = min(float(np.nanmin(x)) for x in parts), max(float(np.nanmax(x)) for x in parts)
     return greys(low, high, "--visible binomial:255")
 
 
@@ -132,7 +136,7 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
     """The first value that isn't allowed, and where it is, as the start of a sentence."""
     for part in PARTS:
         for start, block in chunks(data.part(part)):
-            bad = ~allowed(block)
+            bad = ~(allowed(block) | np.isnan(block))
             if bad.any():
                 row, column = (int(i) for i in np.argwhere(bad)[0])
                 value = float(block[row, column])
@@ -141,11 +145,11 @@ def first_offence(data: Dataset, allowed: Test) -> str | None:
 
 
 def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[Tensor, list[str]]:
-    """Rows of a table as visible states, (rows, n_visible), and notes on what was done to them.
+    """Rows of a table as visible states, (rows, n_visible), NaN where free; and notes on what was done.
 
     Probabilities of 0/1 units are drawn, once. `title` names the table where its width or a value is wrong.
     """
-    found = rows_of(model, rows, title, seed=seed)
+    found = rows_of(model, rows, title, seed=seed, free=True)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
     return found.states(), [drawn] * (found.kind == "probabilities") + moved(found, title)
 
@@ -153,6 +157,11 @@ def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[
 def moved(rows: Rows, title: str) -> list[str]:
     """A note where columns were found by their names in another order."""
     return [] if rows.order is None else [f"{title}: its columns were put in the order of the model by name."]
+
+
+def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
+    """States as a table of the model's schema, or of plain numbers where it has none."""
+    return table(model.visible_space, x) if model.schema is None else model.schema.decode(x)
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

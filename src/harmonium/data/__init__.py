@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from harmonium import checks
+from harmonium.data import bounds
 from harmonium.data.bundled import BUNDLED
 from harmonium.data.dataset import PARTS, WHOLE, Dataset, assemble, checked
 from harmonium.data.readers import READERS, read
@@ -50,7 +51,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: unknown name or ending; file missing or unreadable; no table in it (rows and columns, or
-            three dimensions for pictures); empty, not numeric, NaN or infinite; parts of different widths;
+            three dimensions for pictures); empty, not numeric, infinite; parts of different widths;
             fewer than 10 rows to split.
 
     >>> digits = load("digits")
@@ -62,7 +63,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
         return BUNDLED[name]()
     path = Path(source)
     content = read(path)
-    return assemble(str(path), content.parts, content.columns, content.notes)
+    return assemble(str(path), content.parts, content.columns, content.notes, content.frame)
 
 
 def load_rows(
@@ -70,7 +71,7 @@ def load_rows(
     split: str | None = None,
     learned_from: str | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Rows to measure a model with, (rows, columns), and notes on where they come from.
+    """Rows of numbers to measure a model with, (rows, columns), and notes on where they come from.
 
     Args:
         source: as in `load`.
@@ -83,7 +84,12 @@ def load_rows(
         ValueError: another split.
     """
     table, notes = load_table(source, split, learned_from)
-    return np.asanyarray(table.values), notes
+    if table.values.dtype != object:
+        return np.asanyarray(table.values), notes
+    from harmonium.data.tables import as_numbers
+
+    values = as_numbers(Path(source), table.frame)  # or a sentence on the first cell that is none
+    return np.asanyarray(checked(str(source), {WHOLE: values}, table.columns).parts[WHOLE]), notes
 
 
 def load_table(
@@ -98,8 +104,11 @@ def load_table(
         path = Path(source)
         content = read(path)
         if WHOLE in content.parts:
-            whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
-            return Table(whole, content.columns, 1), [*content.notes, f"{path}: all {len(whole):,} rows."]
+            whole = content.parts[WHOLE]
+            if whole.dtype != object:
+                whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
+            table = Table(whole, content.columns, 1, content.frame)
+            return table, [*content.notes, f"{path}: all {len(whole):,} rows."]
     data = load(source)
     split = split or "test"
     rows = data.table(split)
@@ -115,6 +124,7 @@ def fingerprint(source: str | os.PathLike[str]) -> str:
     name = _bundled(source)
     if name is not None:
         return f"bundled:{name}"
+    bounds.check_file(Path(source))
     try:
         with open(source, "rb") as file:
             return f"blake2b:{hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from harmonium import checks
+from harmonium.columns import Schema
 from harmonium.data.values import DataError, as_table, joint, survey
 from harmonium.models.table import Table
 from harmonium.random import Address, Purpose
@@ -23,7 +25,8 @@ LEAST_ROWS = 10
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of one kind in three parts, checked: finite real numbers, equally wide, at least one row each.
+    """Rows of one kind in three parts, checked: finite real numbers, NaN where a cell is empty, equally
+    wide, at least one row each.
 
     Args:
         name: of the bundled set, or the file.
@@ -36,6 +39,8 @@ class Dataset:
         labels: one array for each part where the rows have classes; never learned from.
         notes: sentences that a reader of the results should see, such as how the rows were split.
         numbers: of the rows of each part in the file, where they were split off a single table.
+        frame: that whole table in its own words, where its columns have names.
+        schema: whose codes the parts are, None where they are values as in the file.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Dataset:
     labels: dict[str, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
     numbers: dict[str, np.ndarray] | None = None
+    frame: Any = None
+    schema: Schema | None = None
 
     def part(self, name: str) -> np.ndarray:
         """The rows of 'train', 'valid' or 'test'."""
@@ -56,7 +63,19 @@ class Dataset:
 
     def table(self, name: str) -> Table:
         """The rows of a part with the names of their columns, as `hm.fit` and the likelihoods take them."""
-        return Table(self.part(name), self.columns, first=1)
+        if self.schema is not None:
+            return Table(self.part(name), self.schema.columns, first=1, coded=True)
+        frame = None
+        if self.frame is not None and self.numbers is not None:
+            frame = self.frame.iloc[self.numbers[name]]
+        return Table(self.part(name), self.columns, first=1, frame=frame)
+
+    def encoded(self, schema: Schema) -> Dataset:
+        """The same rows as codes of a schema of the whole table."""
+        assert self.frame is not None and self.numbers is not None
+        codes = schema.encode(self.frame, self.name, first=1)
+        parts = {name: codes[self.numbers[name]] for name in PARTS}
+        return replace(self, schema=schema, columns=schema.columns, support="mixed", **parts)
 
     def place(self, part: str, row: int, column: int) -> str:
         """Where a cell is: in the file if it holds a single table, otherwise in the part."""
@@ -153,7 +172,7 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
     shapes = {part: x.shape[1:] for part, x in parts.items()}
     checked = {part: as_table(titles[part], x, columns) for part, x in parts.items()}
     _same_columns(name, shapes)
-    support = joint([survey(titles[part], table) for part, table in checked.items()]).support
+    support = joint([survey(titles[part], table, free=True) for part, table in checked.items()]).support
     tables = {part: np.asanyarray(table.values) for part, table in checked.items()}
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
@@ -162,10 +181,18 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
 
 
 def assemble(
-    name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | None, notes: list[str]
+    name: str,
+    parts: dict[str, np.ndarray],
+    columns: tuple[str, ...] | None,
+    notes: list[str],
+    frame: Any = None,
 ) -> Dataset:
-    """The data set of a file's arrays, checked, the missing parts split off."""
-    tables = checked(name, parts, columns)
+    """The data set of a file's arrays, checked, the missing parts split off.
+
+    A table of words, which `frame` then is, is checked by the schema that it is encoded with.
+    """
+    words = all(x.dtype == object for x in parts.values())
+    tables = Tables(parts, "words", None) if words else checked(name, parts, columns)
     three, numbers, split_notes = complete(name, tables.parts)
     return Dataset(
         name=name,
@@ -177,6 +204,7 @@ def assemble(
         columns=columns,
         notes=[*notes, *split_notes],
         numbers=numbers,
+        frame=frame,
     )
 
 
@@ -187,4 +215,6 @@ def _same_columns(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _small(x: np.ndarray) -> np.ndarray:
-    return x if x.dtype == np.uint8 or x.nbytes > IN_MEMORY else x.astype(np.uint8)
+    if x.dtype == np.uint8 or x.nbytes > IN_MEMORY or (x.dtype.kind == "f" and np.isnan(x).any()):
+        return x
+    return x.astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ def incomplete(path: Path) -> tuple[Table, list[str]]:
     content = read(path)
     if WHOLE not in content.parts:
         raise DataError(f"{path} must hold a single table, got the parts {', '.join(content.parts)}.")
-    table = as_table(str(path), content.parts[WHOLE], content.columns)
+    if content.parts[WHOLE].dtype == object:
+        return Table(content.parts[WHOLE], content.columns, 1, content.frame), content.notes
+    table = replace(as_table(str(path), content.parts[WHOLE], content.columns), frame=content.frame)
     rows = np.asarray(table.values)
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rows))[0])

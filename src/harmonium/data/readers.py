@@ -6,20 +6,25 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from harmonium.data import bounds
 from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes."""
+    """What a file holds: its parts by name (or the one array as WHOLE), names of columns, notes; and where
+    its columns have names the table itself, in its own words.
+    """
 
     parts: dict[str, np.ndarray]
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    frame: Any = None
 
 
 def read(path: Path) -> Content:
@@ -34,9 +39,7 @@ def read(path: Path) -> Content:
             f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
             " numbers in text can be named .csv."
         )
-    if not path.is_file():
-        reason = "it is a directory" if path.is_dir() else "there is no such file"
-        raise DataError(f"{path} can't be read: {reason}.")
+    bounds.check_file(path)
     try:
         return reader(path)
     except DataError:
@@ -65,6 +68,7 @@ def _npy(path: Path) -> Content:
 def _npz(path: Path) -> Content:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} can't be read as .npz: it is empty or not in NumPy's format.")
+    bounds.check_npz(path)
     with np.load(path, allow_pickle=False) as file:
         return _pick(path, list(file.keys()), lambda key: np.asarray(file[key]))
 
@@ -73,8 +77,14 @@ def _h5(path: Path) -> Content:
     import h5py
 
     with h5py.File(path, "r") as file:
-        keys = [key for key in file if isinstance(file.get(key), h5py.Dataset)]
-        return _pick(path, keys, lambda key: np.asarray(file[key][()]))
+        own = [key for key in file if isinstance(file.get(key, getlink=True), h5py.HardLink)]
+        keys = [key for key in own if isinstance(file[key], h5py.Dataset)]
+
+        def array(key: str) -> np.ndarray:
+            bounds.check_h5(path, key, file[key])
+            return np.asarray(file[key][()])
+
+        return _pick(path, keys, array)
 
 
 def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Content:
@@ -92,15 +102,16 @@ def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Co
 def _csv(path: Path) -> Content:
     from harmonium.data.tables import read_csv
 
-    values, columns, notes = read_csv(path)
-    return Content({WHOLE: values}, columns, notes)
+    found = read_csv(path)
+    return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
 
 
 def _parquet(path: Path) -> Content:
     from harmonium.data.tables import read_parquet
 
-    values, columns, notes = read_parquet(path)
-    return Content({WHOLE: values}, columns, notes)
+    bounds.check_parquet(path)
+    found = read_parquet(path)
+    return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
 
 
 READERS: dict[str, Callable[[Path], Content]] = {

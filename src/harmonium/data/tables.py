@@ -1,17 +1,19 @@
-"""Tables of named columns: .csv and .parquet, every cell a number or missing."""
+"""Tables of named columns: .csv and .parquet; without names every cell is a number or missing."""
 
 from __future__ import annotations
 
 import csv
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from harmonium import checks
+from harmonium.columns.frames import INDEX_OF_PANDAS, numbers_rows
+from harmonium.columns.frames import numbered as are_numbers
 from harmonium.data.values import DataError
-from harmonium.models.table import INDEX_OF_PANDAS, numbers_rows
+from harmonium.data.written import written_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,20 +23,39 @@ FEWEST_NUMBERED = 4
 
 SEPARATORS = ",;\t|"
 
-Read = tuple[np.ndarray, tuple[str, ...] | None, list[str]]
-"""Values (rows, columns), names of the columns, notes for the user."""
+EMPTY = "?"
+"""How many tables mark a cell that is empty, besides what pandas knows."""
+
+
+class Read(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        values: (rows, columns); objects where some column isn't all numbers.
+        names: of the columns, where they have any.
+        notes: for the user.
+        frame: the table in its own words, where the columns have names.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...] | None
+    notes: list[str]
+    frame: pd.DataFrame | None
 
 
 def read_csv(path: Path) -> Read:
-    """A file of numbers separated by commas, semicolons, tabs, bars or blanks; the first line may name the
-    columns.
+    """A file of cells separated by commas, semicolons, tabs, bars or blanks; the first line may name the
+    columns, which may then hold text.
 
-    It does where none of its cells is a number. true and false count as 1 and 0. What numbers or names the
+    It does where none of its cells is a number. Among numbers true and false count as 1 and 0. Columns whose
+    numbers are written with decimal commas or separators of thousands are read as what they mean, and ? as an
+    empty cell; a note says so. What numbers or names the
     rows in a first column without a name, as pandas and R write it, and a first line that numbers the columns
     (four or more from 0) are left out, and a note says so. Missing cells are NaN.
 
     Raises:
-        DataError: a cell is no number; names and numbers in one line; lines that differ in length; no row.
+        DataError: a cell is no number where columns have no names; names and numbers in one line; lines that
+            differ in length; no row; numbers whose commas may be either.
     """
     import pandas as pd
 
@@ -52,6 +73,7 @@ def read_csv(path: Path) -> Read:
             encoding="utf-8-sig",
             low_memory=False,  # one type for each column
             skipinitialspace=True,
+            na_values=[EMPTY] if header and not numbered else None,
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} must hold at least one row, got a first line and nothing below.") from None
@@ -63,10 +85,17 @@ def read_csv(path: Path) -> Read:
         )
     names = tuple(cells) if header else None
     notes = [f"{path.name}: the first line, which numbers the columns, was not read."] if numbered else []
-    if names:
-        frame, names, more = _without_row_names(path, frame, names)
-        notes = more + notes
-    return _values(path, frame, names), None if numbered else names, notes
+    if numbered or names is None:
+        if names:
+            frame, names, more = _without_row_names(path, frame, names)
+            notes = more + notes
+        return Read(_values(path, frame, names), None, notes, None)
+    frame, names, more = _without_row_names(path, frame, names)
+    frame, names, unused = _without_blank_ends(path, frame, names)
+    frame.columns = list(names)
+    frame, as_meant = written_numbers(path, frame, separator)
+    values = _values(path, frame, names, words=True)
+    return Read(values, names, [*more, *unused, *as_meant], frame)
 
 
 def _first_lines(path: Path) -> tuple[int, str, str]:
@@ -167,12 +196,20 @@ def _all_different(column: pd.Series) -> bool:
     return bool((column == column.round()).all()) and bool(column.is_unique)
 
 
-def read_parquet(path: Path) -> Read:
-    """A Parquet file whose columns are all numbers or booleans; missing cells are NaN.
+def _without_blank_ends(
+    path: Path, frame: pd.DataFrame, names: tuple[str, ...]
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """The columns without one at the end that has neither a name nor a value, as spreadsheets write it."""
+    kept = len(names)
+    while kept > 1 and not names[kept - 1].strip() and bool(frame.iloc[:, kept - 1].isna().all()):
+        kept -= 1
+    if kept == len(names):
+        return frame, names, []
+    return frame.iloc[:, :kept], names[:kept], [f"{path.name}: empty columns at the end were not read."]
 
-    Raises:
-        DataError: a column holds something else.
-    """
+
+def read_parquet(path: Path) -> Read:
+    """A Parquet file, its columns as they are typed; missing cells are NaN."""
     import pandas as pd
 
     frame = pd.read_parquet(path, engine="pyarrow")
@@ -180,17 +217,41 @@ def read_parquet(path: Path) -> Read:
     if frame.index.name is not None:
         notes = [f"{path.name}: the index {frame.index.name} was not read."]
     frame, names, more = _without_row_names(path, frame, tuple(str(name) for name in frame.columns))
-    return _values(path, frame, names), names, notes + more
+    plain = None if are_numbers(names) and all(map(_is_plain, frame.dtypes)) else frame
+    return Read(_values(path, frame, names, words=plain is not None), names, notes + more, plain)
 
 
-def _values(path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None) -> np.ndarray:
-    """The cells as one array of the narrowest type that holds all columns, NaN where they are missing."""
+def _is_plain(dtype: object) -> bool:
+    return getattr(dtype, "kind", "") in "biuf"
+
+
+def _values(
+    path: Path, frame: pd.DataFrame, names: tuple[str, ...] | None, words: bool = False
+) -> np.ndarray:
+    """The cells as one array of the narrowest type that holds all columns, NaN where they are missing; of
+    objects where some hold words, which must be allowed.
+    """
     if 0 in frame.shape:
         size = " x ".join(map(str, frame.shape))
         raise DataError(f"{path} must hold at least one row and one column, got {size}.")
     titles = [f"column {i + 1}" + (f" ({names[i]!r})" if names else "") for i in range(frame.shape[1])]
+    if words and not all(_holds_numbers(frame.iloc[:, i]) for i in range(frame.shape[1])):
+        return frame.to_numpy(dtype=object)
     columns = [_column(path, title, frame.iloc[:, i]) for i, title in enumerate(titles)]
     return np.stack(columns, axis=1)
+
+
+def as_numbers(path: Path, frame: pd.DataFrame) -> np.ndarray:
+    """A table of words as numbers; a DataError on the first cell that is none."""
+    return _values(path, frame, tuple(str(name) for name in frame.columns))
+
+
+def _holds_numbers(column: pd.Series) -> bool:
+    from pandas.api import types
+
+    return (types.is_numeric_dtype(column.dtype) or types.is_bool_dtype(column.dtype)) and (
+        not types.is_complex_dtype(column.dtype)
+    )
 
 
 def _column(path: Path, title: str, column: pd.Series) -> np.ndarray:

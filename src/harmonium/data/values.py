@@ -84,16 +84,25 @@ class Survey(NamedTuple):
         return "unit interval" if low >= 0 and high <= 1 else "real"
 
 
-def survey(title: str, rows: Table) -> Survey:
-    """Looks at all values of a table in chunks; a DataError says where one is free or infinite."""
+def survey(title: str, rows: Table, free: bool = False) -> Survey:
+    """Looks at all values of a table in chunks; a DataError says where one is infinite, or free.
+
+    Where cells may be `free` the others are looked at, of which there must be one.
+    """
     result = Survey(math.inf, -math.inf, True, False)
     for _, block in chunks(rows.values):
+        if free and block.dtype.kind == "f":
+            block = block[~np.isnan(block)]
+            if not block.size:
+                continue
         least, most = float(block.min()), float(block.max())
         if not (math.isfinite(least) and math.isfinite(most)):
             raise DataError(table.not_finite(rows, title))
         whole = result.whole and bool(block.dtype.kind in "biu" or (block == np.floor(block)).all())
         zero = whole and least >= -1 and most <= 1 and bool((block == 0).any())
         result = joint([result, Survey(least, most, whole, zero)])
+    if free and not math.isfinite(result.low):
+        raise DataError(table.not_finite(rows, title))
     return result
 
 

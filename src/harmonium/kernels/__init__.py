@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import arguments, phases, processor, reference
+from harmonium.kernels.launch import multiplying
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -31,6 +32,7 @@ __all__ = [
     "draw_spin",
     "gibbs",
     "lead",
+    "multiplying",
     "product",
     "sweeps_suit",
     "two_phases",
@@ -189,19 +191,22 @@ def product(
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
     left = left.T if transposed else left
-    if add_to is not None:
-        return add_to.addmm_(left, right) if bias is None else add_to.addmm_(left, right).add_(bias)
-    return torch.mm(left, right) if bias is None else torch.addmm(bias, left, right)
+    with multiplying(left.numel() * right.shape[1]):
+        if add_to is not None:
+            return add_to.addmm_(left, right) if bias is None else add_to.addmm_(left, right).add_(bias)
+        return torch.mm(left, right) if bias is None else torch.addmm(bias, left, right)
 
 
 def _on_units(lefts: tuple[Tensor, ...], right: Tensor, add_to: Tensor | None) -> bool:
+    if processor.path() != "matrix":
+        return False
     matrices = (*lefts, right) if add_to is None else (*lefts, right, add_to)
     for matrix in matrices:
         if not matrix.is_cpu or matrix.dtype is not torch.float32 or matrix.stride(1) != 1:
             return False
-    if right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts):
-        return False
-    return processor.path() == "matrix"
+    return not (
+        right.requires_grad or any(m.requires_grad or m.numel() * right.shape[1] < 2**19 for m in lefts)
+    )
 
 
 @taking_the_next

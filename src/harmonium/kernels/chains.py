@@ -39,7 +39,7 @@ def gibbs(
     beta: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """As ``kernels.gibbs``."""
-    betas = visible.new_ones(len(visible)) if beta is None else beta[:, 0].contiguous()
+    betas = visible.new_ones(visible.shape[0]) if beta is None else beta[:, 0].contiguous()
     return _run(weight, (sides, addresses, 1), visible, betas[None], sweeps, None)
 
 
@@ -53,7 +53,7 @@ def lead(
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """As ``kernels.lead``."""
     works = torch.zeros(len(given), dtype=torch.float64, device="cpu")
-    states = _run(weight, (sides, addresses, summed), given, betas.contiguous(), len(betas) - 1, works)
+    states = _run(weight, (sides, addresses, summed), given, betas.contiguous(), betas.shape[0] - 1, works)
     return states, works
 
 
@@ -66,10 +66,10 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     """Visible and hidden states after `steps` steps; betas: one row for all of them, or steps + 1 rows."""
     sides, addresses, summed = layers
-    rows, widths = len(given), weight.shape
+    rows, widths = given.shape[0], weight.shape
     out = [given.new_empty(rows, width) for width in widths]
     for side, address in zip(sides, addresses, strict=True):
-        address.check(rows, len(side.bias) // side.states)
+        address.check(rows, side.bias.shape[0] // side.states)
     if rows == 0:
         return out[0], out[1]
     threads = launch.threads(rows * sum(widths) * steps >= SERIAL)
@@ -94,12 +94,13 @@ def _run(
         loop = launch.address(WORKS[sides[summed].kind])
     job = chain_loops.JOB.pack(
         *(ctypes.addressof(counters), rows, height, steps, memory.space([threads * size])[0], size),
-        *(betas.data_ptr(), 0 if len(betas) == 1 else 4 * rows),
+        *(betas.data_ptr(), 0 if betas.shape[0] == 1 else 4 * rows),
         *(0 if works is None else works.data_ptr(), ctypes.addressof(work), loop),
         *(addresses[0].step, *chain_numbers(addresses[0]), given.data_ptr(), 4 * given.stride(0)),
         *(launch.address(product.loop), product.called, summed == 0, *places, *described),
     )
-    launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
+    with launch.multiplying(height * widths[0] * widths[1]):
+        launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
     return out[0], out[1]
 
 

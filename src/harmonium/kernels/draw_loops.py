@@ -22,7 +22,7 @@ from numba import carray, types
 from numba.extending import overload
 
 from harmonium.kernels import reference
-from harmonium.kernels.primitives import _array, _bits, _claim, _inline, _jit, _wide
+from harmonium.kernels.primitives import OPTIONS, _array, _bits, _claim, _inline, _jit, _wide
 
 TILE = 1024  # numbers in a tile: its scratch rows stay in the first-level cache
 PAD = 32  # scratch is filled to a multiple of this, so that the loops over it have no scalar rest
@@ -185,7 +185,7 @@ COARSE = tuple(
 LN2, DOUBT = np.float32(np.log(2)), np.float32(2e-5)
 
 
-@numba.njit(error_model="numpy", boundscheck=False, fastmath={"contract"})
+@numba.njit(fastmath={"contract"}, **OPTIONS)
 def _coarse(field, out, u, low):
     """The draws of `_two_states` in float32 where they are clear; returns 0 if all of them are."""
     _wide()

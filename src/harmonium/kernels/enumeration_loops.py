@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba import carray
 
-from harmonium.kernels.primitives import _array, _claim, _pointer
+from harmonium.kernels.primitives import OPTIONS, _array, _claim, _pointer
 
 # Places in a job: numbers, then addresses. EDGES: where pieces of the high states begin; PARTS: their sums.
 COUNTER, PIECES, HIGH, N, LOW = range(5)
@@ -23,14 +23,14 @@ LANES = 64  # low half-states handled together: their products stay in registers
 f64 = np.float64
 
 
-@numba.njit(error_model="numpy", fastmath={"contract", "nnan", "nsz"})
+@numba.njit(fastmath={"contract", "nnan", "nsz"}, **OPTIONS)
 def _fold(product, exponent, up, down, shift, bi, ui, di):
     for j in range(LANES):
         product[j] *= 1.0 + min(up * ui[j], down * di[j])
         exponent[j] += max(shift + bi[j], 0.0)
 
 
-@numba.njit(error_model="numpy", fastmath={"contract", "nnan", "nsz"})
+@numba.njit(fastmath={"contract", "nnan", "nsz"}, **OPTIONS)
 def _piece(first, last, job, product, exponent):
     """(the largest exponent, the sum in units of its exponential) over some high rows and all low ones."""
     n, low = job[N], job[LOW]

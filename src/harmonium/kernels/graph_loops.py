@@ -14,13 +14,12 @@ that it imports from.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import carray
 
 from harmonium.kernels import draw_loops as loops
 from harmonium.kernels.draw_loops import _philox, _unit32
-from harmonium.kernels.primitives import _claim, _pointer, _wide
+from harmonium.kernels.primitives import _claim, _inline, _jit, _pointer, _wide
 
 LANES = 32  # two AVX-512 registers, four of AVX2
 
@@ -32,11 +31,6 @@ STATES, FACTOR, TABLE, OFFSET, STRIDE, MEMBER = range(18, 24)  # tables
 MEMBERS, MEMBER_STRIDE = range(24, 26)
 PLACES = 26
 
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-# Written out where they are used: calls for each group of four sites took a sixth of the time of a sweep.
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
-
-
 u64, one, zero = np.uint64, np.float32(1), np.float32(0)
 L = u64(LANES)  # indices are unsigned, or the compiler would provide for negative ones and gather one by one
 MASK, HALF = loops.MASK, loops.HALF
@@ -45,6 +39,7 @@ LN2_HIGH, LN2_LOW = loops.LN2_HIGH32, loops.LN2_LOW32
 C7, C6, C5, C4, C3, C2 = loops.TAYLOR32
 
 
+# Written out where they are used: calls for each group of four sites took a sixth of the time of a sweep.
 @_inline
 def _exp(y):
     # the exponential of `reference`, written out so that it can be part of a longer loop

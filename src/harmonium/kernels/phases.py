@@ -1,38 +1,78 @@
-"""Both phases of the weights' gradient in one go where there are no matrix units: four products, and no more
-passes over the gradient than these.
+"""Both phases of the gradient of the weights in one go where there are no matrix units.
+
+PyTorch makes the four products, and one pass over the means does what lies between them.
 """
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 from torch import Tensor
 
+from harmonium.kernels import launch, processor
 from harmonium.kernels.side import Side
+
+SERIAL = 2**16  # states and means below which starting threads costs more than it saves
+Phase = tuple[Tensor, Tensor]
+"""Visible states (n, width) and their weights (n,)."""
 
 
 def two_phases(
-    weight: Tensor,
-    hidden: Side,
-    data: tuple[Tensor, Tensor],
-    negatives: tuple[Tensor, Tensor],
-    add_to: Tensor | None,
+    weight: Tensor, hidden: Side, data: Phase, negatives: Phase, add_to: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """As ``kernels.two_phases``."""
-    first, (rows, columns) = len(data[0]), weight.shape
-    signed = torch.cat([-data[1], negatives[1]])[:, None]
-    means = weight.new_empty(first + len(negatives[0]), columns)
-    torch.addmm(hidden.bias, data[0], weight, out=means[:first])
-    torch.addmm(hidden.bias, negatives[0], weight, out=means[first:])
-    means = (means.sigmoid_() if hidden.kind == "bernoulli" else means.tanh_()).mul_(signed)
-    out = torch.empty_like(weight) if add_to is None else add_to
-    if add_to is None:
-        torch.mm(data[0].T, means[:first], out=out)
-    else:
-        out.addmm_(data[0].T, means[:first])
-    out.addmm_(negatives[0].T, means[first:])
-    sums = weight.new_empty(3, rows + columns)
-    for row, (v, w), h, sign in ((1, data, means[:first], -1.0), (2, negatives, means[first:], 1.0)):
-        torch.mv(v.T, w, out=sums[row, :rows])
-        torch.sum(h, 0, out=sums[row, rows:]).mul_(sign)
+    first, second = data[0].shape[0], negatives[0].shape[0]
+    means = weight.new_empty(first + second, weight.shape[1])
+    parts = means[:first], means[first:]
+    weigh = _weighted if _compilable(hidden, data, negatives) else weighted
+    with launch.multiplying(max(first, second) * weight.numel()):
+        torch.mm(data[0], weight, out=parts[0])
+        torch.mm(negatives[0], weight, out=parts[1])
+        sums = weigh(means, hidden, data, negatives)
+        out = torch.mm(data[0].T, parts[0]) if add_to is None else add_to.addmm_(data[0].T, parts[0])
+        return out.addmm_(negatives[0].T, parts[1]), sums
+
+
+def weighted(means: Tensor, hidden: Side, data: Phase, negatives: Phase) -> Tensor:
+    """Puts ∓wₙ ⟨h | vₙ⟩ in the place of the products vₙ W; the sums that ``kernels.two_phases`` returns."""
+    first, columns = data[0].shape
+    means.add_(hidden.bias)
+    means = means.sigmoid_() if hidden.kind == "bernoulli" else means.tanh_()
+    means.mul_(torch.cat([-data[1], negatives[1]])[:, None])
+    sums = means.new_empty(3, columns + means.shape[1])
+    phases = (1, data, means[:first], -1.0), (2, negatives, means[first:], 1.0)
+    for row, (v, w), h, sign in phases:
+        torch.mv(v.T, w, out=sums[row, :columns])
+        torch.sum(h, 0, out=sums[row, columns:]).mul_(sign)
     torch.sub(sums[2], sums[1], out=sums[0])
-    return out, sums
+    return sums
+
+
+def _compilable(hidden: Side, data: Phase, negatives: Phase) -> bool:
+    for states, weights in (data, negatives):
+        if not weights.is_cpu or weights.dtype is not torch.float32:
+            return False
+        if states.stride(1) != 1 or weights.stride(0) != 1 or not weights.numel():
+            return False
+    return hidden.bias.stride(0) == 1 and processor.path() != "plain"
+
+
+def _weighted(means: Tensor, hidden: Side, data: Phase, negatives: Phase) -> Tensor:
+    """`weighted` by a compiled loop."""
+    from harmonium.kernels import memory, phase_loops
+    from harmonium.kernels.draws import KINDS
+
+    visible, (rows, columns) = data[0].shape[1], means.shape
+    width, counters = visible + columns, (ctypes.c_int64 * 2)()
+    sums = means.new_empty(3, width)
+    described: list[int] = []
+    for states, weights in (data, negatives):
+        described += [states.data_ptr(), 4 * states.stride(0), weights.data_ptr(), states.shape[0]]
+    panels = sum(-(-phase[0].shape[0] // phase_loops.PANEL) for phase in (data, negatives))
+    job = phase_loops.JOB.pack(
+        *(ctypes.addressof(counters), visible, columns, KINDS[hidden.kind], hidden.bias.data_ptr()),
+        *(means.data_ptr(), memory.space([4 * width * panels])[0], sums.data_ptr(), *described),
+    )
+    launch.run(phase_loops.weigh, job, launch.threads(rows * width >= SERIAL))
+    return sums

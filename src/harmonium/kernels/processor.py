@@ -49,19 +49,20 @@ def path() -> str:
     """
     asked = os.environ.get(VARIABLE, "auto")
     if asked == "auto":
-        return _best(0)
+        return _best(0, *_left)
     asked = SAME.get(asked, asked)
     if asked not in PATHS:
         raise ValueError(f"{VARIABLE} must be auto, matrix, wide or plain, got {asked!r}.")
     missing = _missing(asked)
     if missing:
         raise ValueError(f"{VARIABLE}={asked} can't be had on this processor ({name()}): {missing}.")
-    return _best(PATHS.index(asked))
+    return _best(PATHS.index(asked), *_left)
 
 
-def _best(first: int) -> str:
-    best = next(p for p in PATHS[first:] if p not in _left and not _missing(p))
-    if best == "plain" and first == 0 and not _left:
+@functools.cache
+def _best(first: int, *left: str) -> str:
+    best = next(p for p in PATHS[first:] if p not in left and not _missing(p))
+    if best == "plain" and first == 0 and not left:
         _say_that_nothing_is_compiled()
     return best
 

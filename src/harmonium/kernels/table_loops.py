@@ -9,13 +9,11 @@ offsets into every table were worked out once. As in ``loops``, touch this file 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import carray, literal_unroll
 
 from harmonium.kernels import draw_loops as loops
-from harmonium.kernels.graph_loops import _wide
-from harmonium.kernels.primitives import _claim, _pointer
+from harmonium.kernels.primitives import _claim, _inline, _jit, _pointer, _wide
 
 # Places in a job: numbers first, then addresses in memory.
 COUNTER, GRAIN, MODE, STATES, OUTER, INNER, PARTS, AXES = range(8)
@@ -24,8 +22,6 @@ PLACES = 15
 LOG_SUM, MAXIMUM, JOIN = range(3)
 CONSTANT, CONTIGUOUS, SCATTERED = range(3)  # how a table is read along the inner piece
 
-_jit = numba.njit(error_model="numpy", boundscheck=False)
-_inline = numba.njit(error_model="numpy", boundscheck=False, inline="always")
 u64, LOWEST = np.uint64, np.float64(-1.7976931348623157e308)
 LIMIT, ROUND, LOG2E = loops.LIMIT64, loops.ROUND64, loops.LOG2E64
 LN2_HIGH, LN2_LOW, TAYLOR = loops.LN2_HIGH64, loops.LN2_LOW64, loops.TAYLOR64

@@ -6,7 +6,14 @@ from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centred_gradient import Centring, centre_gradients
 from harmonium.learning.descent import GradientDescent
+from harmonium.learning.discriminative import (
+    ConditionalCompletions,
+    HybridNegatives,
+    completion_log_probabilities,
+    completions,
+)
 from harmonium.learning.fast_weights import FastPersistentChains
+from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
 from harmonium.learning.meanfield import MeanField
@@ -27,12 +34,15 @@ __all__ = [
     "Average",
     "Batches",
     "Centring",
+    "ConditionalCompletions",
     "ContrastiveDivergence",
     "ExactNegatives",
     "FastPersistentChains",
+    "FreeCells",
     "Gauge",
     "GradientDescent",
     "GroupSparsity",
+    "HybridNegatives",
     "L1",
     "Learner",
     "MaxNorm",
@@ -53,6 +63,8 @@ __all__ = [
     "accumulate_phases",
     "algorithm",
     "centre_gradients",
+    "completion_log_probabilities",
+    "completions",
     "equally_weighted",
     "fix_gauge",
     "surrogate",

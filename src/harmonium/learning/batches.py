@@ -52,14 +52,17 @@ class Batches:
             self._order = (epoch, torch.argsort(u).numpy())
         return self._order[1]
 
-    def batch(self, step: int) -> Particles:
-        """The batch of update `step`."""
+    def numbers(self, step: int) -> np.ndarray:
+        """The numbers of the rows of update `step`."""
         epoch, place = divmod(step, self.per_epoch)
         if self.per_epoch == 1 and self.size == len(self.x):
-            rows = np.arange(len(self.x))
-        else:
-            rows = self._rows(epoch)[place * self.size : (place + 1) * self.size]
-        v = self.prepare(take(self.x, rows), rows, epoch)
+            return np.arange(len(self.x))
+        return self._rows(epoch)[place * self.size : (place + 1) * self.size]
+
+    def batch(self, step: int) -> Particles:
+        """The batch of update `step`."""
+        rows = self.numbers(step)
+        v = self.prepare(take(self.x, rows), rows, step // self.per_epoch)
         if self.weights is None:
             return equally_weighted(v)
         w = self.weights[torch.from_numpy(rows)].to(v)

@@ -14,6 +14,7 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.learning.batches import Batches
 from harmonium.learning.descent import GradientDescent
+from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
@@ -21,6 +22,7 @@ from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
+from harmonium.sampling.free import filled
 
 Optimiser = torch.optim.Optimizer | GradientDescent
 Transform = Callable[[EnergyModel, Phases], None]
@@ -54,6 +56,7 @@ class Learner:
         transforms: applied to the gradient in this order: centring first, then regularisers.
         learning_rate: the step size at each update, or None to leave the optimiser's own.
         made: updates that earlier calls have made, whose draws aren't used again.
+        free_cells: states of the free cells of the rows; None where the rows are whole.
     """
 
     model: EnergyModel
@@ -63,6 +66,7 @@ class Learner:
     transforms: Sequence[Transform] = ()
     learning_rate: Callable[[int], float] | None = None
     made: int = 0
+    free_cells: FreeCells | None = None
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
@@ -82,16 +86,21 @@ class Learner:
     def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:
         """Put the model at `state`, and let all else forget what led elsewhere; chains start from rows."""
         self.model.load_state_dict(state)
+        if self.free_cells is not None:
+            self.free_cells.forget()
         self.optimiser.state.clear()
         for transform in self.transforms:
             if hasattr(transform, "forget"):
                 transform.forget()
-        self.negatives.restart(self.model, rows)
+        self.negatives.restart(
+            self.model, filled(self.model, rows, Address(self.batches.seed, Purpose.CLAMP))
+        )
 
     @property
     def _parts(self) -> dict[str, Any]:
         transforms = {f"transforms/{i}": transform for i, transform in enumerate(self.transforms)}
-        return {"negatives": self.negatives, **transforms}
+        free = {} if self.free_cells is None else {"free_cells": self.free_cells}
+        return {"negatives": self.negatives, **free, **transforms}
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that the next update depends on beside the model."""
@@ -113,9 +122,12 @@ class Learner:
         self.optimiser.load_state_dict({"state": found, "param_groups": groups})
 
     def _complete(self, data: Particles, step: int) -> Particles:
-        """The batch with hidden variables drawn given the visible ones, for models that can't sum them
-        out.
+        """The batch with what its rows leave open drawn given what they tell: free cells, and hidden
+        variables for models that can't sum them out.
         """
+        if self.free_cells is not None:
+            v = self.free_cells.fill(self.model, data.v, self.batches.numbers(step), step)
+            data = Particles((v,), data.weights)
         if self.model.has_free_energy():
             return data
         address = Address(

@@ -56,6 +56,12 @@ class NaturalGradient:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
             )
+        widths = [layer.width for layer in model.layers]
+        rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
+        with kernels.multiplying(rows * max(widths) ** 2):
+            self._transform(model, phases)
+
+    def _transform(self, model: PairwiseModel, phases: Phases) -> None:
         offsets = self.centring.follow(phases)
         self._follow(model, phases, offsets)
         visible, hidden = (layer.bias for layer in model.layers)

@@ -25,5 +25,5 @@ class Particles(NamedTuple):
 
 def equally_weighted(*state: Tensor) -> Particles:
     """Particles of weight 1/n."""
-    n = len(state[0])
+    n = state[0].shape[0]  # the tensor's own `len` goes by way of Python
     return Particles(state, state[0].new_full((n,), 1.0 / n))

@@ -16,8 +16,11 @@ from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.models.intake import states_of
+from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
+from harmonium.random import Address, Purpose
+from harmonium.sampling.free import filled
 from harmonium.units import Units
+from harmonium.units.known import known_energies, match_known
 
 ROWS = 2**13  # rows per block of work
 
@@ -44,6 +47,13 @@ class RowEstimates:
     method: str
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+
+    def plus(self, known: Tensor | None) -> RowEstimates:
+        """The same with a known number added for each row, (rows,); None adds nothing."""
+        if known is None:
+            return self
+        shifted = {name: getattr(self, name) + known.to(self.value) for name in ("value", "low", "high")}
+        return replace(self, **shifted)
 
     def mean(self) -> Estimate:
         """The mean over the rows; `details["data_stderr"]` says how much it would change with other rows."""
@@ -91,7 +101,9 @@ def log_likelihood(
     Args:
         model: the model.
         X: visible states, (rows, n_visible): array, tensor or DataFrame, whose columns go by name where the
-            model knows names; for one-hot sites integers, one for each site, will do.
+            model knows names; for one-hot sites integers, one for each site, will do. Of a table in the words
+            of the model's schema it is log P of its values: a density per unit of the real columns, so that
+            models with other maps of them can be compared.
         seconds: as in `log_partition`, as are `seed` and `progress`.
         seed: same seed, same estimate.
         progress: called with the share of the work done and what is being done.
@@ -129,23 +141,28 @@ def log_probabilities(
     >>> log_probabilities(rbm, torch.eye(3)).value.shape
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
-    v = visible_states(model, X)
+    X = in_codes(model, X)
+    v = states_with_gaps(model, X)
+    gaps = bool(torch.isnan(v).any())
     if log_partition is not None:
         inputs.estimate("log_partition", log_partition)
-    if model.has_free_energy():
+    if model.has_free_energy() and not gaps:
         log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-        return _rows(-free_energies(model, v), log_z)
+        return _rows(-free_energies(model, v), log_z).plus(log_jacobian(model, X))
     halves = [Budget(WORK / 2, None if seconds is None else seconds / 2, progress) for _ in range(2)]
     clamped = hidden_sums(model, v, halves[0], seed)
-    return _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
+    v = filled(model, v, Address(seed, Purpose.CLAMP)) if gaps else v
+    found = _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
+    return found.plus(log_jacobian(model, X))
 
 
 def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> RowEstimates:
-    """-F(v) = log Σₕ exp(-E(v, h)) of every row, estimated where it has no closed form, nats."""
-    from harmonium.likelihood.conditional import clamped_log_partitions
+    """log Σ exp(-E) over hidden units and free cells of every row, estimated where it has no closed form,
+    nats: -F(v) of whole rows.
+    """
+    from harmonium.likelihood.clamped import clamped_log_partitions
 
-    held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
-    return clamped_log_partitions(model, v, held, budget, seed)
+    return clamped_log_partitions(model, v, ~torch.isnan(v), budget, seed)
 
 
 def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
@@ -187,9 +204,21 @@ def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> 
     return annealed_log_partition(model, budget, seed, v) if exact is None else exact
 
 
+def in_codes(model: EnergyModel, X: Any, name: str = "X") -> Any:
+    """A table in words as codes of the model's schema, which are then taken as often as needed."""
+    inputs.energy_model("model", model)
+    words = model.schema is not None and in_words(model.schema, X)
+    return encoded(model.schema, X, name) if words and model.schema is not None else X
+
+
 def visible_states(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """X as visible states of the model in its dtype and on its device, checked against shape and support."""
     return states_of(inputs.energy_model("model", model), X, name)
+
+
+def states_with_gaps(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
+    """The same where cells may be free, NaN."""
+    return rows_of(inputs.energy_model("model", model), X, name, free=True).states()
 
 
 @torch.no_grad()
@@ -210,8 +239,11 @@ def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float
     """
     fitted = copy.deepcopy(units).double()
     model = PairwiseModel(fitted)
-    train, test = states_of(model, X_train, "X_train"), states_of(model, X_test, "X_test")
-    fitted.match(train)
+    train = states_with_gaps(model, X_train, "X_train")
+    test = states_with_gaps(model, X_test, "X_test")
+    match_known(fitted, train)
     with torch.no_grad():
+        if bool(torch.isnan(test).any()):
+            return float(known_energies(fitted, test).mean().neg())
         log_z = fitted.cumulant(fitted.bias[None]).sum()
         return float((-fitted.energy(test)).mean() - log_z)

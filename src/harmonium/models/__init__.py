@@ -9,6 +9,7 @@ from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
 from harmonium.models.reference import Path, Reference, path_to
+from harmonium.models.uncoupled import UncoupledRows
 
 __all__ = [
     "RBM",
@@ -21,6 +22,7 @@ __all__ = [
     "MarkovRandomField",
     "Path",
     "Reference",
+    "UncoupledRows",
     "independent",
     "path_to",
 ]

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harmonium import checks
+from harmonium.columns import Schema
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
@@ -63,6 +65,8 @@ class EnergyModel(nn.Module, ABC):
     columns: tuple[str, ...] | None = None
     """Names of the columns that the model was trained on, by which later tables are matched; None forgets."""
 
+    _schema: Schema | None = None
+
     def __init__(
         self,
         *,
@@ -104,6 +108,30 @@ class EnergyModel(nn.Module, ABC):
                 "(bounds=[(0, 1), (-1, 1)]), got none."
             )
         return self._visible_space
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
+
+        Setting it keeps a copy that can't be edited, and names `columns` by it. A ValueError says where its
+        columns need other units than the visible ones.
+        """
+        return self._schema
+
+    @schema.setter
+    def schema(self, schema: Any) -> None:
+        if schema is not None:
+            if not isinstance(schema, Schema):
+                raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
+            mine, needed = self.visible_space, schema.units()
+            if not isinstance(mine, Units) or mine.config() != needed.config():
+                raise ValueError(
+                    f"schema must be one of the visible units of the model, got one for {needed}:"
+                    " make the model with schema.units()."
+                )
+            schema = schema.fixed()
+            self.columns = schema.columns
+        self._schema = schema
 
     # -- probabilities ---------------------------------------------------------------------------------------
 

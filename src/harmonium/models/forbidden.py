@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from harmonium.models.energy import EnergyModel
-from harmonium.models.intake import states_of
+from harmonium.models.intake import rows_of
 from harmonium.models.markov import MarkovRandomField
 
 
@@ -19,10 +20,11 @@ def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
     """
     if X is None or not isinstance(model, MarkovRandomField) or model.positive:
         return
-    rows = states_of(model, X, name)
-    forbidden = torch.nonzero(~model.obeys(rows)).flatten()
+    rows = rows_of(model, X, name, free=True).states()
+    whole = ~torch.isnan(rows).any(1)
+    forbidden = torch.nonzero(whole)[~model.obeys(rows[whole])].flatten()
     if len(forbidden) == 0:
-        return
+        return _check_gaps(model, rows, name)
     row = int(forbidden[0])
     states = dict(zip(model.variables, rows[row].long().tolist(), strict=True))
     for scope, table in model.factors:
@@ -33,3 +35,14 @@ def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
                 f"the row has probability zero whatever is learned ({len(forbidden)} of {len(rows)} rows are "
                 "forbidden)."
             )
+
+
+def _check_gaps(model: MarkovRandomField, rows: Tensor, name: str) -> None:
+    """Rows with gaps need a completion that the field allows, where that can be told exactly."""
+    found = model.log_partitions(rows.double()) if bool(torch.isnan(rows).any()) else None
+    impossible = [] if found is None else torch.nonzero(found == -torch.inf).flatten().tolist()
+    if impossible:
+        raise ValueError(
+            f"{name}: row {impossible[0]} is forbidden: no completion of what it tells has a probability"
+            f" above zero, whatever is learned ({len(impossible)} of {len(rows)} rows are forbidden)."
+        )

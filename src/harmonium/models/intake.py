@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
+from harmonium.columns import Schema
+from harmonium.columns.frames import is_frame, labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
 from harmonium.models.product import FactorProduct
 from harmonium.models.space import Space
@@ -25,10 +27,7 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
-    labels_of,
-    listed,
     not_finite,
-    numbered,
     pieces,
     take,
 )
@@ -99,7 +98,8 @@ def rows_of(
     Args:
         model: whose visible variables decide what is valid.
         data: (rows, columns): whatever `as_table` takes. Columns are those of the visible states or, for
-            one-hot sites, one integer per site.
+            one-hot sites, one integer per site. Where the model has a schema, a table whose columns have
+            names is in the words of that schema.
         name: what to call it in sentences.
         seed: of the draws from probabilities, values between 0 and 1 for a layer of 0/1 units; None where
             rows must be states.
@@ -115,7 +115,7 @@ def rows_of(
     tensor([[0., 0., 1., 1., 0., 0.]])
     """
     space = model.visible_space
-    table, order = by_name(as_table(data, name), columns or model.columns, name)
+    table, order = table_of(model, data, name, columns)
     support = Support(space, coded(space, table, name))
     kind, gaps = "codes" if support.coded else "states", False
     for numbers, stored in pieces(table.values):
@@ -152,10 +152,13 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     Raises:
         TypeError, ValueError: as `rows_of`; another number of rows; a name that the model doesn't know.
     """
+    if model.schema is not None:
+        given = _known_codes(model.schema, given, name)
     if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
         return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
     x, space = as_numbers(given, name), model.visible_space
-    width, named = space.width, model.columns is not None and labels_of(given) is not None
+    named = model.columns is not None and (labels_of(given) is not None or isinstance(given, Table))
+    width = space.width
     fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
     if not fits or x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
         raise ValueError(
@@ -165,13 +168,21 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     return states[0] if len(states) == 1 else states
 
 
+def partly_known(model: EnergyModel, given: Any, name: str = "given") -> Rows:
+    """Rows of which some cells are known: a table in words may lack columns too."""
+    if model.schema is None or not in_words(model.schema, given):
+        return rows_of(model, given, name, free=True)
+    codes = encoded(model.schema, given, name, partial=True)
+    return replace(rows_of(model, codes, name, free=True), order=model.schema.order(_frame(given)))
+
+
 def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
     """Visible rows for a method that takes tensors, whose values it doesn't look at either; free cells are
     refused.
 
     Codes, frames and names are understood as everywhere.
     """
-    table, _ = by_name(as_table(v, name), model.columns, name)
+    table, _ = table_of(model, v, name)
     support = Support(model.visible_space, coded(model.visible_space, table, name))
     x = _whole(table, name)
     if support.coded and support.wrong(x):
@@ -185,6 +196,56 @@ def hidden_of(model: EnergyModel, h: Any, name: str = "h") -> Tensor:
 
 
 # -- columns ---------------------------------------------------------------------------------------------
+
+
+def table_of(
+    model: EnergyModel, data: Any, name: str, columns: tuple[str, ...] | None = None
+) -> tuple[Table, tuple[int, ...] | None]:
+    """The data as a table of numbers, columns in the order of the model; and their numbers in the table
+    given, None where nothing has moved.
+    """
+    if model.schema is None or not in_words(model.schema, data):
+        return by_name(as_table(data, name), columns or model.columns, name)
+    return encoded(model.schema, data, name), model.schema.order(_frame(data))
+
+
+def in_words(schema: Schema, data: Any) -> bool:
+    """Whether data are in the words of a schema: their columns have names, and aren't encoded yet."""
+    if isinstance(data, Table):
+        return not data.coded and (data.frame is not None or data.columns is not None)
+    return is_frame(data) and (numbered(schema.names) or not numbered(labels_of(data)))
+
+
+def encoded(schema: Schema, data: Any, name: str, *, partial: bool = False) -> Table:
+    """A table in the words of a schema as its codes; one that is encoded already stays as it is."""
+    if not in_words(schema, data):
+        return as_table(data, name)
+    first = data.first if isinstance(data, Table) else 0
+    codes = schema.encode(_frame(data), name, partial=partial, first=first)
+    return Table(codes, schema.columns, first, coded=True)
+
+
+def _frame(data: Any) -> Any:
+    """The data frame of a table."""
+    if not isinstance(data, Table):
+        return data
+    if data.frame is not None:
+        return data.frame
+    from pandas import DataFrame
+
+    return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
+
+
+def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
+    """What log P of each row's states gains to become that of the table's own units, (rows,), nats; None for
+    data that aren't in the words of a schema. Columns whose states are `held`, (n_visible,), add nothing.
+    """
+    if model.schema is None or not (isinstance(data, Table) and data.coded or in_words(model.schema, data)):
+        return None
+    codes = np.array(encoded(model.schema, data, name).values)
+    if held is not None:
+        codes[:, [bool(held[columns.start]) for columns in model.schema.slices().values()]] = np.nan
+    return torch.from_numpy(model.schema.log_jacobian(codes)).to(model.device)
 
 
 def by_name(
@@ -227,6 +288,14 @@ def coded(space: Space | Units, table: Table, name: str) -> bool:
             f" got {table.width}."
         )
     return table.width != space.width
+
+
+def _known_codes(schema: Schema, given: Any, name: str) -> Any:
+    """What is known of rows, in the words of a schema, as its codes; anything else as it is."""
+    if isinstance(given, Mapping) or type(given).__name__ == "Series" and hasattr(given, "to_frame"):
+        codes = schema.encode_known({k: None if _is_free(v) else v for k, v in given.items()}, name)
+        return Table(codes, schema.columns, coded=True)
+    return encoded(schema, given, name, partial=True) if in_words(schema, given) else given
 
 
 def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
@@ -289,6 +358,7 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
     def probabilities(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         p = x.to(device=device, dtype=dtype)
         address = Address(seed, Purpose.DATA, step=epoch, chain=numbers)
-        return (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
+        drawn = (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
+        return torch.where(p == p, drawn, p)  # a free cell stays one
 
     return {"states": states, "codes": codes, "probabilities": probabilities}[kind]

@@ -57,25 +57,46 @@ class Reference(EnergyModel):
         """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
         nats.
         """
-        x, space = state[0], self.visible_space
+        return self._site_energies(state[0]).sum(1)
+
+    def _site_energies(self, x: Tensor) -> Tensor:
+        space = self.visible_space
         if not isinstance(space, Continuous):
-            return x.new_zeros(len(x))
+            return x.new_zeros(len(x), 1)
         low, high = space.low.to(x), space.high.to(x)
         above, below = torch.isfinite(low), torch.isfinite(high)
         tail = torch.where(above, x - low, high - x)
         tail = torch.where(above & below, torch.zeros_like(x), tail)
-        return torch.where(above | below, tail, 0.5 * x**2).sum(1)
+        return torch.where(above | below, tail, 0.5 * x**2)
 
     def closed_form_log_partition(self) -> Tensor:
         """log Z = Σ log(number of states), Σ log(high - low), 0 from a single bound, ½ log 2π without any."""
         total = 0.0
         for space in (self.visible_space, self.hidden_space):
             if isinstance(space, Continuous):
-                bounds = zip(space.low.tolist(), space.high.tolist(), strict=True)
-                total += sum(_log_span(low, high) for low, high in bounds)
+                total += sum(_log_spans(space))
             elif space is not None:
                 total += math.log(space.n_states)  # type: ignore[arg-type]  # finite, or nothing could be drawn
         return torch.tensor(total, dtype=torch.float64)
+
+    def clamped_log_partitions(self, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
+        """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the
+        columns `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
+        """
+        space, hidden = self.visible_space, self.hidden_space
+        if isinstance(space, Continuous):
+            spans = _log_spans(space)
+        elif isinstance(space, Discrete):
+            spans = [math.log(count) for count in space.cardinalities]
+        else:  # units of one kind, with finitely many states
+            spans = [math.log(space.n_states or 1) / free.shape[1]] * free.shape[1]
+        own = torch.where(free, torch.tensor(spans, dtype=torch.float64, device=v.device), 0.0).sum(1)
+        known = torch.where(held, self._site_energies(v), 0.0).double().sum(1)
+        return own - known + (0.0 if hidden is None else math.log(hidden.n_states))
+
+
+def _log_spans(space: Continuous) -> list[float]:
+    return [_log_span(low, high) for low, high in zip(space.low.tolist(), space.high.tolist(), strict=True)]
 
 
 def _log_span(low: float, high: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class Support:
         column, columns, part = sites[bisect_left(range(len(sites)), True, key=wrong_up_to)]
         got = ", ".join(f"{value:g}" for value in x[row, column : column + columns].tolist())
         where = table.place(start + row, column, columns - 1)
-        remedy = self._remedy(part, x, free) or "; NaN marks free cells" * free
+        remedy = self._remedy(part, x) or "; NaN marks free cells" * free
         return f"{self._needs(part, column, x[row : row + 1])}, got {got} in {where}{remedy}."
 
     def _needs(self, part: Units | None, column: int, row: Tensor) -> str:
@@ -98,10 +98,10 @@ class Support:
         starts = [start for start, _, other in self.sites(self.coded) if other is part]
         return f"{part.violation(row[:, starts[0] : starts[0] + part.width])} {kind}"
 
-    def _remedy(self, part: Units | None, x: Tensor, free: bool) -> str:
+    def _remedy(self, part: Units | None, x: Tensor) -> str:
         if not isinstance(part, Bernoulli):
             return ""
-        if between(x) and not free:
+        if between(x):
             return (
                 "; values between 0 and 1 are probabilities, from which hm.fit draws states: draw them here,"
                 " or round them (X >= 0.5)"
@@ -119,6 +119,38 @@ class Support:
             sites += [(start + columns * i, columns, part) for i in range(part.n)]
             start += columns * part.n
         return sites
+
+
+class Site(NamedTuple):
+    """A visible variable of a model, as part of a state.
+
+    Attributes:
+        number: among the visible variables.
+        start: its first column in a visible state.
+        width: number of its columns, one but for one-hot sites.
+        part: the units of its type, None where the model has no units.
+        inside: its number among the sites of `part`.
+    """
+
+    number: int
+    start: int
+    width: int
+    part: Units | None
+    inside: int
+
+    @property
+    def columns(self) -> slice:
+        """Its columns in a visible state."""
+        return slice(self.start, self.start + self.width)
+
+
+def sites_of(model: Any) -> list[Site]:
+    """The visible variables of a model, in the order of their columns."""
+    sites: list[Site] = []
+    for number, (start, width, part) in enumerate(Support(model.visible_space).sites(coded=False)):
+        goes_on = part is not None and bool(sites) and sites[-1].part is part
+        sites.append(Site(number, start, width, part, sites[-1].inside + 1 if goes_on else 0))
+    return sites
 
 
 def greys(low: float, high: float, binomial: str) -> str:

@@ -6,7 +6,6 @@ stored: pieces of a table are read where they lie.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +18,13 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, numbers_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
-SHOWN = 12  # names or numbers in a sentence
 FREE_CELLS = (
-    "NaN marks a free cell, and rows to learn from or to measure must be whole as yet: leave incomplete rows"
-    " out, or fill them in (hm.sample(model, n, given=rows), harmonium impute)"
+    "NaN marks a free cell, and here rows must be whole: leave incomplete ones out, or fill them in"
+    " (hm.sample(model, n, given=rows), harmonium impute)"
 )
-INDEX_OF_PANDAS = re.compile(r"Unnamed: \d+(\.\d+)?")
 NATIVE = {torch.uint16, torch.uint32, torch.uint64}  # for which torch lacks what NumPy has
 
 
@@ -57,11 +55,15 @@ class Table:
         values: (rows, columns) as stored, NaN where a cell is free.
         columns: their names, where known.
         first: what sentences call the first row and column: 0 as Python counts, 1 as for files.
+        frame: the same rows as a data frame in their own words, where there is one.
+        coded: whether the values are codes of a schema already, as `Schema.encode` makes them.
     """
 
     values: np.ndarray | Tensor
     columns: tuple[str, ...] | None = None
     first: int = 0
+    frame: Any = None
+    coded: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,16 +88,6 @@ class Table:
     def in_order(self, names: tuple[str, ...], order: Sequence[int]) -> Table:
         """The table of these columns, (numbers of) which then have these names."""
         return replace(self, values=self.values[:, list(order)], columns=names)
-
-
-def listed(items: Sequence[Any]) -> str:
-    """Names or numbers in a sentence, a dozen at most.
-
-    >>> listed(["a", "b", "c"]), listed(range(30))
-    ('a, b and c', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 18 more')
-    """
-    *most, last = [str(x) for x in items[:SHOWN]] + [f"{len(items) - SHOWN} more"] * (len(items) > SHOWN)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 # -- pieces of what is stored ----------------------------------------------------------------------------
@@ -191,21 +183,6 @@ def _refuse_other_things(data: Any, name: str) -> None:
         raise TypeError(f"{name} must be a table of numbers, got {checks.describe(data)}.")
     if hasattr(data, "toarray"):
         raise TypeError(f"{name} must be a dense table, got a {type(data).__name__}; its toarray() is one.")
-
-
-def labels_of(data: Any) -> tuple[str, ...] | None:
-    """The names of the columns of a data frame or a structured array, None where it has none."""
-    if isinstance(data, np.ndarray):
-        return data.dtype.names
-    labels = getattr(data, "columns", None)
-    if hasattr(data, "column_names"):  # an Arrow table, whose columns are the arrays
-        labels = data.column_names
-    return None if labels is None else tuple(str(label) for label in labels)
-
-
-def numbered(names: Sequence[str] | None) -> bool:
-    """Whether names are the numbers 0 … n - 1 in any order, as pandas gives them to columns without names."""
-    return names is not None and {str(k) for k in range(len(names))} == set(names)
 
 
 def _array(data: Any, name: str) -> np.ndarray:
@@ -320,19 +297,8 @@ def not_finite(table: Table, name: str) -> str:
     )
 
 
-def numbers_rows(column: np.ndarray) -> bool:
-    """Whether these are the numbers of the rows: 0 … n - 1 or 1 … n, in any order."""
-    if column.dtype.kind not in "iuf" or not np.isfinite(column).all():
-        return False
-    ordered = np.sort(column)
-    return any(np.array_equal(ordered, np.arange(len(column)) + start) for start in (0, 1))
-
-
 def _refuse_row_numbers(table: Table, name: str) -> None:
     """An index that pandas has written into a file and read back as a column isn't data."""
     for i, label in enumerate(table.columns or ()):
         if INDEX_OF_PANDAS.fullmatch(label) and numbers_rows(np.asarray(table.values[:, i])):
-            raise ValueError(
-                f"{name} must hold data, got the numbers of the rows in column {label!r}, an index that was"
-                " written into the file: drop the column, or read the file with index_col=0."
-            )
+            raise ValueError(index_as_data(name, label))

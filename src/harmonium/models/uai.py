@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 Number = TypeVar("Number", int, float)
+DIGITS = 20  # of a whole number, which longer ones can't be
 COMMENT = re.compile(r"#[^\n]*|//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -162,7 +163,7 @@ def read_evidence(path: str | Path, states: Sequence[int]) -> dict[int, int]:
 
 def _samples(words: Sequence[str]) -> int:
     """The number of samples that an evidence file of the older form says it holds, 0 for the plain form."""
-    if not all(word.isdigit() for word in words) or len(words) < 2:
+    if not all(word.isdecimal() and len(word) < DIGITS for word in words) or len(words) < 2:
         return 0
     numbers = [int(word) for word in words]
     at = 1

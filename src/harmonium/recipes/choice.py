@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from harmonium.columns import Schema
+from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
+from harmonium.learning.state import part_of
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import RBM
 from harmonium.models.intake import Rows
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
-from harmonium.random import derived_seed
+from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.tracking import exact_value, exactly_summable, free_energies
+from harmonium.recipes.tracking import exact_value, exactly_summable
+from harmonium.recipes.weights import log_weights
+from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -65,20 +72,45 @@ class Trials:
         run: trains a machine for a short while, given the name of its negatives and callbacks.
         valid: rows to judge it by.
         tempered: whether trials are made with tempered chains by now.
+        scores: of the trials made, by the number of hidden units.
+        told: called after each trial: checkpoints.
     """
 
     run: Callable[[RBM, str | None, Sequence[Callback]], History]
     valid: Rows
     tempered: bool = False
+    scores: dict[int, Score] = field(default_factory=dict)
+    told: Callable[[Trials], None] = lambda trials: None
 
     def __call__(self, rbm: RBM) -> Score:
+        hidden = rbm.hidden.width
+        if hidden not in self.scores:
+            self.scores[hidden] = self._made(rbm)
+            self.told(self)
+        return self.scores[hidden]
+
+    def _made(self, rbm: RBM) -> Score:
         fresh, watch = copy.deepcopy(rbm), MixingWatch(LOOK_EVERY)
         history = self.run(rbm, "pt" if self.tempered else None, [watch])
         persistent = "gibbs_steps" in history.records[-1]
         if persistent and watch.report is not None and watch.report.r_hat > APART:
             self.tempered = True
-            return self(fresh)
+            return self._made(fresh)
         return scored(history, self.valid)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on."""
+        state = {"tempered": torch.tensor(self.tempered)}
+        for hidden, score in self.scores.items():
+            state[f"rows/{hidden}"] = torch.from_numpy(score.rows)
+            state[f"stderr/{hidden}"] = torch.tensor(score.stderr, dtype=torch.float64)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state_dict`."""
+        self.tempered = bool(state["tempered"])
+        made = {int(hidden): rows for hidden, rows in part_of(state, "rows").items()}
+        self.scores = {h: Score(rows.numpy(), float(state[f"stderr/{h}"])) for h, rows in made.items()}
 
 
 def scored(history: History, rows: Rows) -> Score:
@@ -86,7 +118,8 @@ def scored(history: History, rows: Rows) -> Score:
     model = history.model
     assert isinstance(model, RBM)
     log_z, stderr = _log_partition(model, history, rows)
-    return Score(np.concatenate([-free_energies(model, v) for v in rows.pieces()]) - log_z, stderr)
+    weights, error = log_weights(model, torch.cat(list(rows.pieces())), history.settings["seed"])
+    return Score(weights - log_z, math.hypot(stderr, error))
 
 
 def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, float]:
@@ -95,7 +128,9 @@ def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, flo
     chains, sweeps = history.settings["chains"], history.settings["gibbs_steps"] + 2  # two for both phases
     work = history.records[-1]["step"] * sweeps * cost(model, chains)
     budget = Budget(max(LEAST_WORK, MEASURED_SHARE * work))
-    found = annealed_log_partition(model, budget, derived_seed(history.settings["seed"]), rows.states(KNOWN))
+    seed = derived_seed(history.settings["seed"])
+    known = filled(model, rows.states(KNOWN), Address(seed, Purpose.CLAMP))
+    found = annealed_log_partition(model, budget, seed, known)
     return found.value, (found.high - found.low) / 4.0
 
 
@@ -128,7 +163,7 @@ def told_by(tables: Sequence[Table], name: str = "X") -> Units | Survey:
     by column: 0 and 1 → Bernoulli, -1 and 1 → Spin, all others Gaussian, side by side. Whole numbers
     throughout, counts or from a small range about 0, may be categories.
     """
-    found = joint(survey(name, table) for table in tables)
+    found = joint(survey(name, table, free=True) for table in tables)
     width = tables[0].width
     if found.support in ("binary", "unit interval"):
         return Bernoulli(width)
@@ -145,8 +180,9 @@ def _kinds(tables: Sequence[Table]) -> list[type[Units]]:
     binary, spin = (np.ones(tables[0].width, dtype=bool) for _ in range(2))
     for table in tables:
         for _, block in chunks(table.values):
-            binary &= ((block == 0) | (block == 1)).all(0)
-            spin &= ((block == -1) | (block == 1)).all(0)
+            free = np.isnan(block)
+            binary &= ((block == 0) | (block == 1) | free).all(0)
+            spin &= ((block == -1) | (block == 1) | free).all(0)
     return [Bernoulli if b else Spin if s else Gaussian for b, s in zip(binary, spin, strict=True)]
 
 
@@ -160,29 +196,53 @@ def first_number(width: int) -> int:
     return int(min(MOST, max(FEWEST, 2 ** round(math.log2(max(width, 1))))))
 
 
-def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[RBM, dict[int, float]]:
-    """An RBM with as many 0/1 hidden units as pay, untrained.
+Maker = Callable[[int], RBM]
+"""Makes a machine with so many hidden units."""
+
+
+def schema_for(x: Any, name: str = "X") -> Schema | None:
+    """The schema of a table whose columns have names or hold anything but numbers, None for plain numbers."""
+    return Schema.of(x, name=name) if typed(x) else None
+
+
+def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None = None) -> Maker:
+    """What makes machines for a table: visible units by its schema or, without one, by its values, unless they
+    are given; 0/1 hidden units.
+
+    Raises:
+        ValueError: as `units_for`.
+    """
+    if units is None:
+        units = units_for(x) if schema is None else schema.units()
+
+    def make(hidden: int) -> RBM:
+        dtype, device = units.bias.dtype, units.bias.device
+        machine = RBM(copy.deepcopy(units), Bernoulli(hidden), seed=seed, dtype=dtype, device=device)
+        machine.schema = schema
+        return machine
+
+    return make
+
+
+def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
+    """A machine with as many hidden units as pay, untrained.
 
     Short trials double the number while the validation rows like that better by more than a standard error,
     then halve it while they can't tell it from the best: the smallest number that is as good is chosen
     (Breiman, Friedman, Olshen & Stone 1984; the error is that of differences row by row, and of log Z).
 
     Args:
-        units: makes visible units.
+        make: makes machines.
         trial: trains a machine for a short while; None where there are no rows to judge it by.
-        seed: of the weights.
 
     Returns:
         The machine, and mean log-likelihood of the validation rows by number of hidden units tried.
     """
 
-    def machine(hidden: int) -> RBM:
-        return RBM(units(), Bernoulli(hidden), seed=seed)
-
     def score(hidden: int) -> Score:
         if hidden not in tried:
             assert trial is not None
-            tried[hidden] = trial(machine(hidden))
+            tried[hidden] = trial(make(hidden))
         return tried[hidden]
 
     def pays(more: int, fewer: int) -> bool:
@@ -190,11 +250,11 @@ def choose(units: Callable[[], Units], trial: Trial | None, seed: int) -> tuple[
         return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
 
     tried: dict[int, Score] = {}
-    best = number = first_number(units().width)
+    best = number = first_number(make(1).visible.width)
     if trial is None:
-        return machine(number), {}
+        return make(number), {}
     while best < MOST and pays(2 * best, best):
         best = number = 2 * best
     while number > FEWEST and not pays(best, number // 2):
         number //= 2
-    return machine(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+    return make(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}

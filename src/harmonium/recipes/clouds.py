@@ -30,8 +30,10 @@ from harmonium.sampling.jumps import CloudJumps
 from harmonium.units import Bernoulli, Spin
 
 ROWS = 1000  # that are looked at
+FEWEST, MOSTLY = 100, 0.5  # rows whole, where there are gaps, in the columns with no more than this share
 COLUMNS = 16  # wider tables are looked at along as many principal directions
 CLOUDS = 8  # at most, and hidden units for them
+PER_CLOUD = 20  # rows, at least: fewer are clouds by chance
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
 SMALLEST = 0.02  # share of the rows that make a cloud; fewer are outliers
 NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
@@ -98,6 +100,13 @@ def clouds_of(model: PairwiseModel, x: Tensor, weights: Tensor | None = None) ->
         return None
     columns = torch.cat([torch.arange(layer.width, device=x.device)[part.columns] for part in real])
     rows = _chosen(x.detach(), weights)[:, columns].double().cpu()
+    unknown = torch.isnan(rows)
+    if bool(unknown.any()):  # rows that are whole in the columns that most of them know
+        kept = unknown.double().mean(0) < MOSTLY
+        whole = ~unknown[:, kept].any(1)
+        if int(whole.sum()) < FEWEST:
+            return None
+        rows, columns = rows[whole][:, kept], columns[kept.to(columns.device)]
     keep = torch.tensor([len(np.unique(c)) > len(rows) // 10 for c in rows.T.numpy()])
     if not bool(keep.any()) or len(np.unique(rows[:, keep], axis=0)) < len(rows) // 2:
         return None
@@ -143,9 +152,11 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    if len(y) < 2 * PER_CLOUD:
+        return None, -math.inf
     seen = y if y.shape[1] <= COLUMNS else PCA(COLUMNS, random_state=0).fit_transform(y)
     labels, best, normal, worse = None, math.inf, -math.inf, 0
-    for k in range(1, min(CLOUDS, len(y) // 10) + 1):
+    for k in range(1, min(CLOUDS, len(y) // PER_CLOUD) + 1):
         mixture = GaussianMixture(
             k, covariance_type="tied", n_init=1 + 2 * (k > 1), max_iter=50, random_state=0
         )

@@ -9,10 +9,12 @@ from harmonium.learning import NegativePhase
 from harmonium.learning.unit_scales import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
 from harmonium.recipes.settings import natural_gradient_fits
 from harmonium.units import Units
 from harmonium.units.base import Tail
+from harmonium.units.known import match_known
 from harmonium.units.mixed import parts_of
 
 MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
@@ -30,7 +32,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
     states, weights = rows.states(limit), weights if len(rows) <= limit else None
     try:
-        model.layers[0].match(states, weights)
+        match_known(model.layers[0], states, weights)
     except ValueError as error:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
     if not isinstance(model, PairwiseModel):
@@ -120,9 +122,13 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
     (visible, hidden), weight = model.layers, model.couplings()[0].weight
     if not visible.tail == hidden.tail == Tail.BOUNDED:
         return
-    weight.mul_(1.0 + (BOLD - 1.0) * (x != x[0]).any(0)[:, None].to(weight))
+    mean, varies = (
+        column_moments(x.to(weight))[0],
+        x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0),
+    )
+    weight.mul_(1.0 + (BOLD - 1.0) * varies[:, None].to(weight))
     visible.bias.sub_(weight @ hidden.mean(hidden.bias[None])[0])
-    hidden.bias.sub_(x.to(weight).mean(0) @ weight)
+    hidden.bias.sub_(mean.nan_to_num() @ weight)
 
 
 def _skewness(layer: Units) -> Tensor:
@@ -139,13 +145,26 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
     A column counts in units of 1 / scale, its standard deviation; constant columns don't.
     """
     shares = counts / counts.sum()
-    centre = shares @ x
+    rows = 1.0 / float(shares.square().sum())  # that would tell as much if they counted equally
+    known = ~torch.isnan(x)
+    if bool(known.all()):
+        centre, pairs = shares @ x, None
+    else:  # every column and every pair of columns from the rows that know them
+        share = shares @ known.double()
+        centre = torch.where(share > 0, shares @ x.nan_to_num() / share, 0.0)
+        x = torch.where(known, x, centre)
+        pairs = (shares[:, None] * known).T @ known.double()
+        rows *= float(pairs.mean())
     x = x - centre
-    variance = torch.where(_one_hot(layer).to(x.device), centre, shares @ x.square())
+    own = shares @ x.square()
+    own = own if pairs is None else own / pairs.diagonal().clamp(min=1e-300)
+    variance = torch.where(_one_hot(layer).to(x.device), centre, own)
     scale = torch.where(variance > ROUNDING * centre.square(), variance.rsqrt(), 0.0)
     y = x * scale
-    found, directions = torch.linalg.eigh((shares[:, None] * y).T @ y)
-    rows = 1.0 / float(shares.square().sum())  # that would tell as much if they counted equally
+    covariance = (shares[:, None] * y).T @ y
+    if pairs is not None:
+        covariance = torch.where(pairs > 0, covariance / pairs, 0.0)
+    found, directions = torch.linalg.eigh(covariance)
     kept = found > (1.0 + (layer.width / rows) ** 0.5) ** 2  # the edge of noise: Marchenko & Pastur (1967)
     return centre, scale, found[kept].flip(0), directions[:, kept].flip(1)
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +22,12 @@ from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import BlockModel, EnergyModel, GraphModel, PairwiseModel
 from harmonium.models.intake import Rows
-from harmonium.random import derived_seed
+from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
 from harmonium.recipes.settings import Schedule, Settings
-from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable, free_energies
+from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
+from harmonium.recipes.weights import log_weights
+from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
 BRIDGE_EVERY = 100  # updates between two bridges of the running log Z
@@ -34,6 +35,7 @@ MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z al
 LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
 FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
 UNKNOWN = 1e3  # nats: a standard error that leaves all to others
+FILLED = 500  # rows with gaps that are filled in, for chains to begin at
 SHOWN = 32  # singular values
 INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
 
@@ -105,7 +107,7 @@ class Meter:
         learner: what is being trained.
         average: the averaged parameters.
         schedule: the clock of the run.
-        train: states of training rows, (rows, n_visible).
+        train: states of training rows, (rows, n_visible), NaN where free.
         valid: validation rows, if any.
         decay: the penalty that follows the validation rows, if any.
     """
@@ -121,6 +123,7 @@ class Meter:
     ) -> None:
         self.learner, self.average, self.schedule = learner, average, schedule
         self.train, self.valid, self.decay = train, valid, decay
+        self.known = train
         self.exact = exactly_summable(learner.model)
         self.track: LogPartitionTrack | None = None
         self.monitor = MixingWatch()
@@ -145,6 +148,7 @@ class Meter:
 
     def measure(self, step: int, before: Measurement | None) -> Measurement:
         """Measure after update `step`; `before` is the last measurement."""
+        self._fill()
         seconds = self.schedule.seconds
         last_step, last_seconds = (0, 0.0) if before is None else (before.step, before.seconds)
         return Measurement(
@@ -160,14 +164,29 @@ class Meter:
             **self._mixing(),
         )
 
+    def _fill(self) -> None:
+        """Let `train` be whole rows: some of the `known` ones, their free cells drawn from the model."""
+        if self.learner.free_cells is not None:
+            self.train = self._whole(self.known[:: -(-len(self.known) // FILLED)])
+
+    def judged(self) -> Tensor | None:
+        """Validation rows as states, whole, if there are any."""
+        if self.valid is None:
+            return None
+        return self._whole(self.valid.states(FILLED)) if self.valid.free else self.valid.states(SUBSET)
+
+    def _whole(self, v: Tensor) -> Tensor:
+        return filled(self.average.model, v, Address(self.settings.seed, Purpose.CLAMP))
+
     def _likelihoods(self, step: int, updates: int) -> Record:
         model = self.average.model
         if not model.has_free_energy():
             return self._estimated(step, updates)
-        train = -free_energies(model, self.train)
+        seed = derived_seed(self.settings.seed, step)
+        train, error = log_weights(model, self.known, seed)
         record: Record = {}
         if self.valid is not None:
-            valid = -np.concatenate([free_energies(model, v) for v in self.valid.pieces()])
+            valid, valid_error = log_weights(model, torch.cat(list(self.valid.pieces())), seed)
             # positive when training rows are more probable: what overfitting shows up in first
             record["free_energy_gap"] = float(train.mean() - valid.mean())
         found = self._log_partition(step, updates)
@@ -177,12 +196,12 @@ class Meter:
         record |= {"log_partition": log_z, "log_partition_stderr": stderr}
         record |= {
             "train_log_likelihood": float(train.mean()) - log_z,
-            "train_log_likelihood_stderr": stderr,
+            "train_log_likelihood_stderr": math.hypot(stderr, error),
         }
         if self.valid is not None:
             record |= {
                 "validation_log_likelihood": float(valid.mean()) - log_z,
-                "validation_log_likelihood_stderr": stderr,
+                "validation_log_likelihood_stderr": math.hypot(stderr, valid_error),
                 "validation_spread": float(valid.std()) / len(valid) ** 0.5,
             }
         return record
@@ -196,8 +215,8 @@ class Meter:
         if not isinstance(model, GraphModel) or not (end or updates == step or self._saved > PRICE):
             return {}
         self._saved = 0.0
-        seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.train))
-        parts = [self.train[:: len(self.train) // n][:n]]
+        seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.known))
+        parts = [self.known[:: len(self.known) // n][:n]]
         parts += [] if self.valid is None else [self.valid.states(FEW)]
         sums = hidden_sums(model, torch.cat(parts), Budget(LEAST_WORK), seed)
         log_z = annealed_log_partition(model, Budget(LEAST_WORK), seed, self.train)
@@ -260,7 +279,8 @@ class Meter:
     def state_dict(self) -> dict[str, Tensor]:
         """What the instruments remember."""
         state = gathered({"track": self.track, "monitor": self.monitor})
-        return state | {"saved": torch.tensor(self._saved, dtype=torch.float64)}
+        reported = torch.tensor(self.monitor.report is self._reported)
+        return state | {"saved": torch.tensor(self._saved, dtype=torch.float64), "reported": reported}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`."""
@@ -268,7 +288,8 @@ class Meter:
         if isinstance(model, BlockModel) and any(name.startswith("track/") for name in state):
             self.track = LogPartitionTrack.like(model)
         scattered({"track": self.track, "monitor": self.monitor}, state)
-        self._reported, self._saved = self.monitor.report, float(state["saved"])
+        self._reported = self.monitor.report if bool(state.get("reported", True)) else None
+        self._saved = float(state["saved"])
 
 
 @torch.no_grad()
@@ -287,11 +308,13 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
 
 def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
     """Mean log P of rows, nats, with a log Z that owes nothing to the chains of training."""
+    weights, _ = log_weights(model, rows, seed)
     if exactly_summable(model):
         log_z = exact_value(model)
     else:
-        log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, rows).value
-    return float(-free_energies(model, rows).mean()) - log_z
+        whole = filled(model, rows, Address(seed, Purpose.CLAMP))
+        log_z = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, whole).value
+    return float(weights.mean()) - log_z
 
 
 def _two_blocks(model: EnergyModel) -> bool:

@@ -28,6 +28,7 @@ from harmonium.learning import Update
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.numerics import column_moments
 from harmonium.recipes.initialisation import MATCHED_ROWS, untrained
 
 FAR = 1.0  # standard deviations between zero and a mean; what is nearer stays as it is
@@ -46,8 +47,7 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    x = rows.states(MATCHED_ROWS).double()
-    mean, deviation = x.mean(0), x.std(0, correction=0)
+    mean, deviation = column_moments(rows.states(MATCHED_ROWS).double())
     far = real & (mean.abs() > FAR * deviation) & (deviation > 0)
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
 
@@ -56,9 +56,7 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    distance = origin.double().abs() / rows.states(MATCHED_ROWS).double().std(0, correction=0).clamp(
-        min=1e-300
-    )
+    distance = origin.double().abs() / column_moments(rows.states(MATCHED_ROWS).double())[1].clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
         return []
@@ -143,13 +141,14 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     x, values = rows.states(MATCHED_ROWS).double().cpu(), {}
     floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
     for c in columns:
-        found = torch.unique(x[: FEW * FEW, c])
+        column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
+        found = torch.unique(column[: FEW * FEW])
         if len(found) > FEW:  # seen on some rows already
             continue
-        found = torch.unique(x[:, c])
-        if 2 <= len(found) <= min(FEW, len(x) // FEW):
+        found = torch.unique(column)
+        if 2 <= len(found) <= min(FEW, len(column) // FEW):
             values[c] = found.tolist()
-            floor[c] = min(float(found.diff().min()) / 12**0.5, float(x[:, c].std(correction=0)))
+            floor[c] = min(float(found.diff().min()) / 12**0.5, float(column.std(correction=0)))
     return FewValued(values, floor) if values else None
 
 

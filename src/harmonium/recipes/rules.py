@@ -103,7 +103,7 @@ class Temper(Rule):
     def conclude(self, run: Run) -> Action | None:
         if self.before is None or run.chosen is None:
             return None
-        rows = run.meter.train if run.meter.valid is None else run.meter.valid.states(SUBSET)
+        rows = run.meter.known if run.meter.valid is None else run.meter.valid.states(SUBSET)
         work = self.share * run.meter.work(run.measured[-1].step)
         model, found = copy.deepcopy(run.average.model), []
         for kept in (self.before, run.chosen):
@@ -223,7 +223,9 @@ class Shrink(Rule):
         if decay is None or valid is None or not second or not isinstance(model, PairwiseModel):
             return None
         first = run.schedule.settings.weight_decay
-        strength = self.wanted(decay.strength, first, model, (run.meter.train, valid.states(SUBSET)))
+        judged = run.meter.judged()
+        assert judged is not None  # as there are validation rows
+        strength = self.wanted(decay.strength, first, model, (run.meter.train, judged))
         if math.isclose(strength, decay.strength, rel_tol=self.least):
             return None
         return Action(

@@ -145,6 +145,13 @@ class Run:
         self.learner.model.load_state_dict(self.chosen.parameters)
         self.history.best_step = self.chosen.step
 
+    def given_up(self, error: FloatingPointError) -> FloatingPointError:
+        """What a run says that has diverged; the model gets the best parameters that it had, if any."""
+        if self.best is None:
+            return error
+        self.learner.model.load_state_dict(self.best.parameters)
+        return FloatingPointError(f"{error} The model is that of update {self.best.step}.")
+
     def _kept(self, now: Measurement) -> Kept:
         return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()))
 
@@ -202,8 +209,8 @@ class Run:
         own = {"model": self.learner.model, "average": self.average, "learner": self.learner}
         return own | {"schedule": self.schedule, "meter": self.meter} | rules
 
-    def write(self, path: Path, chosen: Mapping[str, Any] | None = None) -> None:
-        """Write the run as it is after its last measurement, replacing an older checkpoint in one step.
+    def write(self, checkpoint: store.Checkpoint, step: int, chosen: Mapping[str, Any] | None = None) -> None:
+        """Write the run as it is after `step` updates, replacing an older checkpoint in one step.
 
         `chosen` says how the model was found, where the run chose it.
         """
@@ -215,12 +222,13 @@ class Run:
             "settings": asdict(self.schedule.settings),
             "rules": [type(rule).__name__ for rule in self.rules],
             "chosen": chosen,
+            "step": step,
             "records": self.history.records,
             "best": None if self.best is None else self.best.step,
             "warnings": self.history.warnings,
             "notes": self.history.notes,
         }
-        store.save_tensors(path, tensors, facts)
+        checkpoint.save(tensors, facts)
 
     def read(self, path: Path) -> int:
         """Put the run back to where `write` saw it; returns how many updates were made.
@@ -229,6 +237,9 @@ class Run:
             ValueError: the checkpoint is of a run with other settings or another model, naming them.
         """
         tensors, facts = store.load_tensors(path)
+        if not {"settings", "records", "rules"} <= facts.keys():
+            what = "the trials of hm.fit(X)" if "trials" in facts else "no run"
+            raise ValueError(f"resume: {path} is a checkpoint of {what}, and not of a run of this model.")
         rules = [type(rule).__name__ for rule in self.rules]
         saved = {**facts["settings"], "rules": facts["rules"]}
         same_settings(path, saved, {**asdict(self.schedule.settings), "rules": rules})
@@ -249,7 +260,7 @@ class Run:
         if facts["best"] is not None:
             score = self.at(facts["best"]).score
             self.best = Kept(score, facts["best"], part_of(tensors, "best"))
-        return self.measured[-1].step
+        return int(facts.get("step", self.measured[-1].step))
 
     def state(self, origin: Tensor | None) -> dict[str, Tensor]:
         """What a later call on the same model needs to go on, beside the parameters; rows were seen from

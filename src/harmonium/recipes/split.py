@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
+from harmonium.columns.frames import listed
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import Rows, rows_of
-from harmonium.models.table import listed
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
@@ -26,16 +26,26 @@ def split(
 
     The model remembers the names of the columns, where X has names.
     """
-    rows = rows_of(model, X, "X", seed=seed)
+    rows = rows_of(model, X, "X", seed=seed, free=True)
+    _refuse_nothing(rows, "X")
     rows, weights = _weighed(rows, _weights(sample_weight, len(rows)))
     if validation is None:
         train, valid, weights = _hold_out(rows, weights, seed)
     else:
-        train, valid = rows, rows_of(model, validation, "validation", seed=seed, columns=rows.columns)
+        train, valid = (
+            rows,
+            rows_of(model, validation, "validation", seed=seed, free=True, columns=rows.columns),
+        )
+        _refuse_nothing(valid, "validation")
     refuse_constant(model, train, rows)
     if rows.columns is not None:
         model.columns = rows.columns
     return train, valid, weights
+
+
+def _refuse_nothing(rows: Rows, name: str) -> None:
+    if rows.free and all(bool(torch.isnan(piece).all()) for piece in rows.pieces()):
+        raise ValueError(f"{name} must have a cell that is known, got NaN in all of them.")
 
 
 def _weights(sample_weight: Any, n: int) -> Tensor | None:
@@ -75,9 +85,9 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
         return
     parts = parts_of(model.layers[0])
     real = [part.tail is Tail.QUADRATIC for part in parts for _ in range(part.width)]
-    if not any(real) or not any(constant := real & _constant(train)):
+    if not any(real) or not any(constant := real & constant_columns(train)):
         return
-    alone = train is not rows and not (constant & _constant(rows)).any()
+    alone = train is not rows and not (constant & constant_columns(rows)).any()
     numbers = np.flatnonzero(constant).tolist()
     names = [rows.columns[i] for i in numbers] if rows.columns and len(rows.columns) == len(real) else numbers
     which = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
@@ -89,13 +99,20 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
     )
 
 
-def _constant(rows: Rows) -> np.ndarray:
-    """Which columns of the states have one value, (n_visible,), looking no further than all of them vary."""
+def constant_columns(rows: Rows) -> np.ndarray:
+    """Which columns of the states have one value, (n_visible,), looking no further than all of them vary;
+    free cells have none.
+    """
     first, constant = rows.states(1)[0], None
     for piece in rows.pieces():
-        same = (piece == first).all(0)
-        constant = same if constant is None else constant & same
+        same = piece == first
+        if rows.free:
+            unknown = torch.isnan(piece)
+            found = piece[(~unknown).int().argmax(0), torch.arange(len(first), device=piece.device)]
+            first = torch.where(torch.isnan(first), found, first)
+            same = (piece == first) | unknown
+        constant = same.all(0) if constant is None else constant & same.all(0)
         if not bool(constant.any()):
             break
     assert constant is not None
-    return constant.cpu().numpy()
+    return (constant & ~torch.isnan(first)).cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,16 +15,19 @@ import torch
 from torch import Tensor
 
 from harmonium import __version__, checks, store
-from harmonium.learning import Average, Batches, Learner, NegativePhase, WeightDecay, train
+from harmonium.columns import Schema
+from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
-from harmonium.models.intake import Rows
+from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
+from harmonium.random import Address, Purpose
 from harmonium.recipes import real_columns, settings
-from harmonium.recipes.choice import Trials, choose, units_for
+from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.history import History, ProgressBar
 from harmonium.recipes.initialisation import let_chains_jump, start
+from harmonium.recipes.interruption import Interruption
 from harmonium.recipes.measurement import SUBSET, Meter
 from harmonium.recipes.real_columns import ScaleFloor, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
@@ -31,13 +35,15 @@ from harmonium.recipes.run import Run, same_settings
 from harmonium.recipes.settings import Schedule, Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
-from harmonium.units import Bernoulli
+from harmonium.sampling.free import filled
+from harmonium.units import Units
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
     model: Any,
     X: Any = None,
     *,
+    schema: Schema | None = None,
     validation: Any = None,
     seed: int = 0,
     steps: int | None = None,
@@ -62,7 +68,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
-    held-out rows.
+    held-out rows. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
+    told), or the one that is given, and `history.model` then takes and gives such tables. With the visible
+    units given, `hm.fit(hm.Poisson(8), X)`, or a function, `hm.fit(make, X)` with make(hidden units), the
+    number of hidden units is found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -77,10 +86,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     means, and that is what callbacks see; the model returned is again one of the rows as they are.
 
     Args:
-        model: the model, as constructed or already trained; or the rows, and no X.
+        model: the model, as constructed or already trained; or visible units; or the rows, and no X; or a
+            function from a number of hidden units to a model, for which this number is chosen.
         X: (rows, columns): array, memory map, tensor or DataFrame of visible states. For 0/1 units values
             between 0 and 1 are taken as probabilities and drawn anew each epoch; for one-hot sites integers
             0 … q-1 will do.
+        schema: what the columns of X are, where there is no model; a model has its own (`model.schema`).
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model; another number of threads or another
             processor rounds differently, which after many updates shows.
@@ -108,8 +119,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         rules: what to do on the way when a measurement asks for it, `recipes.rules.standard_rules()` by
             default; none, `()`, for plain training.
         progress: show a progress bar; by default when stderr is a terminal.
-        checkpoint: file to write the run to at each measurement.
-        resume: go on from `checkpoint`; the run then equals one that was never stopped.
+        checkpoint: file to write the run to at each measurement, each trial, and after the present update
+            when Ctrl-C or SIGTERM stops the run. The one before it is kept beside it.
+        resume: go on from `checkpoint`; the run then equals one that was never stopped. A damaged one is
+            warned about, and the one before it used.
         state: `history.state` of an earlier call on this model, which this one goes on from, with its chains
             and what it knows of the curvature (a warm start): for rows that come piece by piece.
 
@@ -138,10 +151,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     """
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
-    path, found = _checkpoint(checkpoint, resume), None
-    if X is None:
-        X, more = model, {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(X, asked, more | {"rules": rules}, path if resume else None)
+    kept, found = _checkpoint(checkpoint, resume), None
+    model, X, validation, make = _prepared(model, X, validation, schema, seed)
+    if make is not None:
+        # what was saved may be of the trials, which ended before the run
+        resume = resume and not (kept and "trials" in store.read_facts(kept.path))
+        more = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
+        model, asked, found = _chosen(make, X, asked, more | {"rules": rules}, kept)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -154,7 +170,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         valid = None if valid is None else real_columns.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
     with real_columns.centred(model, origin):
-        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights)
+        begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
         let_chains_jump(model, rows, weights, negative_phase)
@@ -168,26 +184,36 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             # the penalty first, so that the method measures both in the same way
             [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
+            free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
-        said = data_warnings(model, rows) + few_values_warning(narrow)
+        said = [] if model.schema is None else list(model.schema.warnings)
+        said += data_warnings(model, rows) + few_values_warning(narrow)
         said += settings.unused(asked, negatives, negative_phase, len(rows))
         said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
         run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
         run.begin = begin if negatives is None else None
-        first = run.read(path) if resume and path is not None else 0
+        first = run.read(kept.path) if kept is not None and resume else 0
         if state is not None:
             run.go_on(state)
-        with ProgressBar(schedule, progress) as bar:
+
+        def save(step: int) -> None:
+            if kept is not None:
+                run.write(kept, step, found)
+
+        with ProgressBar(schedule, progress) as bar, Interruption(kept, save) as interruption:
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
-            run.told += [] if path is None else [lambda record: run.write(path, found)]
+            run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
             floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
-            made = train(learner, last, [*floor, average, *callbacks, bar, run], first)
+            try:
+                made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+            except FloatingPointError as error:
+                raise run.given_up(error) from error
         run.finish(made)
         history.state = run.state(origin)
     history.warnings += training_warnings(history)
@@ -199,38 +225,63 @@ def _begin(
     fresh: Mapping[str, Tensor],
     rows: Rows,
     weights: Tensor | None,
+    seed: int,
     negatives: NegativePhase,
 ) -> None:
     """Put the model where training starts, and chains at rows."""
     model.load_state_dict(fresh)
     start(model, rows, weights)
-    negatives.begin(model, rows.states(SUBSET))
+    negatives.begin(model, filled(model, rows.states(SUBSET), Address(seed, Purpose.CLAMP)))
+
+
+def _prepared(
+    model: Any, X: Any, validation: Any, schema: Schema | None, seed: int
+) -> tuple[Any, Any, Any, Maker | None]:
+    """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
+    schema are encoded once, here.
+    """
+    if isinstance(model, EnergyModel):
+        if X is None:
+            raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+        if schema is not None:
+            raise ValueError(
+                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
+            )
+        make, schema = None, model.schema
+    elif X is None:
+        X = model
+        schema = schema_for(X) if schema is None else schema
+        make = machines_for(X, schema, seed)
+    elif isinstance(model, Units):
+        make, schema = machines_for(X, None, seed, model), None
+    else:
+        make = model if callable(model) else None
+        schema = None if make is None else getattr(make(1), "schema", None)
+    if schema is not None:
+        X = encoded(schema, X, "X")
+        validation = None if validation is None else encoded(schema, validation, "validation")
+    return model, X, validation, make
 
 
 def _chosen(
-    X: Any, asked: UserSettings, given: dict[str, Any], resumed: Path | None
+    make: Maker, X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
 ) -> tuple[RBM, UserSettings, dict[str, Any]]:
     """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    Its visible units are those given, or told by the values.
 
     A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
     trials that are measured by a clock needn't end as they did.
     """
-    if isinstance(X, EnergyModel):
-        raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-    units = units_for(X)
-    if resumed is not None:
-        found = store.read_facts(resumed)["chosen"]
-        if found is None:
-            raise ValueError(
-                f"resume: {resumed} is of a run whose model was given; give it again, hm.fit(model, X)."
-            )
-        same_settings(resumed, found, {"minutes": asked.minutes})
-        found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
-        machine = RBM(units, Bernoulli(found["hidden"]), seed=asked.seed)
-        return machine, replace(asked, minutes=found["left"]), found
+    saved: Mapping[str, Tensor] = {}
     begun, n_rows = time.monotonic(), len(as_table(X, "X"))
-    shape = RBM(copy.deepcopy(units), Bernoulli(1))
-    _, valid, _ = split(shape, X, given["validation"], given["sample_weight"], asked.seed)
+    if kept is not None and kept.begun:
+        saved, facts = store.load_tensors(kept.path)
+        if "trials" not in facts:
+            return _found(make, asked, kept.path, facts.get("chosen"))
+        same_settings(kept.path, facts["trials"], asdict(asked))
+        begun -= facts["seconds"]
+    _, valid, _ = split(make(1), X, given["validation"], given["sample_weight"], asked.seed)
 
     def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
         most = None if asked.minutes is None else asked.minutes / 16.0
@@ -238,11 +289,31 @@ def _chosen(
         settings = given | {"seed": asked.seed, "steps": updates, "minutes": most}
         return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
 
-    trials = None if valid is None else Trials(short, valid)
-    machine, tried = choose(lambda: copy.deepcopy(units), trials, asked.seed)
+    def keep(trials: Trials) -> None:
+        if kept is not None:
+            facts = {"trials": asdict(asked), "seconds": time.monotonic() - begun}
+            kept.save(trials.state_dict(), facts)
+
+    trials = None if valid is None else Trials(short, valid, told=keep)
+    if trials is not None and saved:
+        trials.load_state_dict(saved)
+    machine, tried = choose(make, trials)
     left = asked.after(time.monotonic() - begun)
-    found = {"hidden": machine.hidden.width, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
+
+
+def _found(
+    make: Maker, asked: UserSettings, path: Path, found: dict[str, Any] | None
+) -> tuple[RBM, UserSettings, dict[str, Any]]:
+    """The machine of a run that is resumed, whose trials are over."""
+    if found is None:
+        raise ValueError(
+            f"resume: {path} is of a run whose model was given; give it again, hm.fit(model, X)."
+        )
+    same_settings(path, found, {"minutes": asked.minutes})
+    found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
+    return make(found["hidden"]), replace(asked, minutes=found["left"]), found
 
 
 def _check_model(model: Any) -> None:
@@ -287,13 +358,17 @@ def _settings(plan: Settings, model: EnergyModel, rows: Rows, valid: Rows | None
     }
 
 
-def _checkpoint(checkpoint: str | Path | None, resume: bool) -> Path | None:
+def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint | None:
     """Where the checkpoint is, or will be."""
     if checkpoint is None:
         if resume:
             raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
         return None
     path = Path(checkpoint)
-    if resume and not path.exists():
-        raise ValueError(f"resume: there is no checkpoint at {path}.")
-    return path
+    if resume:
+        if not path.exists() and not store.previous(path).exists():
+            raise ValueError(f"resume: there is no checkpoint at {path}.")
+        wrong = store.recover(path)
+        if wrong is not None:
+            warnings.warn(wrong, stacklevel=3)
+    return store.Checkpoint(path, resume)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
+from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.models.support import Support
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.split import HOLD_OUT_FROM
+from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
 SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
 WORTH = 0.1  # nats per row below which no difference is
@@ -17,6 +21,30 @@ def data_warnings(model: EnergyModel, rows: Rows) -> list[str]:
     """One sentence for each thing in the data that asks for thought."""
     if len(rows) > 1 and all_equal(rows):
         return ["All rows of X are equal: there is nothing to learn but that."]
+    return empty_columns(model, rows) + too_many_parameters(model, rows)
+
+
+def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
+    """One sentence that names the columns of which no cell is known."""
+    if not rows.free:
+        return []
+    known = torch.stack([(~torch.isnan(piece)).any(0) for piece in rows.pieces()]).any(0).tolist()
+    sites = Support(model.visible_space).sites(coded=False)
+    names = rows.columns or tuple(str(i) for i in range(len(sites)))
+    by_site = len(names) == len(sites)
+    empty = [names[i if by_site else first] for i, (first, _, _) in enumerate(sites) if not known[first]]
+    if not empty:
+        return []
+    which = (
+        f"Column {empty[0]} of X is empty" if len(empty) == 1 else f"Columns {listed(empty)} of X are empty"
+    )
+    return [
+        f"{which}: the model can say nothing of {'it' if len(empty) == 1 else 'them'}; drop what is empty."
+    ]
+
+
+def too_many_parameters(model: EnergyModel, rows: Rows) -> list[str]:
+    """One sentence where there is less to learn from than there is to learn."""
     parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.visible_space.width
     if parameters <= cells or len(rows) < HOLD_OUT_FROM:  # few rows are taken for the whole distribution
         return []
@@ -27,9 +55,8 @@ def data_warnings(model: EnergyModel, rows: Rows) -> list[str]:
 
 
 def all_equal(rows: Rows) -> bool:
-    """Whether every row is the first one, looking no further than the first that isn't."""
-    first = rows.states(1)
-    return all(bool((piece == first).all()) for piece in rows.pieces())
+    """Whether every column has one value in all rows, looking no further than all of them vary."""
+    return bool(constant_columns(rows).all())
 
 
 def training_warnings(history: History) -> list[str]:

@@ -3,7 +3,7 @@ the user.
 """
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
-from harmonium.sampling.draw import sample
+from harmonium.sampling.draw import sample, sample_states
 from harmonium.sampling.gibbs import BlockGibbs, advance
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
@@ -26,4 +26,5 @@ __all__ = [
     "default_kernel",
     "initial_chains",
     "sample",
+    "sample_states",
 ]

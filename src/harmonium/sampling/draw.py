@@ -32,8 +32,9 @@ def sample(
     *,
     seed: int = 0,
     sweeps: int | None = None,
-) -> Tensor:
-    """Draw `n` visible states from P(v), or from P(free | given).
+) -> Any:
+    """Draw `n` rows from P(v), or from P(free | given): visible states, or a table where the model has a
+    schema.
 
     Where the states can be enumerated (up to 2¹⁸ of them; for a model with blocks, those of one side, and
     nothing given) or contracted (a Markov random field) the draws are exact and independent. Otherwise each
@@ -46,14 +47,16 @@ def sample(
         n: number of rows.
         given: None, or known visible values with NaN where a unit is free: (n_visible,) or (n, n_visible),
             an array (masked cells are free), a tensor or a DataFrame. For one-hot sites integers will do, one
-            for each site. Where the columns have names, {name: value} says only what is known.
+            for each site. Where the columns have names, {name: value} says only what is known. With a schema
+            the values are those of the table, and a table with gaps may lack columns.
         seed: same seed, same samples.
         sweeps: length of the chains; by default 1000 for models with blocks or a graph, 200 sweeps or 400
             trajectories for those that know only their energy. Giving it asks for chains also where exact
             draws are possible.
 
     Returns:
-        Visible states, (n, n_visible), in the dtype of the model; int64 for a Markov random field.
+        Visible states, (n, n_visible), in the dtype of the model; int64 for a Markov random field. A pandas
+        DataFrame with the columns, dtypes and categories of the schema where the model has one.
 
     Raises:
         ValueError: wrong shapes, given values outside the support or of probability zero, or a model whose Z
@@ -64,6 +67,19 @@ def sample(
     >>> hm.sample(rbm, 5, seed=1).shape
     torch.Size([5, 3])
     """
+    states = sample_states(model, n, given, seed=seed, sweeps=sweeps)
+    return states if model.schema is None else model.schema.decode(states)
+
+
+def sample_states(
+    model: EnergyModel,
+    n: int = 1,
+    given: Any = None,
+    *,
+    seed: int = 0,
+    sweeps: int | None = None,
+) -> Tensor:
+    """The same as visible states, whether the model has a schema or not; arguments are those of `sample`."""
     n = checks.positive_integer("n", n)
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model: expected a model (such as hm.RBM), got {checks.describe(model)}.")

@@ -8,14 +8,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from harmonium.columns import Schema
 from harmonium.models import EnergyModel
-from harmonium.store.files import Facts, dtype_of, load_tensors, save_tensors
+from harmonium.store.claims import SMALL, largest_claim
+from harmonium.store.files import (
+    Facts,
+    dtype_of,
+    load_tensors,
+    save_tensors,
+    tensors_from_bytes,
+    tensors_to_bytes,
+)
 from harmonium.store.registry import build
 
 
 def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None = None) -> None:
     """Write a model into one safetensors file, in the dtype that it has; and the names of the columns
-    that it was trained on.
+    that it was trained on, or its schema.
 
     The file is replaced in one step: after a crash it holds the old model or the new one, never half of it.
 
@@ -26,6 +35,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
 
     Raises:
         TypeError: something that isn't a model, or one without `config()`.
+        ValueError: a parameter is NaN.
         OSError: the file can't be written.
 
     >>> import tempfile, harmonium as hm
@@ -41,8 +51,15 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
     """
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
+    for name, x in model.state_dict().items():
+        if bool(x.isnan().any()):
+            raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
+    save_tensors(path, model.state_dict(), _about(model, facts))
+
+
+def _about(model: EnergyModel, facts: Facts | None = None) -> Facts:
     about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
-    save_tensors(path, model.state_dict(), about)
+    return about if model.schema is None else about | {"schema": model.schema.config()}
 
 
 def load(
@@ -62,19 +79,51 @@ def load(
         FileNotFoundError: no such file.
         ValueError: not a harmonium model, damaged, of a later format or of an unknown type.
     """
-    tensors, facts = load_tensors(path)
+    return _built(str(path), *load_tensors(path), types).to(device)
+
+
+def to_bytes(model: EnergyModel) -> bytes:
+    """The file that `save` would write, in memory."""
+    return tensors_to_bytes(model.state_dict(), _about(model))
+
+
+def from_bytes(data: bytes, *, types: Iterable[type[nn.Module]] = ()) -> EnergyModel:
+    """The model of `to_bytes`, on the CPU.
+
+    >>> import harmonium as hm
+    >>> from_bytes(to_bytes(hm.RBM(hm.Bernoulli(4), hm.Bernoulli(2)))).visible
+    Bernoulli(4)
+    """
+    return _built("the bytes", *tensors_from_bytes(data), types)
+
+
+def _built(
+    path: str, tensors: dict[str, Tensor], facts: Facts, types: Iterable[type[nn.Module]]
+) -> EnergyModel:
     if facts.get("kind") != "model":
         raise ValueError(f"{path} doesn't hold a model: harmonium wrote it as a {facts.get('kind')}.")
+    said, held = facts.get("config"), sum(x.numel() for x in tensors.values())
     try:
-        model = build(facts.get("config"), types)
-    except (TypeError, ValueError) as error:
+        if largest_claim(said) > max(held, SMALL):
+            raise ValueError(f"it describes a model larger than the {held:,} numbers that it holds.")
+        model = build(said, types)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} can't be read: {error}") from error
     if not isinstance(model, EnergyModel):
         raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
-    fill(model, tensors, str(path))
+    fill(model, tensors, path)
     if facts.get("columns"):
         model.columns = tuple(facts["columns"])
-    return model.to(device)
+    if facts.get("schema") is not None:
+        model.schema = _schema(facts["schema"], path)
+    return model
+
+
+def _schema(said: Any, title: str) -> Schema:
+    try:
+        return Schema.from_config(said)
+    except ValueError as error:
+        raise ValueError(f"{title} can't be read: {error}") from error
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], title: str) -> None:

@@ -40,13 +40,20 @@ def _build(config: Any, types: dict[str, type[nn.Module]]) -> nn.Module:
         raise ValueError(f"unknown type {name!r}; known are {', '.join(sorted(types))}.")
     cls = types[name]
     if hasattr(cls, "from_config"):
-        return cls.from_config(config)
+        try:
+            return cls.from_config(config)
+        except (LookupError, TypeError, RuntimeError, AttributeError) as error:
+            raise ValueError(f"{name} can't be built from its description: {_words(error)}.") from error
     arguments = {key: _value(value, types) for key, value in config.items() if key != "type"}
     parts = arguments.pop("parts", [])
     try:
         return cls(*parts, **arguments)
-    except TypeError as error:
-        raise ValueError(f"{name} can't be built from its description: {error}.") from error
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"{name} can't be built from its description: {_words(error)}.") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _value(value: Any, types: dict[str, type[nn.Module]]) -> Any:

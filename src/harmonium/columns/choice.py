@@ -1,0 +1,140 @@
+"""What kind a column is, from its values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from harmonium.columns.base import Kind, Refused
+from harmonium.columns.discrete import Binary, Category, Constant
+from harmonium.columns.facts import MOST, Facts
+from harmonium.columns.maps import FOLDS, Map
+from harmonium.columns.numeric import Count, Number, Whole
+
+FEW = 20  # different whole numbers that may be categories
+FEW_REAL = 10  # different real numbers that may be, each of which comes
+REPEATED = 10  # times on average
+FEW_CELLS = 10  # up to which nothing can be held out
+BOUNDED = 1000  # whole numbers that may be successes out of so many
+
+
+def kind_of(facts: Facts) -> Kind:
+    """The kind of a column, complete.
+
+    Two values are Binary, text and what a categorical column declares is Category. Of whole numbers that kind
+    is chosen which gives held-out cells the highest probability by itself: the simplest of Count (Poisson),
+    Whole (Binomial), Category (up to 20 values) and Number (the normal distribution summed over x ± 1/2,
+    after the map that suits it), unless one is better by two standard errors. So counts that scatter more
+    than Poisson's, such as visits to a doctor (0.6 to 1 nat per cell better in the tables that were looked
+    at), become categories where they are few and a Number after a power map or a logarithm where they are
+    many. Real numbers are a Number, but for ten values or fewer that come again and again: they are
+    categories.
+
+    Raises:
+        Refused: every cell is empty, or holds another text, or there are too many different ones.
+    """
+    if facts.family == "empty":
+        raise Refused("is empty in every row: leave it out")
+    if facts.distinct == 1 and not facts.declared:
+        return Constant().fitted(facts)
+    if facts.declared and facts.values is not None and len(facts.values) == 1:
+        return Constant(facts.values[0])
+    _refuse_too_many(facts)
+    if facts.distinct == 2:
+        return Binary().fitted(facts)
+    if facts.family != "number":
+        return Category().fitted(facts)
+    if facts.whole:
+        return _whole(facts)
+    repeated = facts.distinct <= FEW_REAL and facts.rows >= REPEATED * facts.distinct
+    return (Category() if repeated else Number()).fitted(facts)
+
+
+def _refuse_too_many(facts: Facts) -> None:
+    if facts.family == "number" or facts.distinct <= 2:
+        return
+    if facts.declared and facts.distinct > max(facts.rows, 2):
+        raise Refused(
+            f"has {facts.distinct:,} categories for {facts.rows:,} rows that hold one: leave those that don't"
+            " come out with .cat.remove_unused_categories(), or leave out the column"
+        )
+    if not facts.declared and facts.distinct == facts.rows:
+        raise Refused(
+            f"holds another text in each of {facts.rows:,} rows, which names the rows and can't be learned:"
+            " leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
+        )
+    if facts.distinct > MOST or (
+        not facts.declared and facts.distinct > facts.rows // 2 and facts.rows > FEW
+    ):
+        raise Refused(
+            f"holds {facts.distinct:,} different texts in {facts.rows:,} rows, too many for categories: join"
+            " some of them, or leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
+        )
+
+
+def _whole(facts: Facts) -> Kind:
+    """The simplest kind of whole numbers that no other beats for sure on held-out cells."""
+    candidates: list[Kind] = []
+    number = Number(decimals=0)
+    if facts.low >= 0:
+        candidates.append(Count())
+    for low in dict.fromkeys((min(0, int(facts.low)), int(facts.low))):
+        if facts.high - low <= BOUNDED:
+            candidates.append(Whole(low, int(facts.high)))
+    if facts.distinct <= FEW and facts.values is not None:
+        candidates.append(Category(facts.values))
+    if facts.distinct > FEW_REAL or not candidates:
+        candidates.append(number.fitted(facts))
+    if facts.rows <= FEW_CELLS:
+        return candidates[-1] if facts.distinct > FEW_REAL else candidates[0]
+    scores = [_held_out(kind, facts.numbers) for kind in candidates]
+    best = 0
+    for k in range(1, len(candidates)):
+        gain = scores[k] - scores[best]
+        if float(gain.mean()) > 2.0 * float(gain.std()) / len(gain) ** 0.5:
+            best = k
+    return candidates[best]
+
+
+def _held_out(kind: Kind, x: np.ndarray) -> np.ndarray:
+    """log-probability of each number under the kind fitted to the other folds, (n,), nats."""
+    fold, found = np.arange(len(x)) % FOLDS, np.empty(len(x))
+    for k in range(FOLDS):
+        found[fold == k] = _log_p(kind, x[fold != k], x[fold == k])
+    return found
+
+
+def _log_p(kind: Kind, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+    from scipy import special
+
+    if isinstance(kind, Count):
+        rate = (known.sum() + 0.5) / (len(known) + 1.0)
+        return x * math.log(rate) - rate - special.gammaln(x + 1.0)
+    if isinstance(kind, Whole):
+        assert kind.low is not None and kind.high is not None
+        trials = kind.high - kind.low
+        share = ((known - kind.low).sum() + 0.5) / (len(known) * trials + 1.0)
+        k = x - kind.low
+        ways = special.gammaln(trials + 1.0) - special.gammaln(k + 1.0) - special.gammaln(trials - k + 1.0)
+        return ways + k * math.log(share) + (trials - k) * math.log1p(-share)
+    if isinstance(kind, Category):
+        assert kind.values is not None
+        values = np.asarray(kind.values, dtype=float)
+        counts = (known[:, None] == values).sum(0) + 1.0 / len(values)
+        return np.log(counts / counts.sum())[(x[:, None] == values).argmax(1)]
+    assert isinstance(kind, Number)
+    t = kind.t()
+    image = t.forward(known)
+    scale = float(image.std()) or 1.0
+    edges = [special.log_ndtr((_edge(t, x + half) - image.mean()) / scale) for half in (-0.5, 0.5)]
+    with np.errstate(divide="ignore"):
+        mass = edges[1] + np.log1p(-np.exp(np.minimum(edges[0] - edges[1], 0.0)))
+    return np.maximum(mass, -50.0)  # far out the difference of two ones is lost
+
+
+def _edge(t: Map, x: np.ndarray) -> np.ndarray:
+    """t(x), and infinity beyond where t is defined."""
+    inside = np.asarray(t.inside(x))
+    safe = np.where(inside, x, t.low + 1e-9 if t.high is None else 0.5 * (t.low + t.high))
+    return np.where(inside, t.forward(safe), np.where(x <= t.low, -math.inf, math.inf))

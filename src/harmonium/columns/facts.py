@@ -1,0 +1,243 @@
+"""What there is to know about a column before it is said what it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harmonium.columns.base import Refused
+from harmonium.columns.storage import is_plain, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST = 1000  # different values that are remembered, and categories of a column at most
+SAMPLE = 10_000  # numbers that are remembered
+DECIMALS = 6  # with which numbers may have been written down
+
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
+DATE = re.compile(
+    r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T]\d{1,2}:\d{2}.*)?\s*"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A column at a glance.
+
+    Attributes:
+        family: "number", "boolean", "text", or "empty" where every cell is.
+        rows: number of cells that hold a value.
+        values: the different values in order, Python's own; None where there are more than `MOST`.
+        distinct: how many different ones there are.
+        declared: whether the values are all categories that a categorical column declares, seen or not.
+        numbers: some of the numbers, evenly chosen, float64.
+        low, high: the least and the largest number.
+        whole: whether all are whole numbers.
+        decimals: with which all numbers are written down, up to `DECIMALS`; None where they need more.
+    """
+
+    family: Literal["number", "boolean", "text", "empty"]
+    rows: int
+    distinct: int
+    values: tuple[Any, ...] | None
+    declared: bool = False
+    numbers: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+    decimals: int | None = None
+
+
+def facts_of(column: pd.Series) -> Facts:
+    """Look at a column.
+
+    Raises:
+        Refused: it holds dates, values of several types, infinite numbers, or things that are none of text,
+            number and boolean.
+    """
+    import pandas as pd
+    from pandas.api import types
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _declared(column)
+    if types.is_bool_dtype(dtype):
+        return _listed("boolean", column)
+    if types.is_complex_dtype(dtype):
+        raise Refused("holds complex numbers; split them into two columns")
+    if types.is_numeric_dtype(dtype):
+        return _of_numbers(column)
+    if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
+        raise _dates(dtype)
+    inferred = types.infer_dtype(column, skipna=True)
+    if inferred == "empty":
+        return Facts("empty", 0, 0, ())
+    if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
+        return _of_numbers(column)
+    if inferred in ("string", "boolean"):
+        return _listed("boolean" if inferred == "boolean" else "text", column)
+    if inferred in ("date", "datetime", "datetime64", "timedelta", "timedelta64", "time", "period"):
+        raise _dates(inferred)
+    raise _mixed(column)
+
+
+def _dates(what: Any) -> Refused:
+    return Refused(
+        f"holds dates or times ({what}), of which no unit makes sense: replace it by what matters in it, such"
+        " as the year, the month or the days since a first one, or leave it out"
+    )
+
+
+def _mixed(column: pd.Series) -> Refused:
+    """The first cell of another type than the first one."""
+    present = [(row, cell) for row, cell in enumerate(column.notna()) if cell]
+    cells = [(row, column.iloc[row]) for row, _ in present]
+    (_, first), kind = cells[0], _type(cells[0][1])
+    row, other = next(((row, cell) for row, cell in cells if _type(cell) != kind), (0, first))
+    if _type(other) == kind:
+        return Refused(
+            f"must hold text, numbers or True and False, got {type(first).__name__} in row {cells[0][0]}"
+        )
+    return Refused(
+        f"must hold values of one type, got {kind} ({first!r}) and {_type(other)} ({other!r})", row
+    )
+
+
+def _type(cell: Any) -> str:
+    if isinstance(cell, (bool, np.bool_)):
+        return "booleans"
+    if isinstance(cell, (int, float, np.number)):
+        return "numbers"
+    return "text" if isinstance(cell, str) else f"{type(cell).__name__}s"
+
+
+def _declared(column: pd.Series) -> Facts:
+    categories = plain(column.cat.categories)
+    rows = int((column.cat.codes.to_numpy() >= 0).sum())
+    if not all(map(is_plain, categories)):
+        raise Refused(
+            f"has categories that are {type(categories[0]).__name__}s; text would do, such as"
+            " frame[column].astype(str).astype('category')"
+        )
+    if len(categories) > MOST:
+        return Facts("text", rows, len(categories), None, declared=True)
+    return Facts("text" if rows else "empty", rows, len(categories), tuple(categories), declared=True)
+
+
+def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """(which of the values each cell holds, -1 where it is empty; the values as Python's own)."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(), plain(column.cat.categories)
+    codes, values = pd.factorize(column)
+    return codes, plain(values)
+
+
+def _listed(family: Literal["boolean", "text"], column: pd.Series) -> Facts:
+    codes, values = factor(column)
+    rows = int((codes >= 0).sum())
+    if family == "text":
+        _refuse_numbers_as_text(codes, values)
+    few = len(values) <= MOST
+    return Facts(family if rows else "empty", rows, len(values), tuple(sorted(values)) if few else None)
+
+
+def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
+    """Text that isn't meant to be text: dates, and numbers that weren't read as such."""
+    if values and all(map(DATE.fullmatch, values)):
+        raise _dates(f"as text, such as {values[0]!r}")
+    plainly = [bool(NUMBER.fullmatch(value)) for value in values]
+    other = [value for value, number in zip(values, plainly, strict=True) if not number]
+    row = int(np.flatnonzero(codes == values.index(other[0]))[0]) if other else 0
+    if other and all(map(GROUPED.fullmatch, values)):
+        raise Refused(
+            "holds numbers as text, with decimal commas or separators of thousands: read the file with"
+            f" pandas' decimal=',' or thousands=',' as it is meant, got {other[0]!r}",
+            row,
+        )
+    if not other and any("." in value for value in values):
+        raise Refused(f"holds numbers as text, such as {values[0]!r}: pandas.to_numeric reads them")
+    # a mark such as ? or n/a among numbers stands for an empty cell
+    if len(values) > 10 * len(other) > 0 and len(other) <= 3:
+        raise Refused(
+            f"must hold values of one type, got numbers ({values[plainly.index(True)]!r}) and text"
+            f" ({other[0]!r}), which na_values={other[0]!r} tells pandas to read as empty",
+            row,
+        )
+
+
+def numbers_of(column: pd.Series) -> np.ndarray:
+    """A column as float64, (rows,), NaN where a cell is empty.
+
+    Raises:
+        Refused: a cell is no number, is infinite, or needs more than float64.
+    """
+    from pandas.api import types
+
+    if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
+        x = column.to_numpy(dtype=float, na_value=np.nan)
+    else:
+        x = _cells(column)
+    wrong = np.flatnonzero(np.isinf(x))
+    if len(wrong):
+        raise Refused(f"must hold finite numbers, got {x[wrong[0]]:g}", int(wrong[0]))
+    if len(x) and column.dtype.kind in "iuO" and float(np.nanmax(np.abs(x), initial=0.0)) >= 2.0**53:
+        row = int(np.nanargmax(np.abs(x)))
+        raise Refused(f"must hold whole numbers below 2**53, got {column.iloc[row]}", row)
+    return x
+
+
+def _cells(column: pd.Series) -> np.ndarray:
+    x = np.full(len(column), np.nan)
+    present = column.notna().to_numpy()
+    for row in np.flatnonzero(present):
+        cell = column.iloc[row]
+        if isinstance(cell, str):
+            raise Refused(f"must hold numbers, got {cell!r}", int(row))
+        try:
+            x[row] = float(cell)
+        except (TypeError, ValueError, OverflowError):
+            raise Refused(f"must hold numbers, got {type(cell).__name__}", int(row)) from None
+    return x
+
+
+def _of_numbers(column: pd.Series) -> Facts:
+    x = numbers_of(column)
+    x = x[~np.isnan(x)]
+    if len(x) == 0:
+        return Facts("empty", 0, 0, ())
+    ordered = np.sort(x)
+    different = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    whole = bool((different == np.floor(different)).all())
+    values = None
+    if len(different) <= MOST:
+        values = tuple(int(v) for v in different) if whole else tuple(plain(different))
+    few = x if len(x) <= SAMPLE else x[np.linspace(0, len(x) - 1, SAMPLE).astype(np.int64)]
+    return Facts(
+        family="number",
+        rows=len(x),
+        distinct=len(different),
+        values=values,
+        numbers=np.array(few),
+        low=float(different[0]),
+        high=float(different[-1]),
+        whole=whole,
+        decimals=_decimals(different, np.float32 if "32" in str(column.dtype) else np.float64),
+    )
+
+
+def _decimals(x: np.ndarray, dtype: Any) -> int | None:
+    """The fewest decimals that write all these numbers down, None where more than `DECIMALS`."""
+    for decimals in range(DECIMALS + 1):
+        some = x[:1000]
+        if (np.round(some, decimals).astype(dtype) == some.astype(dtype)).all() and (
+            np.round(x, decimals).astype(dtype) == x.astype(dtype)
+        ).all():
+            return decimals
+    return None

@@ -1,0 +1,192 @@
+"""Monotone maps of real numbers onto the real line, and which of them a column asks for.
+
+Each is judged by the held-out log-density that a normal distribution of t(x) gives to x itself, the slope of
+t counted: log N(t(x); m, s²) + log t'(x).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MAPS = ("linear", "log", "logit", "power")
+FOLDS = 5
+WORTH = 0.05  # nats per cell that another map than the linear one must gain
+FEWEST = 20  # numbers for which another is tried
+FITTED = 2000  # numbers from which a power is found
+
+
+@dataclass(frozen=True)
+class Map:
+    """A monotone, invertible map of an interval onto the real line; see `columns.Number` for the formulas."""
+
+    name: str = "linear"
+    low: float = 0.0
+    high: float | None = None
+    power: float | None = None
+    unit: float | None = None
+
+    def inside(self, x: Any) -> Any:
+        """Whether numbers lie where the map is defined."""
+        above = np.asarray(x) > self.low
+        if self.name == "log":
+            return above
+        if self.name == "logit":
+            return above & (np.asarray(x) < self.high)
+        return np.isfinite(x)
+
+    def domain(self) -> str:
+        """Where that is, in words."""
+        if self.name == "log":
+            return f"above {self.low:g} (of which the logarithm is taken)"
+        return (
+            f"strictly between {self.low:g} and {self.high:g}" if self.name == "logit" else "that are finite"
+        )
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """t(x)."""
+        if self.name == "log":
+            return np.log(x - self.low)
+        if self.name == "logit":
+            assert self.high is not None
+            return np.log(x - self.low) - np.log(self.high - x)
+        return x if self.name == "linear" else _yeo_johnson(x / self._unit(), self._power())
+
+    def backward(self, t: np.ndarray) -> np.ndarray:
+        """x."""
+        if self.name == "log":
+            return np.exp(t) + self.low
+        if self.name == "logit":
+            assert self.high is not None
+            return self.low + (self.high - self.low) * 0.5 * (1.0 + np.tanh(0.5 * t))
+        return t if self.name == "linear" else _inverse(t, self._power()) * self._unit()
+
+    def log_slope(self, x: np.ndarray) -> np.ndarray:
+        """log t'(x), nats."""
+        if self.name == "log":
+            return -np.log(x - self.low)
+        if self.name == "logit":
+            assert self.high is not None
+            return math.log(self.high - self.low) - np.log(x - self.low) - np.log(self.high - x)
+        if self.name == "linear":
+            return np.zeros_like(x)
+        u = x / self._unit()
+        return np.sign(u) * (self._power() - 1.0) * np.log1p(np.abs(u)) - math.log(self._unit())
+
+    def _power(self) -> float:
+        assert self.power is not None
+        return self.power
+
+    def _unit(self) -> float:
+        assert self.unit is not None
+        return self.unit
+
+    def parameters(self) -> dict[str, Any]:
+        """What `columns.Number` keeps of it."""
+        bounds: dict[str, Any] = {"low": None, "high": None}
+        if self.name in ("log", "logit"):
+            bounds = {"low": self.low, "high": self.high}
+        return {"map": self.name, **bounds, "power": self.power, "unit": self.unit}
+
+    def formula(self) -> str:
+        """The map as it is written."""
+        x = "x" if self.low == 0 else f"(x - {self.low:g})" if self.low > 0 else f"(x + {-self.low:g})"
+        if self.name == "log":
+            return f"log({x.strip('()')})"
+        if self.name == "logit":
+            return f"log({x} / ({self.high:g} - x))"
+        if self.name == "linear":
+            return "x"
+        u = f"1 + x / {self.unit:g}"
+        return f"log({u})" if self.power == 0 else f"({u})^{self.power:g}"
+
+
+def _yeo_johnson(u: np.ndarray, power: float) -> np.ndarray:
+    size = np.log1p(np.abs(u))
+    up = size if power == 0 else np.expm1(power * size) / power
+    down = size if power == 2 else np.expm1((2.0 - power) * size) / (2.0 - power)
+    return np.where(u >= 0, up, -down)
+
+
+def _inverse(t: np.ndarray, power: float) -> np.ndarray:
+    size = np.abs(t)
+    up = size if power == 0 else np.log1p(power * size) / power
+    down = size if power == 2 else np.log1p((2.0 - power) * size) / (2.0 - power)
+    return np.where(t >= 0, np.expm1(up), -np.expm1(down))
+
+
+def short(value: float, digits: int = 6) -> float:
+    """A number with few digits, which prints and is kept exactly.
+
+    >>> short(1234.56789)
+    1234.57
+    """
+    return float(f"{value:.{digits}g}")
+
+
+def fitted(x: np.ndarray, asked: Map, name: str | None, whole: bool = False) -> Map:
+    """A map with what it lacks taken from the numbers.
+
+    Another than the linear map must give held-out numbers a higher log-density, by WORTH nats and two
+    standard errors.
+
+    Args:
+        x: numbers of the column.
+        asked: bounds, power and unit, None where they are to be found.
+        name: which map, None where held-out numbers decide.
+        whole: whether all numbers of the column are whole; these seldom end at 100.
+    """
+    candidates = [_of(x, each, asked) for each in ([name] if name else MAPS)]
+    if name is not None:
+        return candidates[0]
+    usable = [t for t in candidates if len(x) and bool(np.all(t.inside(x)))]
+    usable = [t for t in usable if not (whole and t.name == "logit")]  # whole numbers seldom end at 100
+    if len(x) < FEWEST or len(usable) < 2:
+        return candidates[0]
+    scores = [held_out(t, x) for t in usable]
+    gains = [score - scores[0] for score in scores]
+    best = max(range(len(usable)), key=lambda k: float(gains[k].mean()))
+    gain = float(gains[best].mean())
+    certain = gain > max(WORTH, 2.0 * float(gains[best].std()) / len(x) ** 0.5)
+    return usable[best] if certain else usable[0]
+
+
+def _of(x: np.ndarray, name: str, asked: Map) -> Map:
+    """One map, with what it lacks taken from the numbers."""
+    if name == "linear":
+        return Map()
+    if name == "power":
+        unit = asked.unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
+        return Map("power", power=_best_power(x / unit) if asked.power is None else asked.power, unit=unit)
+    if name == "log":
+        return Map("log", asked.low)
+    high = asked.high
+    if high is None:
+        high = asked.low + (1.0 if len(x) == 0 or float(x.max()) - asked.low < 1.0 else 100.0)
+    return Map("logit", asked.low, high)
+
+
+def _best_power(u: np.ndarray) -> float:
+    """The power of the largest likelihood, to a twentieth."""
+    u = u[:: max(1, len(u) // FITTED)]
+    slopes = float((np.sign(u) * np.log1p(np.abs(u))).mean()) if len(u) else 0.0
+
+    def loss(power: float) -> float:
+        spread = float(_yeo_johnson(u, power).std())
+        return math.log(max(spread, 1e-300)) - (power - 1.0) * slopes
+
+    return min((k / 20 for k in range(41)), key=loss) if len(u) else 1.0
+
+
+def held_out(t: Map, x: np.ndarray) -> np.ndarray:
+    """log-density of each number under a normal distribution of t fitted to the other folds, (n,), nats."""
+    image, fold = t.forward(x), np.arange(len(x)) % FOLDS
+    found = t.log_slope(x)
+    for k in range(FOLDS):
+        others, mine = image[fold != k], image[fold == k]
+        scale = float(others.std()) or 1.0
+        found[fold == k] += -0.5 * ((mine - others.mean()) / scale) ** 2 - math.log(scale)
+    return found - 0.5 * math.log(2.0 * math.pi)

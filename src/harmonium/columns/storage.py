@@ -1,0 +1,111 @@
+"""How pandas stores a column: the dtype that its values come back in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harmonium import checks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The dtype of a column, in plain words.
+
+    Attributes:
+        dtype: as pandas names it.
+        categories: of a categorical column, all that it declares.
+        of: dtype of the categories.
+        ordered: whether the categories have an order.
+    """
+
+    dtype: str
+    categories: tuple[Any, ...] | None = None
+    of: str | None = None
+    ordered: bool = False
+
+    @classmethod
+    def used_by(cls, column: pd.Series) -> Storage:
+        """That of a column."""
+        import pandas as pd
+
+        if isinstance(column.dtype, pd.ArrowDtype):  # whose own name may be that of another dtype
+            return cls(f"{ARROW}{column.dtype.pyarrow_dtype}")
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            return cls(str(column.dtype))
+        categories = column.cat.categories
+        return cls("category", tuple(plain(categories)), str(categories.dtype), bool(column.cat.ordered))
+
+    def series(self, values: np.ndarray, name: Any) -> pd.Series:
+        """A column of this dtype; where cells are empty and the dtype has no room for that, pandas' usual
+        wider one.
+        """
+        import pandas as pd
+
+        if self.categories is not None:
+            index = pd.Index(list(self.categories), dtype=self.of)
+            codes = index.get_indexer(pd.Index(values)) if len(values) else []
+            known = pd.Categorical.from_codes(codes, categories=index, ordered=self.ordered)
+            return pd.Series(known, name=name)
+        missing, dtype = pd.isna(values), self.dtype
+        numpy = np.dtype(dtype) if dtype in NUMPY else None
+        if numpy is not None and numpy.kind in "iu" and values.dtype.kind == "f":
+            limits = np.iinfo(numpy)
+            low, high = (
+                float(limits.min),
+                np.nextafter(float(limits.max), 0.0 if limits.bits == 64 else np.inf),
+            )
+            values = np.clip(
+                values, low, min(high, float(limits.max))
+            )  # beyond it a number would wrap around
+        if numpy is not None and numpy.kind in "biu" and missing.any():
+            dtype = "object" if numpy.kind == "b" else "float64"
+        of_arrow = dtype.startswith(ARROW)
+        target = pd.ArrowDtype(_arrow(dtype.removeprefix(ARROW))) if of_arrow else dtype
+        if values.dtype == object and dtype != "object":
+            return pd.Series(values, name=name, dtype=object).astype(target)
+        return pd.Series(values, name=name).astype(target)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Any) -> Storage:
+        """What `to_json` wrote, checked."""
+        if not isinstance(said, dict) or not isinstance(said.get("dtype"), str):
+            raise ValueError(f"expected how a column is stored, got {checks.describe(said)}.")
+        categories = said.get("categories")
+        if categories is not None and (
+            not isinstance(categories, list) or not all(map(is_plain, categories))
+        ):
+            raise ValueError(f"expected the categories of a column, got {checks.describe(categories)}.")
+        of, ordered = said.get("of"), bool(said.get("ordered", False))
+        return cls(said["dtype"], None if categories is None else tuple(categories), of, ordered)
+
+
+NUMPY = {"bool", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)), "float16", "float32", "float64"}
+
+
+ARROW = "arrow:"
+
+
+def _arrow(name: str) -> Any:
+    import pyarrow
+
+    return pyarrow.type_for_alias(name)
+
+
+def plain(values: Any) -> list[Any]:
+    """Values as Python's own: text, numbers, True and False."""
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON holds the value as it is."""
+    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and bool(np.isfinite(value)))

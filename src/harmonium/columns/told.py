@@ -1,0 +1,123 @@
+"""From a table to what its columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harmonium import checks
+from harmonium.columns.base import Kind, Refused
+from harmonium.columns.choice import kind_of
+from harmonium.columns.column import Column
+from harmonium.columns.discrete import Binary, Constant
+from harmonium.columns.facts import Facts, facts_of
+from harmonium.columns.frames import INDEX_OF_PANDAS, as_pandas, index_as_data, is_frame, listed, numbers_rows
+from harmonium.columns.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their numbers
+
+
+def columns_of(
+    frame: pd.DataFrame, known: Mapping[str, Kind], leave_out: Sequence[str], name: str
+) -> tuple[list[Column], list[str]]:
+    """(the columns that aren't left out, with the kinds that are known or that their values tell; warnings).
+
+    Raises:
+        ValueError: as `Schema.of`.
+    """
+    _named("kinds", known, frame)
+    _named("leave_out", leave_out, frame)
+    binary = _all_binary(frame)
+    columns, warnings = [], []
+    for k, label in enumerate(frame.columns):
+        title = str(label)
+        if title in leave_out:
+            continue
+        column = frame.iloc[:, k]
+        if title not in known and _is_index(column, title):
+            raise ValueError(index_as_data(name, title))
+        try:
+            facts = _facts(column, title, asked=title in known)
+            kind = _zero_or_one(facts) if binary else known.get(title)
+            kind = known.get(title, kind_of(facts) if kind is None else kind).fitted(facts)
+        except Refused as refused:
+            raise ValueError(refused.sentence(name, title)) from None
+        if isinstance(kind, Constant):
+            warnings.append(f"{name}: column {title!r} is constant ({kind.value!r}), and needs no unit.")
+        columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
+    return columns, warnings
+
+
+def _label(label: Any) -> str | int:
+    if isinstance(label, np.integer):
+        return int(label)
+    return label if isinstance(label, (str, int)) and not isinstance(label, bool) else str(label)
+
+
+def table_of(frame: Any, name: str) -> pd.DataFrame:
+    """A table as pandas has it: rows, columns, no name twice."""
+    if not is_frame(frame):
+        raise TypeError(f"{name} must be a table whose columns have names, got {checks.describe(frame)}.")
+    frame = as_pandas(frame)
+    if 0 in frame.shape:
+        raise ValueError(
+            f"{name} must hold at least one row and one column, got {len(frame)} x {frame.shape[1]}."
+        )
+    found = [str(label) for label in frame.columns]
+    twice = (
+        [label for label in dict.fromkeys(found) if found.count(label) > 1]
+        if len(set(found)) < len(found)
+        else []
+    )
+    if twice:
+        raise ValueError(
+            f"{name} must have another name for each column, got others (there twice: {listed(twice)})."
+        )
+    return frame
+
+
+def _named(argument: str, names: Any, frame: pd.DataFrame) -> None:
+    found = {str(label) for label in frame.columns}
+    unknown = [str(name) for name in names if str(name) not in found]
+    if unknown or isinstance(names, str):
+        raise ValueError(
+            f"{argument} must hold names of columns ({listed(sorted(found))}),"
+            f" got {listed(unknown or [names])}."
+        )
+
+
+def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
+    facts = facts_of(column)
+    if asked:
+        return facts
+    every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED
+    if every and numbers_rows(column.to_numpy(dtype=float, na_value=np.nan)):
+        raise Refused(
+            f"numbers the rows, {facts.low:g} to {facts.high:g}, and can't be learned: leave it out"
+            " (leave_out= of hm.Schema.of, --leave-out on the command line), or say what it is (kinds=)"
+        )
+    return facts
+
+
+def _is_index(column: pd.Series, title: str) -> bool:
+    """Whether a column without a name of its own numbers or names the rows."""
+    if not INDEX_OF_PANDAS.fullmatch(title):
+        return False
+    return numbers_rows(column.to_numpy()) or (column.dtype.kind not in "iufb" and bool(column.is_unique))
+
+
+def _zero_or_one(facts: Facts) -> Kind | None:
+    """Binary for a table of nothing but 0 and 1, also where a column holds only one of them."""
+    return Binary((0, 1)) if facts.values in ((0,), (1,)) else None
+
+
+def _all_binary(frame: pd.DataFrame) -> bool:
+    """Whether a table holds nothing but the numbers 0 and 1."""
+    if any(dtype.kind not in "iuf" for dtype in frame.dtypes):
+        return False
+    return all(bool(frame.iloc[:, k].isin((0, 1)).all()) for k in range(frame.shape[1]))

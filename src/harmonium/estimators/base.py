@@ -1,0 +1,193 @@
+"""What the estimators have in common: from a table to a machine by `hm.fit`."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from harmonium.estimators.columns import Columns
+from harmonium.estimators.stored import Stored, Threads
+from harmonium.estimators.streams import seed_from
+from harmonium.models import RBM
+from harmonium.recipes import History, fit
+from harmonium.recipes.choice import first_number
+from harmonium.recipes.settings import default_steps
+from harmonium.store import tensors_from_bytes, tensors_to_bytes
+from harmonium.units import Bernoulli, Units
+
+TRIED_FROM = 1000  # rows from which on trials find the number of hidden units; fewer hardly tell
+STEPS_PER_ROW, FEWEST_STEPS = 5, 40  # updates on small tables, which are passed through often enough
+BATCH = 256  # rows an update of a stream
+
+
+class RBMEstimator(Stored, BaseEstimator):
+    """A machine learned from a table by the recipe of `hm.fit`.
+
+    Args:
+        n_hidden: hidden units; by default found by short trials on held-out rows, for 1000 rows or more.
+        steps: updates; by default those of `hm.fit`, fewer for small tables.
+        minutes: time to spend instead.
+        random_state: seed, or `numpy.random.RandomState`.
+        device: where the machine learns and is evaluated, such as "cuda".
+        dtype: "float32" or "float64", for learning; what has been learned is evaluated in float64.
+        verbose: whether a progress bar is shown.
+        n_jobs: threads, 1 by default; results depend on it by rounding, and on nothing else around.
+
+    Attributes:
+        model_: the machine, an `hm.RBM`.
+        columns_: how the columns became its visible units.
+        n_hidden_: its hidden units.
+        n_iter_: updates made by the last call.
+        history_: measurements along the way, one dictionary each.
+        warnings_: what a careful user should know.
+    """
+
+    _parameter_constraints: dict = {
+        "n_hidden": [Interval(Integral, 1, None, closed="left"), None],
+        "steps": [Interval(Integral, 1, None, closed="left"), None],
+        "minutes": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "verbose": ["verbose"],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(  # noqa: PLR0913  # the parameters of an estimator are its arguments
+        self,
+        n_hidden: int | None = None,
+        *,
+        steps: int | None = None,
+        minutes: float | None = None,
+        random_state: Any = None,
+        device: Any = "cpu",
+        dtype: str = "float32",
+        verbose: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_hidden = n_hidden
+        self.steps = steps
+        self.minutes = minutes
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+
+    # -- learning
+
+    def _fit(self, X: np.ndarray, sample_weight: Any, labels: np.ndarray | None = None) -> None:
+        """Learn from rows, checked, anew; labels are states of the units to their right, (rows, columns)."""
+        weights = self._begin(X, sample_weight)
+        rows = self._joined(X, labels)
+        tried = self.n_hidden is None and len(rows) >= TRIED_FROM
+        machine, steps = self._machine(), self.steps
+        if steps is None and self.minutes is None:
+            few = max(FEWEST_STEPS, STEPS_PER_ROW * len(rows))
+            steps = few if few < default_steps(machine, len(rows)) else None
+        asked = {"steps": steps, "minutes": self.minutes} | self._objective(machine, len(rows))
+        model = self._units() if tried and "negatives" not in asked else machine
+        self._learn(model, rows, weights, asked)
+
+    def _partial_fit(self, X: np.ndarray, sample_weight: Any, labels: np.ndarray | None = None) -> None:
+        """Go on with rows, checked, from the same chains and with what is known of the curvature."""
+        if hasattr(self, "model_"):
+            weights, model = self._weights(sample_weight, X), self.model_.to(getattr(torch, self.dtype))
+        else:
+            weights = self._begin(X, sample_weight)
+            model = self._machine()
+        asked = {"rules": (), "steps": self.steps or -(-len(X) // BATCH), "state": self._state or None}
+        self._learn(model, self._joined(X, labels), weights, asked | self._objective(model, len(X)))
+
+    def _begin(self, X: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        weights = self._weights(sample_weight, X)
+        self.columns_ = Columns.of(X, weights)
+        self._seed = seed_from(self.random_state)
+        self._state: dict[str, Tensor] = {}
+        return weights
+
+    def _objective(self, model: RBM, n_rows: int) -> dict[str, Any]:
+        """What to ask of `hm.fit` beside its own recipe for the likelihood of rows."""
+        return {}
+
+    def _learn(self, model: RBM | Units, rows: np.ndarray, weights: Any, asked: dict[str, Any]) -> None:
+        with Threads(self.n_jobs):
+            history = fit(
+                model, rows, sample_weight=weights, seed=self._seed, progress=bool(self.verbose), **asked
+            )
+        self._keep(history)
+
+    def _keep(self, history: History) -> None:
+        assert isinstance(history.model, RBM)
+        self.model_ = history.model.double()
+        self.n_hidden_ = self.model_.hidden.width
+        self.history_, self.warnings_ = history.records, history.warnings
+        self.n_iter_ = history.records[-1]["step"]
+        self._state = history.state
+        for sentence in history.warnings:
+            if sentence in history.notes:  # a rule had to help
+                warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
+
+    def _units(self) -> Units:
+        return self.columns_.units().to(device=self.device, dtype=getattr(torch, self.dtype))
+
+    def _machine(self) -> RBM:
+        units = self._units()
+        hidden = Bernoulli(self.n_hidden or first_number(units.width))
+        return RBM(units, hidden, seed=self._seed, dtype=units.bias.dtype, device=self.device)
+
+    # -- rows
+
+    def _rows(self, X: Any, **asked: Any) -> np.ndarray:
+        """X as scikit-learn takes it, a dense array of float64."""
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, **asked)
+        return X.toarray() if hasattr(X, "toarray") else X
+
+    def _seen(self, X: Any) -> Tensor:
+        """Rows to look at, as states of the machine that has been fitted."""
+        check_is_fitted(self, "model_")
+        return self._tensor(self._states(self._rows(X, reset=False)))
+
+    def _states(self, X: np.ndarray) -> np.ndarray:
+        return self.columns_.encode(X)
+
+    def _joined(self, X: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        states = self._states(X)
+        return states if labels is None else np.hstack([states, labels])
+
+    def _tensor(self, states: np.ndarray) -> Tensor:
+        return torch.from_numpy(states).to(self.model_.device)
+
+    @staticmethod
+    def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+    # -- in files
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "_state" in state:
+            state["_state"] = tensors_to_bytes(state["_state"], {})
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_state" in state:
+            state = {**state, "_state": tensors_from_bytes(state["_state"])[0]}
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.non_deterministic = self.random_state is None
+        return tags

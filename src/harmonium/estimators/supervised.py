@@ -1,0 +1,248 @@
+"""Estimators with a target: one machine of features and target, asked for the target given the features."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_y,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+from torch import Tensor
+
+from harmonium.estimators.base import RBMEstimator
+from harmonium.estimators.stored import Threads
+from harmonium.learning import ConditionalCompletions, HybridNegatives, completion_log_probabilities
+from harmonium.models import RBM
+from harmonium.recipes.settings import UserSettings, negative_phase
+from harmonium.units import Categorical, Gaussian, Units
+
+CELLS = 2**22  # of completed rows, looked at together
+PRIOR = 0.02  # one over the variance of a prior on the couplings
+TAIL = 9.0  # deviations beyond the outermost means at which a density is over
+FINE = 0.5  # deviations between points; sums over a normal are then exact to 1e-16
+
+
+class _Supervised(RBMEstimator):
+    """Features first, the target to their right."""
+
+    @property
+    def _label(self) -> slice:
+        """Columns of the target."""
+        return slice(len(self.columns_.kinds), None)
+
+    def _label_units(self) -> Units:
+        raise NotImplementedError
+
+    def _units(self) -> Units:
+        units = self.columns_.units(self._label_units())
+        return units.to(device=self.device, dtype=getattr(torch, self.dtype))
+
+    def _log_conditional(self, X: Any, values: Tensor) -> np.ndarray:
+        """log P(target = value | features) of every row and value, (rows, values)."""
+        states = self._seen(X)
+        blank = states.new_zeros(len(states), values.shape[1])
+        rows = max(1, CELLS // (len(values) * self.model_.visible.width))
+        with torch.no_grad(), Threads(self.n_jobs):
+            found = [
+                completion_log_probabilities(self.model_, part, self._label, values)
+                for part in torch.cat([states, blank], 1).split(rows)
+            ]
+        return torch.cat(found).cpu().numpy()
+
+
+class RBMClassifier(ClassifierMixin, _Supervised):
+    """The class of a row, by the joint density of features and class: P(class | features) is exact, a sum
+    over the classes in which Z cancels (Larochelle & Bengio 2008).
+
+    Args:
+        n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
+        objective: "generative", log P(features, class); "discriminative", log P(class | features), by its
+            exact gradient; "hybrid", both.
+        generative_share: of the first in the hybrid one.
+
+    Attributes:
+        classes_: the labels.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> clf = RBMClassifier(n_hidden=4, steps=80, random_state=0).fit(X, np.where(X[:, 0] > 0, "yes", "no"))
+    >>> clf.predict([[3.0, 0.0], [-3.0, 0.0]]).tolist()
+    ['yes', 'no']
+    """
+
+    _parameter_constraints: dict = {
+        **RBMEstimator._parameter_constraints,
+        "objective": [StrOptions({"generative", "discriminative", "hybrid"})],
+        "generative_share": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(  # noqa: PLR0913  # the parameters of an estimator are its arguments
+        self,
+        n_hidden: int | None = None,
+        *,
+        objective: str = "hybrid",
+        generative_share: float = 0.01,
+        steps: int | None = None,
+        minutes: float | None = None,
+        random_state: Any = None,
+        device: Any = "cpu",
+        dtype: str = "float32",
+        verbose: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        super().__init__(
+            n_hidden,
+            steps=steps,
+            minutes=minutes,
+            random_state=random_state,
+            device=device,
+            dtype=dtype,
+            verbose=verbose,
+            n_jobs=n_jobs,
+        )
+        self.objective = objective
+        self.generative_share = generative_share
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RBMClassifier:
+        """Learn from the rows of X, (rows, columns), and their classes y, (rows,)."""
+        rows, y = self._rows_and_classes(X, y)
+        self.classes_ = np.unique(y)
+        self._fit(rows, sample_weight, self._one_hot(y))
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> RBMClassifier:
+        """Go on with these rows; the first call is told all `classes` there will be."""
+        first = not hasattr(self, "model_")
+        if first and classes is None:
+            raise ValueError("classes must be given in the first call of partial_fit.")
+        rows, y = self._rows_and_classes(X, y, reset=first)
+        if first:
+            self.classes_ = np.unique(classes)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y must hold classes of the first call, got {unknown[0]!r} too.")
+        self._partial_fit(rows, sample_weight, self._one_hot(y))
+        return self
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """log P(class | features), (rows, classes), nats."""
+        check_is_fitted(self, "model_")
+        found = self._log_conditional(X, self._label_units().site_values())[:, : len(self.classes_)]
+        return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """P(class | features), (rows, classes), exact."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of every row, (rows,)."""
+        log_p = self.predict_log_proba(X)
+        return self.classes_[log_p.argmax(1)]
+
+    def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+        if y is None:
+            raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
+        rows = self._rows(X, **asked)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(rows, y)
+        check_classification_targets(y)
+        return rows, y
+
+    def _one_hot(self, y: np.ndarray) -> np.ndarray:
+        return np.eye(self._label_units().cardinality)[np.searchsorted(self.classes_, y)]
+
+    def _label_units(self) -> Units:
+        return Categorical(1, max(2, len(self.classes_)))
+
+    def _objective(self, model: RBM, n_rows: int) -> dict[str, Any]:
+        if self.objective == "generative":
+            return {}
+        units = self._label_units()
+        phase: Any = ConditionalCompletions(self._label, units.site_values().to(model.device))
+        if self.objective == "hybrid":
+            joint = negative_phase(model, UserSettings(seed=self._seed), None)
+            phase = HybridNegatives(phase, joint, self.generative_share)
+        # the rules judge by log P of whole rows, which isn't what is learned; a Gaussian prior stands in
+        return {"negatives": phase, "rules": (), "weight_decay": PRIOR / n_rows}
+
+
+class RBMRegressor(RegressorMixin, _Supervised):
+    """A number from a row, by the joint density of features and target: the mean of the target given the
+    features, an integral over one variable in which Z cancels.
+
+    Parameters are those of `RBMEstimator`.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 2))
+    >>> RBMRegressor(n_hidden=4, steps=200, random_state=0).fit(X, X[:, 0]).predict(X).shape
+    (60,)
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> RBMRegressor:
+        """Learn from the rows of X, (rows, columns), and their targets y, (rows,)."""
+        rows, y = self._rows_and_targets(X, y)
+        self._standard(y, self._weights(sample_weight, rows))
+        self._fit(rows, sample_weight, self._standardised(y))
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RBMRegressor:
+        """Go on with these rows; location and scale of the target are told by the first call."""
+        first = not hasattr(self, "model_")
+        rows, y = self._rows_and_targets(X, y, reset=first)
+        if first:
+            self._standard(y, self._weights(sample_weight, rows))
+        self._partial_fit(rows, sample_weight, self._standardised(y))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The mean of the target given the features, (rows,)."""
+        check_is_fitted(self, "model_")
+        grid = self._grid()
+        shares = np.exp(self._log_conditional(X, grid))
+        return (shares @ grid[:, 0].cpu().numpy()) * self._scale + self._location
+
+    def _grid(self) -> Tensor:
+        """Points that cover every density of the target, (points, 1): it is a mixture of normals of one
+        width, whose means lie between those with all hidden units of one sign on.
+        """
+        units = self.model_.visible
+        part = units.parts[-1]  # type: ignore[union-attr, index]  # there is a feature beside the target
+        precision = float(part.precision.detach())  # type: ignore[operator, union-attr]
+        weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1].detach())
+        width = precision**-0.5
+        low = (bias + float(weight.clamp(max=0).sum())) / precision - TAIL * width
+        high = (bias + float(weight.clamp(min=0).sum())) / precision + TAIL * width
+        points = int((high - low) / (FINE * width)) + 2
+        return torch.linspace(low, high, points, dtype=torch.float64, device=self.model_.device)[:, None]
+
+    def _rows_and_targets(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+        if y is None:
+            raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
+        rows = self._rows(X, **asked)
+        y = _check_y(column_or_1d(y, warn=True), y_numeric=True).astype(np.float64)
+        check_consistent_length(rows, y)
+        return rows, y
+
+    def _standard(self, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """What is 0 and 1 to the machine: the mean of the targets, and their deviation, 1 without any."""
+        self._location = float(np.average(y, weights=weights))
+        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5 or 1.0
+
+    def _standardised(self, y: np.ndarray) -> np.ndarray:
+        return ((y - self._location) / self._scale)[:, None]
+
+    def _label_units(self) -> Units:
+        return Gaussian(1)

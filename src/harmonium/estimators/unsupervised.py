@@ -1,0 +1,243 @@
+"""Estimators without a target: the density of rows, features of rows, rows that don't belong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import (
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    OutlierMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from harmonium.estimators.base import RBMEstimator
+from harmonium.estimators.stored import Threads
+from harmonium.estimators.streams import seed_from
+from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
+from harmonium.sampling import sample
+
+
+class _Density(RBMEstimator):
+    """Log P of rows: the density of real columns, times the probability of the others given them."""
+
+    log_partition_: Estimate | None
+    log_likelihood_: Estimate
+
+    def _measure(self, X: np.ndarray) -> None:
+        """log Z, once, and with it log P of the rows learned from."""
+        self.log_partition_ = self._log_partition()
+        self.log_likelihood_ = self._log_probabilities(self._tensor(self._states(X))).mean()
+
+    def _log_partition(self) -> Estimate:
+        with Threads(self.n_jobs):
+            return log_partition(self.model_, seed=self._seed)
+
+    def _log_probabilities(self, states: torch.Tensor) -> RowEstimates:
+        if self.log_partition_ is None:
+            self.log_partition_ = self._log_partition()
+        with Threads(self.n_jobs):
+            found = log_probabilities(self.model_, states, log_partition=self.log_partition_)
+        more = self.columns_.log_density
+        return replace(found, value=found.value + more, low=found.low + more, high=found.high + more)
+
+    def _drawn(self, n: int, seed: int) -> np.ndarray:
+        with Threads(self.n_jobs):
+            return sample(self.model_, n, seed=seed).cpu().numpy()
+
+    def _score_samples(self, X: Any) -> np.ndarray:
+        return self._log_probabilities(self._seen(X)).value.cpu().numpy()
+
+
+class RBMDensity(DensityMixin, _Density):
+    """The density of rows of numbers, normalised, by a restricted Boltzmann machine.
+
+    Parameters are those of `RBMEstimator`.
+
+    Attributes:
+        log_likelihood_: mean log P of the rows learned from, nats, an `hm.Estimate` with a 95 % interval; not
+            there after `partial_fit` alone.
+        log_partition_: log Z of the machine over its standardised columns, an `hm.Estimate`; None until it is
+            needed after `partial_fit`.
+
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(40, 2))
+    >>> RBMDensity(n_hidden=4, steps=50, random_state=0).fit(rows).score_samples(rows).shape
+    (40,)
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMDensity:
+        """Learn from the rows of X, (rows, columns)."""
+        rows = self._rows(X)
+        self._fit(rows, sample_weight)
+        self._measure(rows)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMDensity:
+        """Go on with the rows of X; what the columns are is told by the first call."""
+        rows = self._rows(X, reset=not hasattr(self, "model_"))
+        self._partial_fit(rows, sample_weight)
+        self.log_partition_ = None
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log P of every row, (rows,), nats, normalised."""
+        return self._score_samples(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log P of the rows, nats."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Rows drawn from the machine, (n_samples, columns)."""
+        check_is_fitted(self, "model_")
+        return self.columns_.decode(self._drawn(n_samples, seed_from(random_state)))
+
+
+class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstimator):
+    """Features of rows of numbers: the mean of every hidden unit of a machine given the row.
+
+    Parameters are those of `RBMEstimator`.
+
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(40, 2))
+    >>> RBMTransformer(n_hidden=4, steps=50).fit_transform(rows).shape
+    (40, 4)
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMTransformer:
+        """Learn from the rows of X, (rows, columns)."""
+        self._fit(self._rows(X), sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMTransformer:
+        """Go on with the rows of X; what the columns are is told by the first call."""
+        self._partial_fit(self._rows(X, reset=not hasattr(self, "model_")), sample_weight)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """P(h = 1 | v) of every row and hidden unit, (rows, n_hidden_)."""
+        states = self._seen(X)
+        with torch.no_grad(), Threads(self.n_jobs):
+            return self.model_.hidden_given_visible(states).cpu().numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_hidden_
+
+
+def _novelty(estimator: RBMOutlierDetector) -> bool:
+    if not estimator.novelty:
+        raise AttributeError(
+            "novelty=False is for the rows learned from, by fit_predict; for other rows give novelty=True."
+        )
+    return True
+
+
+class RBMOutlierDetector(OutlierMixin, _Density):
+    """Rows that don't belong: those of the least log P.
+
+    Args:
+        n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
+        contamination: share of the rows learned from that count as outliers, above 0 and at most 0.5; "auto"
+            for rows less probable than 99 % of those that the machine itself draws.
+        novelty: whether other rows than those learned from may be judged; False as in scikit-learn's
+            `LocalOutlierFactor`, for `fit_predict` alone.
+
+    Attributes:
+        offset_: log P below which a row is an outlier, nats.
+
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).normal(size=(40, 2))
+    >>> RBMOutlierDetector(n_hidden=4, steps=50, random_state=0).fit(rows).predict([[9.0, -9.0]])
+    array([-1])
+    """
+
+    _parameter_constraints: dict = {
+        **RBMEstimator._parameter_constraints,
+        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
+        "novelty": ["boolean"],
+    }
+
+    def __init__(  # noqa: PLR0913  # the parameters of an estimator are its arguments
+        self,
+        n_hidden: int | None = None,
+        *,
+        contamination: float | str = 0.1,
+        novelty: bool = True,
+        steps: int | None = None,
+        minutes: float | None = None,
+        random_state: Any = None,
+        device: Any = "cpu",
+        dtype: str = "float32",
+        verbose: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        super().__init__(
+            n_hidden,
+            steps=steps,
+            minutes=minutes,
+            random_state=random_state,
+            device=device,
+            dtype=dtype,
+            verbose=verbose,
+            n_jobs=n_jobs,
+        )
+        self.contamination = contamination
+        self.novelty = novelty
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMOutlierDetector:
+        """Learn from the rows of X, (rows, columns)."""
+        self._learn_from(self._rows(X), sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
+        """1 for rows of X that belong and -1 for outliers among them, (rows,)."""
+        rows = self._rows(X)
+        scores = self._learn_from(rows, params.get("sample_weight"))
+        return self._signs(scores - self.offset_)
+
+    def _learn_from(self, rows: np.ndarray, sample_weight: Any) -> np.ndarray:
+        self._fit(rows, sample_weight)
+        self._measure(rows)
+        scores = self._log_probabilities(self._tensor(self._states(rows))).value.cpu().numpy()
+        if self.contamination == "auto":
+            drawn = self._tensor(self._drawn(1000, self._seed))
+            own = self._log_probabilities(drawn).value.cpu().numpy()
+            self.offset_ = float(np.percentile(own, 1.0))
+        else:
+            self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
+        return scores
+
+    @staticmethod
+    def _signs(decisions: np.ndarray) -> np.ndarray:
+        return np.where(decisions < 0, -1, 1)
+
+    @available_if(_novelty)
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log P of every row, (rows,), nats: the lower, the stranger."""
+        return self._score_samples(X)
+
+    @available_if(_novelty)
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Log P above the offset, (rows,): negative for outliers."""
+        return self._score_samples(X) - self.offset_
+
+    @available_if(_novelty)
+    def predict(self, X: Any) -> np.ndarray:
+        """1 for rows that belong and -1 for outliers, (rows,)."""
+        return self._signs(self._score_samples(X) - self.offset_)

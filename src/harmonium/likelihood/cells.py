@@ -1,0 +1,333 @@
+"""What a model says of one cell of a row, given the rest of the row.
+
+A cell is one visible site. With ℓ(x) = -F(v with x in the cell),
+
+    P(x | rest) = exp ℓ(x) / Σₓ exp ℓ(x),
+
+an integral instead of the sum where x is real. Where other cells of the row are free, or hidden variables
+can't be summed out, what is not known is drawn given what is, and with ⟨·⟩ the mean over these draws
+
+    P(x | known) = ⟨P(x | rest)⟩                      for a free cell,
+    P(x | other known) ∝ ⟨P(x | rest) / P(a | rest)⟩   for a cell known to hold a:
+
+both follow from the joint distribution, so that one set of draws serves all cells of a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks
+from harmonium.models import EnergyModel
+from harmonium.models.pairwise import PairwiseModel
+from harmonium.models.space import Continuous, Discrete
+from harmonium.models.support import Site, sites_of
+from harmonium.random import Address, Purpose, derived_seed
+from harmonium.sampling import Clamp, complete, default_kernel, initial_chains, sample_states
+from harmonium.sampling.gibbs import advance
+from harmonium.units import Poisson, ReLU, Tail, Units
+from harmonium.units.mixed import parts_of
+
+DRAWS = 32  # of what is free in a row
+ROUNDS = 4  # draws from each chain
+HEATING = 200  # sweeps before the first of them, during which a chain can choose among modes
+APART = 5  # sweeps between two draws of a chain
+ROWS = 2**10  # rows whose chains run together
+CHUNK = 2**22  # numbers in a block of work
+NEGLIGIBLE = 30.0  # nats below the mode at which a density may end
+PER_DEVIATION = 4  # points of the sum for an integral,
+NODES = 8  # so many in a panel of it,
+POINTS = 64, 2**12  # and in all at least and at most
+REACH = 9.0  # deviations beyond the outermost mean
+DOUBLINGS = 32  # of what is reached, where the units joined to a column have no bounds
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The conditional distribution of one column in every row.
+
+    Attributes:
+        site: its number among the visible sites.
+        columns: its columns in a visible state.
+        values: (points, columns): its states, or points from end to end of what is real.
+        log_p: (rows, points), float64: log probabilities, or log densities for what is real; nats.
+        log_weights: (points,): 0, or the log of what a point stands for in the sum for an integral.
+        known: (rows,): the same of the value that the row has in this cell, NaN where it is free.
+        real: whether the column is real.
+    """
+
+    site: int
+    columns: slice
+    values: Tensor
+    log_p: Tensor
+    log_weights: Tensor
+    known: Tensor
+    real: bool = False
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Of each point, (rows, points); 1 in all."""
+        return torch.exp(self.log_p + self.log_weights)
+
+    def mean(self) -> Tensor:
+        """(rows, columns)."""
+        return self.probabilities @ self.values
+
+    def variance(self) -> Tensor:
+        """(rows, columns)."""
+        centre = self.values.mean(0)  # of numbers far from zero the difference of squares would be rounding
+        x, p = self.values - centre, self.probabilities
+        return (p @ x**2 - (p @ x) ** 2).clamp(min=0.0)
+
+    def quantile(self, q: float) -> Tensor:
+        """Below which a share `q` of a column of numbers lies, or the smallest count that it doesn't exceed,
+        (rows,).
+        """
+        p, x = self.probabilities, self.values[:, 0]
+        reached = p.cumsum(1)
+        if not self.real:
+            return x[(reached < q * (1.0 - 1e-12)).sum(1).clamp(max=len(x) - 1)]
+        reached = reached - 0.5 * p  # a point stands for what is around it
+        right = (reached < q).sum(1).clamp(1, len(x) - 1)
+        low, high = (reached.gather(1, k[:, None])[:, 0] for k in (right - 1, right))
+        share = ((q - low) / (high - low).clamp(min=1e-300)).clamp(0.0, 1.0)
+        return x[right - 1] + share * (x[right] - x[right - 1])
+
+
+def cells(
+    model: EnergyModel,
+    v: Tensor,
+    sites: Sequence[int] | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Iterator[Cell]:
+    """The distribution of every cell given the known rest of its row, one column after the other.
+
+    Exact (for real columns up to 1e-6) where the rest of the row is known and the model has its free energy.
+
+    Args:
+        model: the model.
+        v: visible states in its dtype, (rows, n_visible), NaN where a cell is free.
+        sites: numbers of the columns asked for (one for each site); all by default.
+        draws: of what is not known of a row.
+        seed: of these.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(3))
+    >>> next(cells(rbm, torch.zeros(1, 2))).probabilities.shape
+    torch.Size([1, 2])
+    """
+    every = sites_of(model)
+    states = _completed(model, v, checks.positive_integer("draws", draws), seed)
+    for site in every if sites is None else [every[number] for number in sites]:
+        yield _cell(model, v, states, site)
+
+
+def log_probabilities_of_cells(model: EnergyModel, v: Tensor, *, draws: int = DRAWS, seed: int = 0) -> Tensor:
+    """log P(cell | known rest of its row) of every known cell, (rows, sites), nats; NaN where it is free.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(3))
+    >>> log_probabilities_of_cells(rbm, torch.zeros(4, 2)).shape
+    torch.Size([4, 2])
+    """
+    return torch.stack([cell.known for cell in cells(model, v, draws=draws, seed=seed)], 1)
+
+
+# ---------------------------------------------------------------- what is not known
+State = tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
+    """States that agree with what is known, (draws, rows, width): visible ones, and hidden ones where the
+    model can't sum them out.
+    """
+    if not bool(torch.isnan(v).any()) and model.has_free_energy():
+        return (v[None],)
+    copies = -(-draws // ROUNDS)
+    parts = [_drawn(model, part, copies, derived_seed(seed, k)) for k, part in enumerate(v.split(ROWS))]
+    return tuple(torch.cat(blocks, 1) for blocks in zip(*parts, strict=True))
+
+
+def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
+    given, address = v.repeat(copies, 1), Address(seed, Purpose.CLAMP)
+    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(v)
+    states: list[State] = []
+    if bool(torch.isnan(v).any()):
+        kernel = default_kernel(model, Clamp(~torch.isnan(given), given))
+        chains = initial_chains(model, len(given), address, start)
+        for _ in range(ROUNDS):
+            chains = advance(kernel, model, chains, HEATING if not states else APART)
+            states.append(chains.state)
+    else:  # hidden variables alone
+        state: State | None = None
+        for k in range(ROUNDS):
+            here = address.at(step=2**20 * (k + 1))
+            state = complete(model, start, here, APART if states else HEATING, state)
+            states.append(state)
+    blocks = 1 if model.has_free_energy() else len(states[0])
+    stacked = (torch.stack([state[i] for state in states]) for i in range(blocks))
+    return tuple(x.unflatten(1, (copies, len(v))).flatten(0, 1) for x in stacked)
+
+
+# ---------------------------------------------------------------- one column
+@torch.no_grad()
+def _cell(model: EnergyModel, v: Tensor, states: State, site: Site) -> Cell:
+    values, log_weights = _points(model, states, site)
+    found, known = [], []
+    size = max(1, CHUNK // (len(values) * len(states[0]) * (states[0].shape[2] + 1)))
+    for rows in torch.arange(len(v), device=v.device).split(size):
+        log_p, own = _conditional(
+            model, v[rows], tuple(x[:, rows] for x in states), site, values, log_weights
+        )
+        found.append(log_p)
+        known.append(own)
+    real = not isinstance(model.visible_space, Discrete) and _is_real(site)
+    return Cell(site.number, site.columns, values, torch.cat(found), log_weights, torch.cat(known), real)
+
+
+def _is_real(site: Site) -> bool:
+    return site.part is None or (site.part.cardinality is None and not isinstance(site.part, Poisson))
+
+
+def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
+    model: EnergyModel, v: Tensor, states: State, site: Site, values: Tensor, log_weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(log P at every value, and at the value that the row has) by the formulas above."""
+    draws, own_value = len(states[0]), v[:, site.columns].double()
+    free = torch.isnan(own_value).any(1)
+    state = tuple(x.flatten(0, 1) for x in states)
+    own = torch.where(free[:, None], values[:1], own_value).repeat(draws, 1)
+    log_p = _log_weights_of(model, state, site, values[None])
+    norm = torch.logsumexp(log_p + log_weights, 1, keepdim=True)
+    log_p = (log_p - norm).unflatten(0, (draws, len(v)))
+    at_own = (_log_weights_of(model, state, site, own[:, None]) - norm).unflatten(0, (draws, len(v)))
+    at_own = torch.where(free[:, None], 0.0, at_own)
+    mean = torch.logsumexp(log_p - at_own, 0)
+    norm = torch.logsumexp(mean + log_weights, 1, keepdim=True)
+    return mean - norm, torch.where(free, torch.nan, math.log(draws) - norm[:, 0])
+
+
+def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor) -> Tensor:
+    """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
+    if len(state) == 1 and isinstance(model, PairwiseModel) and model.bipartite() is not None:
+        return _by_fields(model, state[0], site, values)
+    points = values.shape[1]
+    full = [x.repeat_interleave(points, 0) for x in state]
+    full[0][:, site.columns] = values.expand(len(state[0]), -1, -1).flatten(0, 1).to(full[0])
+    energy = model.free_energy(full[0]) if len(full) == 1 else model.checked_energy(*full)
+    return -energy.double().unflatten(0, (len(state[0]), points))
+
+
+def _by_fields(model: PairwiseModel, v: Tensor, site: Site, values: Tensor) -> Tensor:
+    """Another value in one cell moves the fields of the hidden units by a multiple of one row of W."""
+    visible, hidden = model.layers
+    weight = model.couplings()[0].weight[site.columns].double()
+    rest = model.field(1, (v, v[:, :0])).double() - v[:, site.columns].double() @ weight
+    fields = rest[:, None, :] + values @ weight
+    cumulants = hidden.cumulant(fields.flatten(0, 1)).sum(1).unflatten(0, fields.shape[:2])
+    return cumulants + values @ visible.bias[site.columns].double() - _potential(visible, site, values)
+
+
+def _potential(visible: Units, site: Site, values: Tensor) -> Tensor:
+    """U of one site at each value, (rows or 1, points)."""
+    flat = values.flatten(0, 1)
+    full = visible.mode(torch.zeros_like(visible.bias)[None]).double().repeat(len(flat), 1)
+    full[:, site.columns] = flat
+    return visible.potential(full)[:, site.number].unflatten(0, values.shape[:2])
+
+
+# ---------------------------------------------------------------- its points
+def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tensor]:
+    """(values (points, columns), log weights (points,)), float64."""
+    space, device = model.visible_space, states[0].device
+    values: Tensor | None = None
+    if isinstance(space, Discrete):
+        values = torch.arange(float(space.cardinalities[site.number]))[:, None]
+    elif site.part is not None and site.part.cardinality is not None:
+        values = site.part.site_values()
+    if values is not None:
+        return values.to(device, torch.float64), torch.zeros(len(values), dtype=torch.float64, device=device)
+    low, high, deviation = _reach(model, states[0].flatten(0, 1), site)
+    floor, ceiling = _bounds(space, site)
+    some = torch.linspace(0, states[0].shape[1] - 1, min(ROWS, states[0].shape[1]), device=device).long()
+    state = tuple(x[0, some] for x in states)
+    for _ in range(DOUBLINGS):
+        low, high = max(low, floor), min(high, ceiling)
+        points, log_weights = _integral(low, high, deviation) if _is_real(site) else _sum(low, high)
+        log_p = _log_weights_of(model, state, site, points.to(device)[None, :, None])
+        ends = log_p[:, [0, -1]] < log_p.amax(1, keepdim=True) - NEGLIGIBLE
+        lower, upper = bool(ends[:, 0].all()) or low <= floor, bool(ends[:, 1].all()) or high >= ceiling
+        if lower and upper:
+            break
+        low, high = low - (high - low) * (not lower), high + (high - low) * (not upper)
+    return points[:, None].to(device), log_weights.to(device)
+
+
+def _sum(low: float, high: float) -> tuple[Tensor, Tensor]:
+    """Counts, each of which stands for others beside it where they are too many."""
+    step = max(1, int((high - low) / POINTS[1]))
+    points = torch.arange(math.floor(low), math.ceil(high) + 1, step, dtype=torch.float64)
+    return points, torch.full_like(points, math.log(step))
+
+
+def _integral(low: float, high: float, deviation: float) -> tuple[Tensor, Tensor]:
+    """Gauss and Legendre's points in panels; those of units with a kink at zero end there."""
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(NODES))
+    points, log_weights = [], []
+    for a, b in [(low, 0.0), (0.0, high)] if low < 0.0 < high else [(low, high)]:
+        number = (b - a) / deviation * PER_DEVIATION
+        panels = max(1, math.ceil(min(max(number, POINTS[0]), POINTS[1]) / NODES))
+        half = 0.5 * (b - a) / panels
+        middles = a + half * (2.0 * torch.arange(panels, dtype=torch.float64) + 1.0)
+        points.append((middles[:, None] + half * nodes).flatten())
+        log_weights.append(torch.log(half * weights).repeat(panels))
+    return torch.cat(points), torch.cat(log_weights)
+
+
+def _bounds(space: Any, site: Site) -> tuple[float, float]:
+    """Between which values a site without a last state may lie."""
+    if isinstance(space, Continuous):
+        return float(space.low[site.number]), float(space.high[site.number])
+    return (0.0 if isinstance(site.part, (Poisson, ReLU)) else -math.inf), math.inf
+
+
+def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, float]:
+    """(low, high, deviation) of a site given anything that is joined to it, as far as that is bounded, else
+    given what the rows have.
+    """
+    column = v[:, site.start].double()
+    if site.part is None:
+        spread = float(column.max() - column.min()) or 1.0
+        return float(column.min()) - spread, float(column.max()) + spread, spread / POINTS[0]
+    fields = _fields(model, v, site)
+    full = torch.zeros(len(fields), site.part.width, dtype=torch.float64, device=v.device)
+    full[:, site.inside] = fields
+    mean, deviation = (f(full)[:, site.inside] for f in (site.part.mean, site.part.variance))
+    deviation = deviation.sqrt()
+    reach = REACH * float(deviation.max())
+    return float(mean.min()) - reach, float(mean.max()) + reach, float(deviation.min())
+
+
+def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
+    """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
+    bias = model.visible_space.bias[site.start].double()  # type: ignore[union-attr]  # a site with units
+    pair = model.bipartite() if isinstance(model, PairwiseModel) else None
+    if pair is None or model.layers[1].tail is not Tail.BOUNDED:  # type: ignore[union-attr]  # as just asked
+        return bias[None]
+    low = high = bias
+    start = 0
+    for part in parts_of(model.layers[1]):  # type: ignore[union-attr]  # as just asked
+        weight = pair.weight[site.start, start : start + part.width].double().unflatten(0, (part.n, -1))
+        terms = weight @ part.site_values().to(weight).T
+        low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width
+    return torch.stack([low, high])

@@ -1,0 +1,206 @@
+"""log Z with some visible variables of each row clamped: the sum over all that the row leaves open.
+
+    log Z(o) = log Σ exp(-E(o, m, h)) over free cells m and hidden units h,     log P(o) = log Z(o) - log Z,
+
+is the partition function of a model again, another one for each row. It is summed where the completions of a
+row, or the hidden states, are few; otherwise every row gets replica exchange of its own (`row_exchange`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.likelihood.rows import RowEstimates, free_energies
+from harmonium.likelihood.tempered import Budget
+from harmonium.models import EnergyModel, MarkovRandomField, PairwiseModel
+from harmonium.models.space import Discrete, Space
+from harmonium.units import Units
+from harmonium.units.mixed import parts_of
+
+COMPLETIONS = 2**12  # most completions of a row, and
+PAIRS = 2**26  # most pairs of a row and a state, that are summed
+CHUNK = 2**22  # cells of completed rows, or pairs of a row and a state, per block of work
+
+
+def clamped_log_partitions(
+    model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int
+) -> RowEstimates:
+    """log Σ exp(-E) over everything but the held visible variables, for every row of v, nats.
+
+    Args:
+        model: the model.
+        v: visible states, (rows, n_visible); anything, NaN even, where they aren't held.
+        held: bool, (n_visible,) or (rows, n_visible).
+        budget: of what has to be estimated.
+        seed: of the estimates.
+    """
+    from harmonium.likelihood.row_exchange import exchanged
+
+    held = held.expand(v.shape)
+    value, summed = exact_sums(model, v, held, PAIRS)
+    left = torch.isnan(value).nonzero().flatten()
+    nothing = torch.zeros_like(value)
+    exact = RowEstimates(value, nothing, value, value, False, f"exact, sum over {' or '.join(summed)}")
+    if len(left) == 0:
+        return exact
+    if isinstance(model, MarkovRandomField) and not model.positive:
+        raise ValueError(
+            "model: a field with zero potentials, too wide for exact sums given these variables; one row at "
+            "a time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
+        )
+    found = exchanged(model, v[left], held[left], budget, seed)
+    return found if len(left) == len(v) else _joined(exact, found, left)
+
+
+def _joined(exact: RowEstimates, found: RowEstimates, left: Tensor) -> RowEstimates:
+    """All rows from those that were summed and those `left` to estimates."""
+    names = ("value", "stderr", "low", "high")
+    whole = {name: getattr(exact, name).index_copy(0, left, getattr(found, name)) for name in names}
+    method = f"{found.method}; {len(exact.value) - len(left)} of {len(exact.value)} rows {exact.method}"
+    return RowEstimates(**whole, shared=False, method=method, warnings=found.warnings, details=found.details)
+
+
+# -- sites -----------------------------------------------------------------------------------------------
+
+
+def sites_of(space: Space | Units) -> list[tuple[Units | None, int]]:
+    """(the layer it belongs to, its number of columns) for every visible site."""
+    if not isinstance(space, Units):
+        return [(None, 1)] * space.width
+    return [(part, part.width // part.n) for part in parts_of(space) for _ in range(part.n)]
+
+
+def by_site(space: Space | Units, held: Tensor) -> Tensor:
+    """The mask by site instead of by column, from the first column of each; (..., sites)."""
+    starts = np.cumsum([0] + [columns for _, columns in sites_of(space)])[:-1]
+    return held[..., torch.from_numpy(starts).to(held.device)]
+
+
+class _Sites(NamedTuple):
+    """All visible sites side by side; short ones repeat their last state and column.
+
+    Attributes:
+        counts: number of states, float64, inf for infinitely many, (sites,).
+        columns: (sites, most columns).
+        values: (sites, most states, most columns).
+    """
+
+    counts: Tensor
+    columns: Tensor
+    values: Tensor
+
+
+def _sites(model: EnergyModel) -> _Sites:
+    space, counts, columns, values, start = model.visible_space, [], [], [], 0
+    for i, (layer, width) in enumerate(sites_of(space)):
+        count = layer.cardinality if layer is not None else None
+        if isinstance(space, Discrete):
+            count = space.cardinalities[i]
+        few = count is not None and count <= COMPLETIONS
+        states = torch.zeros(1, width)
+        if few and count is not None:
+            states = torch.arange(float(count))[:, None] if layer is None else layer.site_values().cpu()
+        counts.append(math.inf if count is None else float(count))
+        columns.append(torch.arange(start, start + width))
+        values.append(states)
+        start += width
+    wide, many = max(len(c) for c in columns), max(len(x) for x in values)
+    columns = [torch.cat([c, c[-1:].expand(wide - len(c))]) for c in columns]
+    values = [torch.cat([x, x[:, -1:].expand(-1, wide - x.shape[1])], 1) for x in values]
+    values = [torch.cat([x, x[-1:].expand(many - len(x), -1)]) for x in values]
+    device = model.device
+    return _Sites(
+        torch.tensor(counts, dtype=torch.float64, device=device),
+        torch.stack(columns).to(device),
+        torch.stack(values).to(device, model.dtype),
+    )
+
+
+# -- exact sums ------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def exact_sums(model: EnergyModel, v: Tensor, held: Tensor, most: int) -> tuple[Tensor, list[str]]:
+    """(log sums of the rows for which they are cheap, NaN for all others, float64; over what, in words).
+
+    Args:
+        model: the model.
+        v: visible states, (rows, n_visible).
+        held: bool, likewise.
+        most: pairs of a row and a state that are worth their time.
+    """
+    if isinstance(model, MarkovRandomField):
+        found = model.log_partitions(torch.where(held, v.double(), torch.nan))
+        if found is not None:
+            return found.to(v.device), ["states by contraction"]
+    value, summed = v.new_full((len(v),), torch.nan, dtype=torch.float64), []
+    free = ~by_site(model.visible_space, held)
+    if model.has_free_energy():
+        sites = _sites(model)
+        counts = torch.where(free, sites.counts.log(), 0.0).sum(1).exp().round()
+        order = counts.argsort(stable=True)
+        few = order[(counts[order] <= COMPLETIONS) & (counts[order].cumsum(0) <= most)]
+        if len(few):
+            value[few] = _sum_completions(model, v[few], free[few], sites)
+            told = counts[few].unique().tolist()
+            summed.append(f"{told[0]:.0f} completions" if len(told) == 1 else "completions")
+    left = torch.isnan(value).nonzero().flatten()
+    if len(left) and isinstance(model, PairwiseModel) and len(model.layers) == 2:
+        states = model.layers[1].n_states
+        if states is not None and states * len(left) <= most:
+            value[left] = _sum_hidden(model, v[left], held[left], free[left])
+            summed.append(f"{states} hidden states")
+    return value, summed
+
+
+def _sum_completions(model: EnergyModel, v: Tensor, free: Tensor, sites: _Sites) -> Tensor:
+    """log Σ exp(-F) over the completions of each row, (rows,), in order of rising number."""
+    counts = torch.where(free, sites.counts, 1.0).prod(1).long()
+    block = counts.cumsum(0) // max(1, CHUNK // v.shape[1])
+    parts = []
+    for rows in (block == k for k in block.unique()):
+        full = _completions(v[rows], free[rows], counts[rows], sites)
+        row = torch.arange(int(rows.sum()), device=v.device).repeat_interleave(counts[rows])
+        energy = free_energies(model, full)
+        least = torch.full((int(rows.sum()),), math.inf, dtype=torch.float64, device=v.device)
+        least = least.scatter_reduce(0, row, energy, "amin").clamp(max=1e300)
+        total = torch.zeros_like(least).index_add(0, row, (least[row] - energy).exp())
+        parts.append(total.log() - least)
+    return torch.cat(parts)
+
+
+def _completions(v: Tensor, free: Tensor, counts: Tensor, sites: _Sites) -> Tensor:
+    """All completions of all rows, row by row, (sum of counts, n_visible)."""
+    row = torch.arange(len(v), device=v.device).repeat_interleave(counts)
+    number = torch.arange(len(row), device=v.device) - (counts.cumsum(0) - counts)[row]
+    full = v[row]
+    places = torch.argsort(free.int(), dim=1, descending=True, stable=True)  # free sites first
+    for k in range(int(free.sum(1).max())):
+        site, here = places[row, k], free[row, places[row, k]]
+        many = torch.where(here, sites.counts[site], 1.0).long()
+        value = sites.values[site, number % many]
+        where = sites.columns[site]
+        full.scatter_(1, where, torch.where(here[:, None], value, full.gather(1, where)))
+        number = torch.div(number, many, rounding_mode="floor")
+    return full
+
+
+def _sum_hidden(model: PairwiseModel, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
+    """Given h, free units contribute their cumulants and held ones field times value: two products."""
+    visible, hidden = model.layers
+    count = int(hidden.n_states or 0)
+    known, open_sites = torch.where(held, v, 0.0).double(), free.double()
+    total = torch.full((len(v),), -math.inf, dtype=torch.float64, device=v.device)
+    chunk = max(1, CHUNK // max(len(v), visible.width))
+    for start in range(0, count, chunk):
+        h = hidden.states(torch.arange(start, min(start + chunk, count), device=v.device)).to(v)
+        field = model.field(0, (v[:0], h))
+        terms = torch.addmm(-hidden.energy(h).double(), known, field.double().T)
+        terms.addmm_(open_sites, visible.cumulant(field).double().T)
+        total = torch.logaddexp(total, torch.logsumexp(terms, 1))
+    return total - torch.where(free, 0.0, visible.potential(v).double()).sum(1)

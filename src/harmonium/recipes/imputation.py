@@ -1,0 +1,290 @@
+"""Imputation: what a model says about the empty cells of rows, given the cells that are known.
+
+P(free | known) = P(free, known) / Σ P(free', known): the same for every model. The completions of a row are
+summed where they are few. Otherwise chains with the known cells clamped draw them, and what is averaged over
+the draws is P(cell | all the rest of the state) where the model has it, which scatters less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium import checks
+from harmonium.columns import Category, Number, Schema
+from harmonium.columns.discrete import Binary
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.intake import rows_of
+from harmonium.models.space import Discrete
+from harmonium.models.support import Site, sites_of
+from harmonium.random import Address, Purpose, derived_seed
+from harmonium.recipes.form import Form, codes_of
+from harmonium.sampling import Clamp, advance, default_kernel, initial_chains, sample_states
+from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
+
+EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
+COPIES = 2, 8  # chains for each row: two where rows are many, at most eight
+CHAINS = 2**15  # in all, as far as the copies go
+HEATING = 100  # sweeps of each: annealed for the first half, then at the model
+ROUNDS, APART = 16, 5  # draws from each, and sweeps between two of them
+NUMBERS = 2**25  # drawn at a time
+SWEEPS = 300  # before a draw for the user
+NODES = 5  # of Gauss and Hermite, for the mean of a map of a Gaussian cell
+
+
+def impute(
+    model: EnergyModel,
+    X: Any,
+    *,
+    draws: int | None = None,
+    uncertainty: bool = False,
+    seed: int = 0,
+) -> Any:
+    """The rows of X with their empty cells filled in; what is known stays exactly as it is.
+
+    A cell is filled by its most probable value where values are names (categories, pairs), and by its expected
+    value where they are numbers, rounded for counts; both given the known cells of its row. Such rows are less
+    scattered than real ones: for what comes after an analysis of them, take several `draws` from the joint
+    conditional distribution instead, analyse each, and pool (Rubin 1987).
+
+    Args:
+        model: the model.
+        X: rows with empty cells: a table in the words of the model's schema, a data frame, an array, a tensor
+            (NaN where a cell is empty).
+        draws: how many completed tables to draw; None for the best guess.
+        uncertainty: whether to return also, for each cell that was filled, the probability that the guess is
+            another than the true value (names), or the standard deviation (numbers); 0 for known cells.
+        seed: of the draws.
+
+    Returns:
+        The rows as they came (a table as a table), or a list of them with `draws`; with `uncertainty` a pair,
+        of which the second has the same columns.
+
+    Raises:
+        TypeError, ValueError: as `hm.log_likelihood` about the rows; both draws and uncertainty are asked for.
+
+    >>> import harmonium as hm
+    >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))
+    >>> impute(rbm, [[0.0, float("nan"), 1.0]]).shape
+    (1, 3)
+    """
+    if draws is not None and uncertainty:
+        raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
+    if not isinstance(model, EnergyModel):
+        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
+    rows = rows_of(model, X, free=True)
+    form, states = Form.of(model, X, rows), rows.states()
+    if draws is not None:
+        seeds = [derived_seed(seed, k) for k in range(checks.positive_integer("draws", draws))]
+        return [form.filled(codes_of(model, _drawn(model, states, own))) for own in seeds]
+    guess = guesses(model, states, seed, form.schema)
+    filled = form.filled(guess.value, guess.numbers)
+    return (filled, form.of_cells(guess.doubt)) if uncertainty else filled
+
+
+def _drawn(model: EnergyModel, states: Tensor, seed: int) -> Tensor:
+    gaps = torch.isnan(states).any(1)
+    filled = states.clone()
+    if bool(gaps.any()):
+        sweeps = SWEEPS if isinstance(model, BlockModel) else None
+        drawn = sample_states(model, int(gaps.sum()), states[gaps], seed=seed, sweeps=sweeps)
+        filled[gaps] = drawn.to(states)
+    return filled
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What is expected of the empty cells.
+
+    Attributes:
+        value: (rows, sites): codes, the most probable or the expected ones, and those of the known cells.
+        doubt: (rows, sites): the probability of another value, or the standard deviation; 0 where known.
+        numbers: (rows, sites): expected values in the words of a schema, where it has a map; NaN elsewhere.
+    """
+
+    value: Tensor
+    doubt: Tensor
+    numbers: Tensor
+
+
+@torch.no_grad()
+def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | None = None) -> Guess:
+    """The best guess for every free cell of rows, (rows, n_visible), NaN where free."""
+    every = sites_of(model)
+    kinds = [None] * len(every) if schema is None else [c.kind for c in schema.entries if c.kind.width]
+    value = codes_of(model, states)
+    doubt, numbers = torch.zeros_like(value), torch.full_like(value, torch.nan)
+    gaps = torch.isnan(states).any(1).nonzero().flatten()
+    for part, drawn in _completions(model, states, gaps, seed):
+        for site, kind in zip(every, kinds, strict=True):
+            k, free = site.number, torch.isnan(states[part, site.start])
+            if not bool(free.any()):
+                continue
+            rows = part[free]
+            mean, spread, own = _summary(model, site, drawn.of(free), kind)
+            value[rows, k], doubt[rows, k] = mean.to(value), spread.to(value)
+            if own is not None:
+                numbers[rows, k] = own.to(value)
+    return Guess(value, doubt, numbers)
+
+
+# ---------------------------------------------------------------- completions of rows
+@dataclass(frozen=True)
+class Completions:
+    """Completed states of some rows, each with its weight.
+
+    Attributes:
+        states: (draws, rows, width).
+        weights: (draws, rows), 1 in sum over the draws.
+        fields: of the visible units given the rest of each state, like `states`; None where there are none.
+    """
+
+    states: Tensor
+    weights: Tensor
+    fields: Tensor | None = None
+
+    def of(self, rows: Tensor) -> Completions:
+        """Those of some of the rows."""
+        fields = None if self.fields is None else self.fields[:, rows]
+        return Completions(self.states[:, rows], self.weights[:, rows], fields)
+
+
+def _completions(
+    model: EnergyModel, states: Tensor, gaps: Tensor, seed: int
+) -> Iterator[tuple[Tensor, Completions]]:
+    """(numbers of rows, their completions) for all rows with gaps."""
+    drawn = []
+    for row in gaps.tolist():
+        found = _all_completions(model, states[row])
+        if found is None:
+            drawn.append(row)
+        else:
+            yield torch.tensor([row], device=states.device), found
+    copies = int(min(max(CHAINS // max(len(drawn), 1), COPIES[0]), COPIES[1]))
+    size = max(1, NUMBERS // (copies * ROUNDS * states.shape[1]))
+    for number, part in enumerate(torch.tensor(drawn, dtype=torch.long, device=states.device).split(size)):
+        if len(part):
+            yield part, _by_chains(model, states[part], copies, derived_seed(seed, number))
+
+
+def _all_completions(model: EnergyModel, row: Tensor) -> Completions | None:
+    """All completions of one row with their probabilities, None where they are too many."""
+    free = torch.isnan(row)
+    if not model.has_free_energy() or int(free.sum()) > EXACT_STATES:
+        return None
+    v, number = row[None], 1
+    for site in sites_of(model):
+        if bool(free[site.start]):
+            choices = _choices(model, site)
+            if choices is None or number * len(choices) > EXACT_STATES:
+                return None
+            number *= len(choices)
+            v = v.repeat_interleave(len(choices), 0)
+            v[:, site.columns] = choices.to(v).repeat(number // len(choices), 1)
+    weights = torch.softmax(-model.free_energy(v).double(), 0)
+    return Completions(v[:, None], weights[:, None])
+
+
+def _choices(model: EnergyModel, site: Site) -> Tensor | None:
+    """The states of a site, (number, width), None where they have no end."""
+    if site.part is not None:
+        return None if site.part.cardinality is None else site.part.site_values()
+    space = model.visible_space
+    return (
+        torch.arange(float(space.cardinalities[site.number]))[:, None]
+        if isinstance(space, Discrete)
+        else None
+    )
+
+
+def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Completions:
+    given = rows.repeat(copies, 1)
+    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(rows)
+    chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
+    step = default_kernel(model, Clamp(~torch.isnan(given), given))
+    blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
+    states, fields = [], []
+    for _ in range(ROUNDS):
+        chains = advance(step, model, chains, APART)
+        states.append(chains.visible)
+        if blocks:
+            assert isinstance(model, BlockModel)  # as just asked
+            fields.append(model.field(0, chains.state))
+
+    def by_draw(found: list[Tensor]) -> Tensor:
+        return torch.stack(found).unflatten(1, (copies, len(rows))).flatten(0, 1)
+
+    weights = torch.full((copies * ROUNDS, len(rows)), 1.0 / (copies * ROUNDS), dtype=torch.float64)
+    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if blocks else None)
+
+
+# ---------------------------------------------------------------- one site
+def _summary(
+    model: EnergyModel, site: Site, drawn: Completions, kind: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(best code, doubt, expected value in the words of a kind) of a site in every row."""
+    if site.part is not None and site.part.cardinality is None:
+        return _of_number(site.part, site, drawn, kind)
+    values = _choices(model, site)
+    assert values is not None  # since the states of the site can be counted
+    p = _probabilities(site.part, site, drawn, values.to(drawn.states.device, torch.float64))
+    number = torch.arange(len(values), dtype=torch.float64, device=p.device)
+    own = values[:, 0].to(p) if site.width == 1 else number
+    names = isinstance(kind, (Binary, Category)) or isinstance(site.part, (Bernoulli, Spin, Categorical))
+    if names or site.part is None:
+        best = p.argmax(1)
+        return own[best], 1.0 - p.gather(1, best[:, None])[:, 0], None
+    mean = p @ own
+    return mean.round(), (p @ own**2 - mean**2).clamp(min=0.0).sqrt(), None
+
+
+def _probabilities(part: Units | None, site: Site, drawn: Completions, values: Tensor) -> Tensor:
+    """Of every value of a site in every row, (rows, values), float64."""
+    weights = drawn.weights[:, :, None]
+    if drawn.fields is None or part is None:
+        x = drawn.states[..., site.columns].double()
+        here = (x[:, :, None, :] == values).all(3)
+        return (weights * here).sum(0)
+    fields = drawn.fields[..., site.columns].double()
+    full = part.mode(torch.zeros(1, part.width, device=values.device)).double().repeat(len(values), 1)
+    width = part.width // part.n
+    full[:, :width] = values  # U is one and the same for all sites of a finite layer
+    log_p = fields @ values.T - part.potential(full)[:, 0].double()
+    return (weights * torch.softmax(log_p, 2)).sum(0)
+
+
+def _of_number(
+    part: Units, site: Site, drawn: Completions, kind: Any
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    weights, x = drawn.weights, drawn.states[..., site.start].double()
+    variance = torch.zeros_like(x)
+    if drawn.fields is not None:
+        full = drawn.fields.new_zeros(*x.shape, part.width, dtype=torch.float64)
+        inside = site.inside
+        full[..., inside] = drawn.fields[..., site.start].double()
+        flat = full.flatten(0, 1)
+        x, variance = (f(flat)[:, inside].unflatten(0, x.shape).double() for f in (part.mean, part.variance))
+    mean, spread = _moments(weights, x, variance)
+    if isinstance(part, Poisson):
+        return mean.round(), spread, None
+    if not isinstance(kind, Number):
+        return mean, spread, None
+    nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(NODES))
+    shares = shares / shares.sum() if isinstance(part, Gaussian) else shares
+    z = x[..., None] + variance.sqrt()[..., None] * nodes
+    own = torch.from_numpy(kind.exact(z.cpu().numpy())).to(x)
+    joint = (weights[..., None] * shares).movedim(1, 0).flatten(1)
+    own = own.movedim(1, 0).flatten(1)
+    expected = (joint * own).sum(1)
+    deviation = (joint * (own - expected[:, None]) ** 2).sum(1).sqrt()
+    return mean, deviation, expected
+
+
+def _moments(weights: Tensor, x: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    mean = (weights * x).sum(0)
+    return mean, (weights * (variance + (x - mean) ** 2)).sum(0).clamp(min=0.0).sqrt()

@@ -1,0 +1,75 @@
+"""Ctrl-C and SIGTERM while training: the present update ends, the run is saved, and a line says so."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from harmonium.learning import Update
+from harmonium.store import Checkpoint
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """A callback, and a context in which signals wait for it; a second signal no longer waits.
+
+    Whoever heard the signals before hears them once the run is saved: by default Ctrl-C becomes a
+    KeyboardInterrupt, and SIGTERM ends the process.
+
+    Args:
+        checkpoint: what is saved; None leaves signals to others, as do threads that can't hear them.
+        save: writes it, given the number of updates made.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None, save: Callable[[int], None]) -> None:
+        self.checkpoint, self.save = checkpoint, save
+        self.heard: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if self.checkpoint is not None and threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            self._before = {n: h for n, h in handlers.items() if h not in (None, signal.SIG_IGN)}
+            for number in self._before:
+                signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+        if kind is None and self.heard is not None:  # after the last update, which is saved
+            self._pass_on("over")
+
+    def __call__(self, update: Update) -> None:
+        if self.heard is not None:
+            self.save(update.step)
+            self._restore()
+            self._pass_on(f"stopped after {update.step} updates")
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.heard is not None:
+            self._restore()
+            signal.raise_signal(number)
+        self.heard = number
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _pass_on(self, what: str) -> None:
+        number, self.heard = self.heard, None
+        assert number is not None and self.checkpoint is not None
+        sentence = f"training is {what}; {self.checkpoint.path} is saved, and resume=True goes on from it."
+        if signal.getsignal(number) is signal.default_int_handler:
+            raise KeyboardInterrupt(sentence)
+        if signal.getsignal(number) is signal.SIG_DFL:
+            print(f"harmonium: {sentence}", file=sys.stderr, flush=True)
+        signal.raise_signal(number)
+        raise KeyboardInterrupt(sentence)

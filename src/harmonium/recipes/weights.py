@@ -1,0 +1,40 @@
+"""How probable a model finds rows along the way, but for log Z."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.likelihood.clamped import exact_sums
+from harmonium.likelihood.row_exchange import annealed
+from harmonium.models import EnergyModel
+from harmonium.recipes.tracking import free_energies
+
+PAIRS = 2**20  # of a row and a state that are summed at every measurement
+ANNEALED = 500  # rows with gaps that are annealed, an even choice
+
+
+def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, float]:
+    """(log Σ exp(-E) over all that each row leaves open, nats; standard error of their mean).
+
+    -F(v) of whole rows. Of rows with gaps it is summed where that is cheap; where it isn't, a few annealed
+    chains estimate it, for an even choice of the rows.
+
+    Args:
+        model: a model with a free energy.
+        v: visible states, (rows, n_visible), NaN where free.
+        seed: of the chains.
+    """
+    held = ~torch.isnan(v)
+    if bool(held.all()):
+        return -free_energies(model, v), 0.0
+    value, _ = exact_sums(model, v, held, PAIRS)
+    if bool(torch.isnan(value).any()) and len(v) > ANNEALED:
+        some = torch.linspace(0, len(v) - 1, ANNEALED, device=v.device).long()
+        v, held, value = v[some], held[some], value[some]
+    left = torch.isnan(value).nonzero().flatten()
+    if len(left) == 0:
+        return value.cpu().numpy(), 0.0
+    value[left], error = annealed(model, v[left], held[left], seed)
+    return value.cpu().numpy(), error * len(left) / len(v)

@@ -1,0 +1,275 @@
+"""Estimators of densities, features, outliers, classes and numbers, against enumeration and scikit-learn."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import harmonium as hm
+from harmonium.estimators import (
+    RBMClassifier,
+    RBMDensity,
+    RBMOutlierDetector,
+    RBMRegressor,
+    RBMTransformer,
+)
+from harmonium.estimators.columns import Columns
+from harmonium.learning import (
+    ConditionalCompletions,
+    ExactNegatives,
+    HybridNegatives,
+    accumulate_phases,
+    completion_log_probabilities,
+    equally_weighted,
+)
+
+ALL = (RBMDensity, RBMTransformer, RBMOutlierDetector, RBMClassifier, RBMRegressor)
+QUICK = {"n_hidden": 3, "steps": 15, "random_state": 0}
+X, y = load_iris(return_X_y=True)
+
+
+def as_scikit_learn_declares(estimator):
+    """What its own estimators that learn from chance draws are expected to fail."""
+    why = "sample_weight is not equivalent to removing/repeating samples."
+    return dict.fromkeys((f"check_sample_weight_equivalence_on_{x}_data" for x in ("dense", "sparse")), why)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(
+    [cls(n_hidden=3, steps=15) for cls in ALL], expected_failed_checks=as_scikit_learn_declares
+)
+def test_the_contract_of_estimators(estimator, check):
+    check(estimator)
+
+
+def test_importing_harmonium_imports_no_scikit_learn():
+    code = "import harmonium, sys; assert 'sklearn' not in sys.modules; harmonium.estimators.RBMDensity"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- densities
+
+
+def table(n=120, seed=0):
+    """0/1, ±1, real, whole and constant columns side by side."""
+    rng = np.random.default_rng(seed)
+    z = rng.random(n) < 0.5
+    real = 100.0 + 5.0 * rng.normal(size=n) + 20.0 * z
+    return np.c_[
+        z, np.where(rng.random(n) < 0.9, 2 * z - 1, 1 - 2 * z), real, rng.poisson(3 + 6 * z), 0 * z + 7.0
+    ]
+
+
+def test_a_density_is_normalised():
+    rows = np.c_[table()[:, :2], table()[:, 4]]  # finitely many states
+    fitted = RBMDensity(**QUICK).fit(rows)
+    states = [[a, b, c] for a in (0, 1) for b in (-1, 1) for c in (7, 8)]
+    assert fitted.columns_.kinds.tolist() == ["binary", "spin", "rare"]
+    np.testing.assert_allclose(np.exp(fitted.score_samples(states)).sum(), 1.0, rtol=1e-9)
+
+
+def test_a_density_of_real_columns_integrates_to_one():
+    fitted = RBMDensity(**QUICK).fit(table()[:, 2:3])
+    grid = np.linspace(0.0, 250.0, 20001)[:, None]
+    total = np.exp(fitted.score_samples(grid)).sum() * float(grid[1, 0] - grid[0, 0])
+    np.testing.assert_allclose(total, 1.0, rtol=1e-6)
+    e = fitted.log_likelihood_
+    np.testing.assert_allclose(fitted.score(table()[:, 2:3]), e.value, rtol=1e-9)
+    assert e.low <= e.value <= e.high
+
+
+def test_a_density_knows_more_than_one_normal():
+    rows, other = table(400, 1)[:, 2:4], table(400, 2)[:, 2:4]
+    fitted = RBMDensity(n_hidden=4, steps=300, random_state=0).fit(rows)
+    assert fitted.score(other) > GaussianMixture(1).fit(rows).score(other)
+    drawn = fitted.sample(4000, random_state=1)
+    np.testing.assert_allclose(drawn.mean(0), rows.mean(0), atol=0.35 * rows.std(0).max())
+    assert drawn.shape == (4000, 2) and (fitted.sample(5, 1) == fitted.sample(5, 1)).all()
+
+
+def test_columns_come_back_as_they_were():
+    rows = table()
+    columns = Columns.of(rows)
+    assert columns.kinds.tolist() == ["binary", "spin", "real", "real", "rare"]
+    np.testing.assert_allclose(columns.decode(columns.encode(rows)), rows, rtol=1e-12)
+    columns.units().check(torch.from_numpy(columns.encode(rows)))
+    nearly = np.r_[np.zeros(500), 3.0, 5.0][:, None]
+    assert Columns.of(nearly).kinds.tolist() == ["rare"]
+    np.testing.assert_allclose(Columns.of(nearly).decode(np.array([[0.0], [1.0]])), [[0.0], [4.0]])
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")  # rows 60 deviations apart, and few updates
+def test_outliers_are_the_least_probable_rows():
+    rows = np.r_[table(190)[:, 2:4], [[400.0 + k, 60.0] for k in range(10)]]
+    for contamination in (0.05, 0.1):
+        found = RBMOutlierDetector(contamination=contamination, **QUICK).fit(rows)
+        assert (found.predict(rows) == -1).sum() == round(200 * contamination)
+        np.testing.assert_array_equal(found.decision_function(rows) < 0, found.predict(rows) == -1)
+        np.testing.assert_allclose(found.score_samples(rows) - found.offset_, found.decision_function(rows))
+    auto = RBMOutlierDetector(contamination="auto", **QUICK).fit(table(190)[:, 2:4])
+    assert auto.predict([[1000.0, 60.0]])[0] == -1 and (auto.predict(table(190, 3)[:, 2:4]) == 1).mean() > 0.9
+    alone = RBMOutlierDetector(novelty=False, **QUICK)
+    assert not hasattr(alone, "predict") and not hasattr(alone.fit(rows), "decision_function")
+    np.testing.assert_array_equal(
+        alone.fit_predict(rows), RBMOutlierDetector(**QUICK).fit(rows).predict(rows)
+    )
+
+
+# -- classes and numbers
+
+
+def machine(visible):
+    rbm = hm.RBM(visible, hm.Bernoulli(2), dtype=torch.float64, seed=3)
+    with torch.no_grad():
+        rbm.weight.mul_(20.0)
+        rbm.visible.bias.copy_(torch.linspace(-0.5, 0.5, visible.width))
+    return rbm
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_gradient_is_that_of_both_likelihoods(share):
+    rbm, label = machine(hm.Mixed(hm.Bernoulli(3), hm.Categorical(1, 3))), slice(3, 6)
+    rows = rbm.visible.encode(torch.tensor([[0, 1, 1, 2], [1, 0, 1, 0], [1, 1, 1, 1.0]]).double())
+    data = equally_weighted(rows.to(rbm.dtype))
+    values = torch.eye(3)
+    phase = HybridNegatives(ConditionalCompletions(label, values), ExactNegatives(), share)
+    accumulate_phases(rbm, data, phase.draw(rbm, data, 0))
+    found = [p.grad.clone() for p in rbm.parameters()]
+    rbm.zero_grad()
+    y_of = rows[:, label].argmax(1)
+    conditional = completion_log_probabilities(rbm, data.v, label, values)[torch.arange(3), y_of].mean()
+    states = rbm.visible.states(torch.arange(24)).to(rbm.dtype)
+    log_z = torch.logsumexp(-rbm.free_energy(states), 0)
+    joint = (-rbm.free_energy(data.v) - log_z).mean()
+    (-(1 - share) * conditional - share * joint).backward()
+    for p, g in zip(rbm.parameters(), found, strict=True):
+        torch.testing.assert_close(g, p.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_probabilities_of_classes_are_those_of_the_joint_model():
+    fitted = RBMClassifier(**QUICK).fit(X, y)
+    v = fitted.columns_.encode(X[:5])
+    energy = np.stack(
+        [
+            fitted.model_.free_energy(torch.from_numpy(np.c_[v, np.tile(e, (5, 1))])).detach().numpy()
+            for e in np.eye(3)
+        ],
+        1,
+    )
+    p = np.exp(-energy) / np.exp(-energy).sum(1, keepdims=True)
+    np.testing.assert_allclose(fitted.predict_proba(X[:5]), p, rtol=1e-9)
+
+
+@pytest.mark.parametrize("objective, least", [("generative", 0.6), ("discriminative", 0.9), ("hybrid", 0.9)])
+def test_classes_of_iris(objective, least):
+    clf = RBMClassifier(n_hidden=6, steps=200, objective=objective, random_state=0)
+    assert cross_val_score(clf, X, np.array(["a", "b", "c"])[y], cv=3).mean() > least
+
+
+def test_the_mean_of_a_target_is_the_integral_over_it():
+    fitted = RBMRegressor(**QUICK).fit(X[:, :2], X[:, 2])
+    t = np.linspace(-60.0, 60.0, 40001)
+    for row in X[:3, :2]:
+        v = np.c_[np.tile(fitted.columns_.encode(row[None]), (len(t), 1)), t]
+        p = np.exp(-fitted.model_.free_energy(torch.from_numpy(v)).detach().numpy())
+        mean = (t * p).sum() / p.sum() * fitted._scale + fitted._location
+        np.testing.assert_allclose(fitted.predict(row[None]), [mean], rtol=1e-9)
+
+
+def test_a_number_is_told_by_the_others():
+    reg = RBMRegressor(n_hidden=6, steps=300, random_state=0)
+    order = np.random.default_rng(0).permutation(150)
+    assert cross_val_score(reg, X[order][:, :3], X[order][:, 3], cv=3).mean() > 0.8
+
+
+def test_labels_in_a_column_are_warned_of_and_absent_ones_refused():
+    with pytest.warns(DataConversionWarning):
+        RBMClassifier(**QUICK).fit(X, y[:, None])
+    with pytest.raises(ValueError, match="classes must be given"):
+        RBMClassifier(**QUICK).partial_fit(X, y)
+    with pytest.raises(ValueError, match="classes of the first call"):
+        RBMClassifier(**QUICK).partial_fit(X, y, classes=[0, 1])
+
+
+# -- at home
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_pickles_hold_safetensors_and_give_the_same_numbers(cls):
+    target = X[:, 0] if cls is RBMRegressor else y
+    fitted = cls(**QUICK).fit(X[:, 1:], target)
+    data = pickle.dumps(fitted)
+    assert b"torch" not in data.replace(b'"torch"', b"")  # no code of torch is called by the pickle
+    copy = pickle.loads(data)
+    method = "transform" if cls is RBMTransformer else "predict" if cls is not RBMDensity else "score_samples"
+    np.testing.assert_array_equal(getattr(copy, method)(X[:, 1:]), getattr(fitted, method)(X[:, 1:]))
+    with pytest.raises(NotFittedError):
+        getattr(clone(fitted), method)(X[:, 1:])
+
+
+def test_searches_give_the_same_bits_on_any_number_of_jobs():
+    pipe = make_pipeline(StandardScaler(), RBMClassifier(**QUICK))
+    found = [
+        GridSearchCV(pipe, {"rbmclassifier__n_hidden": [2, 4]}, cv=3, n_jobs=jobs, scoring="neg_log_loss")
+        .fit(X, y)
+        .cv_results_["mean_test_score"]
+        for jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_threads_around_a_fit_change_nothing():
+    found = []
+    before = torch.get_num_threads()
+    for n in (1, 2):
+        torch.set_num_threads(n)
+        found.append(RBMTransformer(**QUICK).fit_transform(X))
+        assert torch.get_num_threads() == n
+    torch.set_num_threads(before)
+    np.testing.assert_array_equal(*found)
+
+
+def test_frames_in_column_transformers_and_out():
+    import pandas as pd
+
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=y)
+    pipe = ColumnTransformer([("rbm", RBMTransformer(**QUICK), ["a", "b"])], remainder="passthrough")
+    out = pipe.set_output(transform="pandas").fit_transform(frame)
+    assert list(out.columns)[:3] == [f"rbm__rbmtransformer{i}" for i in range(3)]
+
+
+def test_a_stream_goes_on_from_the_same_chains():
+    whole, batches = RBMDensity(**QUICK), np.split(np.random.default_rng(0).permutation(X), 3)
+    for batch in batches[:2]:
+        whole.partial_fit(batch)
+    copy = pickle.loads(pickle.dumps(whole))
+    for estimator in (whole, copy):
+        assert estimator._state["learner/made"] == 30
+        estimator.partial_fit(batches[2])
+    np.testing.assert_array_equal(copy.score_samples(X), whole.score_samples(X))
+
+
+def test_hidden_units_are_tried_where_there_are_many_rows():
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.random((1000, 1)) < 0.5, 6, axis=1) ^ (rng.random((1000, 6)) < 0.1)
+    fitted = RBMDensity(steps=80, random_state=0).fit(rows)
+    assert fitted.n_hidden_ >= 8 and json.dumps(fitted.history_)
+    assert hm.fit(hm.Bernoulli(6), rows, steps=8).model.visible.width == 6  # units alone will do
+
+
+def test_html_shows_the_fitted_numbers():
+    fitted = RBMDensity(**QUICK).fit(X)
+    assert "n_hidden_" in fitted._repr_html_() or not hasattr(fitted, "_get_fitted_attr_html")

@@ -1,0 +1,200 @@
+"""Questions to a model about cells of a table: what is empty, what a column may hold, what is surprising."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import harmonium as hm
+import registry
+from harmonium.recipes import imputation
+from harmonium.recipes.imputation import impute
+from harmonium.recipes.surprise import conditional, surprise
+
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    numbers = np.random.default_rng(0)
+    group = numbers.integers(0, 3, 300)
+    return pd.DataFrame(
+        {
+            "kind": np.array(["red", "green", "blue"])[group],
+            "smoker": numbers.random(300) < 0.1 + 0.4 * group,
+            "age": numbers.normal(40 + 10 * group, 3, 300).round(1),
+            "income": np.exp(numbers.normal(3 + group, 0.3, 300)),
+            "kids": numbers.poisson(1 + group),
+            "place": "here",
+        },
+        index=[f"person {k}" for k in range(300)],
+    )
+
+
+@pytest.fixture(scope="module")
+def model(table: pd.DataFrame) -> hm.RBM:
+    """A machine whose parameters come from nowhere: its answers are checked against itself."""
+    schema = hm.Schema.of(table)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(4), seed=0)
+    registry.scatter(rbm, 3)
+    with torch.no_grad():
+        rbm.weight.mul_(0.5)
+    rbm.schema = schema
+    return rbm
+
+
+def emptied(table: pd.DataFrame, share: float = 0.3, seed: int = 1) -> tuple[pd.DataFrame, np.ndarray]:
+    gone = np.random.default_rng(seed).random(table.shape) < share
+    return table.astype({"smoker": object}).mask(gone), gone
+
+
+def exact_cells(model: hm.RBM, row: torch.Tensor) -> torch.Tensor:
+    """⟨v | known⟩ of a machine of 0/1 units by all states."""
+    states = model.visible.states(torch.arange(2**model.visible.n)).double()
+    agree = (torch.isnan(row) | (states == row)).all(1)
+    p = torch.softmax(torch.where(agree, -model.free_energy(states).detach(), -math.inf), 0)
+    return p @ states
+
+
+def test_only_empty_cells_change_and_all_of_them_do(model, table):
+    gaps, gone = emptied(table)
+    filled, doubt = impute(model, gaps, uncertainty=True)
+    assert list(filled.columns) == list(table.columns) and filled.index.equals(table.index)
+    assert not filled.isna().any().any()
+    same = filled.astype(object).to_numpy() == table.astype(object).to_numpy()
+    assert same[~gone].all()
+    assert (doubt.to_numpy()[~gone] == 0).all()
+    has_unit = np.array([name != "place" for name in table])
+    assert (doubt.to_numpy()[:, has_unit][gone[:, has_unit]] > 0).all()
+    assert (filled["place"] == "here").all()
+    assert filled.dtypes["kids"] == table.dtypes["kids"] and filled.dtypes["smoker"] == bool
+
+
+def test_columns_in_another_order_get_the_same_answers(model, table):
+    gaps, _ = emptied(table.head(40))
+    turned = gaps[list(reversed(gaps.columns))]
+    assert impute(model, turned)[list(gaps.columns)].equals(impute(model, gaps))
+
+
+def test_a_table_without_gaps_comes_back_as_it_is(model, table):
+    assert impute(model, table).equals(table)
+    assert all(drawn.equals(table) for drawn in impute(model, table, draws=2))
+
+
+@pytest.mark.parametrize("by_chains", [False, True])
+def test_guesses_and_doubts_are_those_of_all_states(monkeypatch, by_chains):
+    """By completions, and by chains within 4.5 standard errors."""
+    machine = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(3), dtype=torch.float64, seed=0)
+    registry.scatter(machine, 7)
+    if by_chains:
+        monkeypatch.setattr(imputation, "EXACT_STATES", 0)
+        monkeypatch.setattr(imputation, "COPIES", (256, 256))
+    rows = torch.tensor([[1.0, NAN, 0, NAN, NAN, 1], [0, 1, NAN, 0, 0, 0], [1, 1, 0, 1, 0, 0]]).double()
+    filled, doubt = impute(machine, rows, uncertainty=True)
+    for row in range(3):
+        means = exact_cells(machine, rows[row])
+        free = torch.isnan(rows[row])
+        clear = free & ((means - 0.5).abs() > 0.05)
+        assert torch.equal(filled[row][clear], (means[clear] > 0.5).double())
+        error = (doubt[row] - torch.minimum(means, 1 - means))[free].abs()
+        assert bool((error < (4.5 * 0.5 / 1024**0.5 if by_chains else 1e-9)).all())
+
+
+def test_expected_numbers_are_means_in_the_words_of_the_table(model, table):
+    """Of a column with a logarithm the mean of exp, not exp of the mean: against draws."""
+    gaps = table.head(6).copy()
+    gaps["income"] = NAN
+    filled, doubt = impute(model, gaps, uncertainty=True)
+    drawn = np.stack([d["income"].to_numpy() for d in impute(model, gaps, draws=400)])
+    error = drawn.std(0) / 400**0.5
+    assert (np.abs(filled["income"] - drawn.mean(0)) < 5 * error + 0.06 * drawn.mean(0)).all()
+    assert np.allclose(doubt["income"], drawn.std(0), rtol=0.5)
+
+
+def test_draws_scatter_as_the_conditional_distribution_does():
+    machine = hm.RBM(hm.Bernoulli(5), hm.Bernoulli(3), dtype=torch.float64, seed=0)
+    registry.scatter(machine, 9)
+    row = torch.tensor([[1.0, NAN, NAN, 0, 1]]).double()
+    drawn = torch.stack(impute(machine, row.repeat(200, 1), draws=10)).flatten(0, 1)
+    means = exact_cells(machine, row[0])
+    assert torch.allclose(drawn.mean(0), means, atol=4.5 * 0.5 / 2000**0.5)
+    both = (drawn[:, 1] * drawn[:, 2]).mean()
+    states = machine.visible.states(torch.arange(32)).double()
+    agree = (torch.isnan(row[0]) | (states == row[0])).all(1)
+    p = torch.softmax(torch.where(agree, -machine.free_energy(states).detach(), -math.inf), 0)
+    assert float(both) == pytest.approx(float(p @ (states[:, 1] * states[:, 2])), abs=4.5 * 0.5 / 2000**0.5)
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.tensor, lambda x: pd.DataFrame(x)])
+def test_rows_come_back_in_the_form_they_had(make):
+    machine = hm.RBM(hm.Categorical(2, states=3), hm.Bernoulli(2), seed=0)
+    codes = make([[0.0, NAN], [2.0, 1.0]])
+    filled = impute(machine, codes)
+    assert type(filled) is type(codes) and filled.shape == codes.shape
+    states = np.array([[1.0, 0, 0, NAN, NAN, NAN], [0, 0, 1, 0, 1, 0]])
+    assert impute(machine, states)[0, 3:].sum() == 1.0
+
+
+def test_conditional_probabilities_have_the_words_of_the_column(model, table):
+    p = conditional(model, table.head(5), "kind")
+    assert set(p.columns) == {"red", "green", "blue"} and list(p.index) == list(table.index[:5])
+    assert np.allclose(p.sum(axis=1), 1.0)
+    moved = table.head(5).assign(kind=list(table["kind"].iloc[1:6]))
+    assert np.allclose(conditional(model, moved, "kind"), p, atol=1e-12)  # its own value counts for nothing
+    empty = table.head(5).assign(kind=None)
+    assert np.allclose(conditional(model, empty, "kind"), p, atol=1e-12)
+    smoker = conditional(model, table.head(5), "smoker")
+    assert list(smoker.columns) == [False, True]
+
+
+def test_conditional_numbers_are_quantiles_in_the_words_of_the_column(model, table):
+    p = conditional(model, table.head(5), "income")
+    assert (p["5%"] < p["50%"]).all() and (p["50%"] < p["95%"]).all() and (p["mean"] > p["50%"]).all()
+    several = conditional(model, table.head(5), ["smoker", "kids"])
+    assert several["smoker"].shape == (5, 2) and (several["kids"]["50%"] >= 0).all()
+
+
+def test_surprise_finds_the_one_wrong_cell(table):
+    """Rows of a known law, of which one cell is against it."""
+    schema = hm.Schema.of(table[["kind", "age"]])
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(6), seed=0)
+    rbm.schema = schema
+    hm.fit(rbm, table[["kind", "age"]], steps=300, progress=False, seed=0)
+    wrong = table[["kind", "age"]].copy()
+    wrong.iloc[17, 1] = 95.0
+    found = surprise(rbm, wrong)
+    top = found.top(1).iloc[0]
+    assert (top["row"], top["column"], top["value"]) == ("person 17", "age", 95.0)
+    assert found.plot(3).axes
+    assert "person 17" in found._repr_html_()
+
+
+def test_surprise_is_the_ratio_of_joint_probabilities(model, table):
+    """log P(cell | rest) in the table's own units = log P(row) - log P(rest), for a pair by both values."""
+    rows = table.head(4)
+    found = surprise(model, rows)
+    other = rows.assign(smoker=~rows["smoker"])
+    gap = surprise(model, other).rows["log_p"] - found.rows["log_p"]
+    expected = -np.log(np.exp(-found.cells["smoker"])) + np.log1p(-np.exp(-found.cells["smoker"]))
+    assert np.allclose(gap, expected, atol=1e-5)
+    assert found.cells["place"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda m, t: impute(m, t, draws=3, uncertainty=True), "uncertainty"),
+        (lambda m, t: impute("no model", t), "model must be"),
+        (lambda m, t: conditional(m, t, "height"), "columns: expected names"),
+        (lambda m, t: conditional(m, t, "place"), "constant"),
+        (lambda m, t: surprise(m, t.drop(columns="age")), "age"),
+        (lambda m, t: surprise(m, t).top(0), "n must be"),
+    ],
+)
+def test_wrong_questions_get_one_sentence(model, table, call, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        call(model, table.head(3))

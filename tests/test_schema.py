@@ -1,0 +1,550 @@
+"""Schemas: a table in, a table out, and every wrong table in one sentence that names the column."""
+
+import copy
+import datetime
+import json
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+import harmonium as hm
+from harmonium import columns as kinds
+from harmonium import data, likelihood, store
+from harmonium.cli import finish, main
+from harmonium.columns.choice import kind_of
+from harmonium.columns.facts import facts_of
+from harmonium.columns.maps import MAPS, Map, held_out
+from harmonium.models.intake import rows_of
+
+NAN = float("nan")
+
+
+def people(rows=200, seed=0):
+    """A table of every kind of column, with gaps where they can be."""
+    r = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "sex": r.choice(["f", "m"], rows),
+            "smoker": r.random(rows) < 0.3,
+            "answer": r.integers(1, 3, rows),
+            "colour": r.choice(["red", "green", "blue"], rows),
+            "grade": pd.Categorical(
+                r.choice(["low", "mid", "high"], rows), ["low", "mid", "high", "top"], ordered=True
+            ),
+            "text": pd.array(r.choice(["a", "b", "c"], rows), dtype="string"),
+            "kids": r.poisson(1.2, rows).astype(float),
+            "right": r.binomial(10, 0.7, rows),
+            "rooms": pd.array(r.integers(1, 6, rows), dtype="Int64"),
+            "age": r.integers(18, 90, rows).astype("int16"),
+            "income": np.round(np.exp(r.normal(10, 1, rows)), 2),
+            "height": np.round(r.normal(1.7, 0.1, rows), 2).astype("float32"),
+            "member": pd.array(r.random(rows) < 0.5, dtype="boolean"),
+            "object": pd.Series(r.choice([3, 5, 9], rows), dtype=object),
+            "here": "yes",
+        }
+    )
+    for name, every in (("colour", 7), ("grade", 5), ("text", 6), ("kids", 4), ("rooms", 9), ("member", 8)):
+        frame.loc[::every, name] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Untrained, of columns without gaps."""
+    frame = people().dropna(axis=1)
+    schema = hm.Schema.of(frame)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(3), seed=1)
+    rbm.schema = schema
+    return rbm
+
+
+# -- there and back --------------------------------------------------------------------------------------
+
+
+def test_a_table_comes_back_as_it_was():
+    frame = people()
+    schema = hm.Schema.of(frame)
+    codes = schema.encode(frame)
+    assert codes.shape == (len(frame), len(schema.columns)) and schema.columns == tuple(frame.columns[:-1])
+    gaps = frame[list(schema.columns)].isna().to_numpy()
+    assert np.array_equal(np.isnan(codes), gaps)
+    back = schema.decode(codes)
+    for name in frame:
+        pd.testing.assert_series_equal(back[name], frame[name], check_exact=True)
+
+
+def test_states_and_codes_come_back_alike():
+    schema = hm.Schema.of(frame := people())
+    states = schema.units().encode(torch.from_numpy(np.nan_to_num(schema.encode(frame))))
+    assert states.shape == (len(frame), schema.width) and schema.units().violation(states) is None
+    whole = schema.decode(states)
+    known = ~frame.isna()
+    pd.testing.assert_frame_equal(whole.where(known), frame.where(known), check_dtype=False)
+    with pytest.raises(ValueError, match="x must have .* columns of states or 14 of codes, got the shape"):
+        schema.decode(states[:, :3])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([True, False, None, True], dtype=object),
+        pd.Series([1.5, 2.5, NAN, 1.5]),
+        pd.Series([-1, 1, 1, -1]),
+        pd.Series(["no", "yes", None, "no"], dtype="category"),
+        pd.Series([0, 255, 3, 4], dtype="uint8"),
+        pd.Series([0.1, 0.2, 7.3, 4.0], dtype="Float64"),
+        pd.Series([1, 2, 3, 3], dtype=pd.ArrowDtype(pa.int64())),
+        pd.Series(["a", "b", "c", "a"], dtype=pd.ArrowDtype(pa.string())),
+        pd.Series(pd.Categorical([3, 1, 2, 1], ordered=True)),
+        pd.Series([1, 2, None, 1], dtype="UInt8"),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_every_dtype_comes_back(column):
+    frame = pd.DataFrame({"x": pd.concat([column] * 20, ignore_index=True), 7: [0, 1] * 40})
+    schema = hm.Schema.from_json(hm.Schema.of(frame).to_json())
+    pd.testing.assert_frame_equal(schema.decode(schema.encode(frame)), frame)
+
+
+def test_columns_are_found_by_name_in_any_order():
+    frame = people()
+    schema = hm.Schema.of(frame)
+    other = frame[list(reversed(frame.columns))]
+    assert np.array_equal(schema.encode(other), schema.encode(frame), equal_nan=True)
+    assert schema.order(frame) is None and schema.order(other)[0] == len(frame.columns) - 1
+    arrow = pa.Table.from_pandas(frame.drop(columns="object"))
+    mine = hm.Schema.of(arrow)
+    whole = schema.encode(frame)[:, [n != "object" for n in schema.columns]]
+    assert np.array_equal(mine.encode(arrow), whole, equal_nan=True)
+
+
+def test_whole_numbers_with_gaps_are_whole_numbers():
+    x = pd.DataFrame({"n": [0.0, 1, 2, NAN, 3, 1] * 20, "y": [0, 1] * 60})
+    schema = hm.Schema.of(x)
+    assert type(schema["n"]) in (kinds.Count, kinds.Whole, kinds.Category)
+    back = schema.decode(schema.encode(x))
+    pd.testing.assert_frame_equal(back, x)
+
+
+def test_samples_have_the_columns_dtypes_and_categories_of_the_table(model):
+    frame = people().dropna(axis=1)
+    drawn = hm.sample(model, 50, seed=1, sweeps=4)
+    assert drawn.dtypes.equals(frame.dtypes) and len(drawn) == 50
+    assert (drawn["here"] == "yes").all() and set(drawn["sex"]) <= {"f", "m"}
+    back = model.schema.decode(model.schema.encode(drawn))
+    pd.testing.assert_frame_equal(back, drawn)
+
+
+def test_what_is_given_is_given_in_the_words_of_the_table(model):
+    drawn = hm.sample(model, 6, given={"smoker": True, "age": 40, "here": "yes"}, sweeps=4)
+    assert drawn["smoker"].all() and (drawn["age"] == 40).all() and (drawn["here"] == "yes").all()
+    some = pd.DataFrame({"sex": ["f", None, "m"], "age": [30, 40, NAN]})
+    drawn = hm.sample(model, 3, given=some, sweeps=4)
+    assert (drawn["sex"][[0, 2]] == ["f", "m"]).all() and (drawn["age"][:2] == [30, 40]).all()
+    for given, words in (
+        ({"smokes": True}, r"^given: unknown column 'smokes'; the columns are sex, smoker,"),
+        ({"sex": "x"}, r"^given: column 'sex' must hold 'f' or 'm', got 'x' in row 0\.$"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hm.sample(model, 2, given=given)
+
+
+# -- models ----------------------------------------------------------------------------------------------
+
+
+def test_a_model_takes_a_schema_of_its_units_alone(model):
+    schema = copy.copy(model.schema)
+    rbm = hm.RBM(hm.Bernoulli(len(schema)), hm.Bernoulli(2))
+    with pytest.raises(
+        ValueError, match="^schema must be one of the visible units of the model, got one for"
+    ):
+        rbm.schema = schema
+    with pytest.raises(TypeError, match=r"^schema must be a hm\.Schema or None, got 'x'\.$"):
+        rbm.schema = "x"
+    with pytest.raises(ValueError, match="^schema: that of a model is fixed by its units"):
+        model.schema["age"] = kinds.Number()
+    assert copy.deepcopy(model).schema == schema and model.columns == schema.columns
+    assert hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2)).schema is None
+
+
+def test_saved_and_loaded_models_speak_the_same_words(model, tmp_path):
+    frame = people().dropna(axis=1)
+    hm.save(model, tmp_path / "m.safetensors")
+    again = hm.load(tmp_path / "m.safetensors")
+    assert again.schema == model.schema and again.columns == model.columns
+    other = frame[list(reversed(frame.columns))]
+    assert hm.log_likelihood(again, other).value == hm.log_likelihood(model, frame).value
+    pd.testing.assert_frame_equal(hm.sample(again, 3, sweeps=4), hm.sample(model, 3, sweeps=4))
+
+
+def test_damaged_schemas_are_refused(model, tmp_path):
+    said = model.schema.config()
+    for change, words in (
+        (lambda s: s.update(format=9), "of a later harmonium"),
+        (lambda s: s["columns"][0].update(name=["x"]), "a column with a name and a whole kind"),
+        (lambda s: s["columns"][0]["kind"].update(kind="Date"), "expected a kind of column"),
+        (lambda s: s["columns"][0]["kind"].update(values=["a"]), "values must be two different ones"),
+        (lambda s: s["columns"][0]["kind"].update(more=1), "can't be made from its description"),
+        (lambda s: s["columns"][0]["storage"].update(dtype=3), "how a column is stored"),
+        (lambda s: s.pop("columns"), "can't be read"),
+        (lambda s: s.update(columns=said["columns"][:1] * 2), "two of one name"),
+    ):
+        broken = json.loads(json.dumps(said))
+        change(broken)
+        with pytest.raises(ValueError, match=words):
+            hm.Schema.from_config(broken)
+    facts = {"kind": "model", "config": model.config(), "schema": {"format": 1}}
+    store.save_tensors(tmp_path / "m.safetensors", model.state_dict(), facts)
+    with pytest.raises(ValueError, match="can't be read: the schema can't be read"):
+        hm.load(tmp_path / "m.safetensors")
+
+
+def test_plain_zeros_and_ones_train_as_arrays_do():
+    x = (np.random.default_rng(0).random((120, 4)) < [0.9, 0.2, 0.5, 0.0]).astype(int)
+    one, two = (hm.fit(rows, steps=4).model for rows in (x, pd.DataFrame(x, columns=list("abcd"))))
+    assert torch.equal(one.weight, two.weight) and one.visible.config() == two.visible.config()
+    assert one.schema is None and two.schema.columns == tuple("abcd")
+
+
+def test_fit_makes_the_schema_or_takes_one():
+    frame = people(120)[["sex", "age", "here"]]
+    history = hm.fit(frame, steps=3)
+    assert history.model.schema == hm.Schema.of(frame)
+    assert "X: column 'here' is constant ('yes'), and needs no unit." in history.warnings
+    schema = hm.Schema.of(frame)
+    schema["age"] = kinds.Count(max=120)
+    made = hm.fit(frame, schema=schema, steps=3).model
+    assert made.schema == schema and made.visible.config()["parts"][1]["trials"] == 120
+    with pytest.raises(ValueError, match="^schema: a model brings its own"):
+        hm.fit(made, frame, schema=schema)
+    hm.fit(made, frame[["here", "age", "sex"]], validation=frame.iloc[:20], steps=2)
+    named = hm.fit(lambda n: hm.RBM(hm.Bernoulli(2), hm.Bernoulli(n)), [[0, 1], [1, 0]] * 60, steps=3)
+    assert named.model.hidden.n in named.settings["hidden_tried"]
+
+
+# -- likelihoods -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_are_inverted_and_their_slopes_are_right(name):
+    for t in (Map(name, 0.0, 3.0, power, 0.7) for power in (0.0, 0.4, 1.0, 2.0)):
+        x = np.linspace(0.05, 2.9, 50)
+        x = np.concatenate([-x, x]) if name in ("linear", "power") else x
+        assert np.allclose(t.backward(t.forward(x)), x, rtol=1e-12)
+        slope = (t.forward(x + 1e-6) - t.forward(x - 1e-6)) / 2e-6
+        assert np.allclose(np.exp(t.log_slope(x)), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_densities_of_a_table_integrate_to_one(name):
+    x = np.random.default_rng(0).gamma(2.0, 0.1, 200)
+    number = kinds.Number(name, decimals=9).fitted(facts_of(pd.Series(x)))
+    frame = pd.DataFrame({"x": x, "y": [0, 1] * 100})
+    schema = hm.Schema.of(frame, kinds={"x": number})
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=3)
+    rbm.schema = schema
+    grid = {"linear": (-1.5, 2.0), "logit": (1e-4, 1 - 1e-4)}.get(name, (1e-4, 6.0))
+    grid = np.linspace(*(grid if name != "power" else (-3.0, 6.0)), 20_001)
+    total = 0.0
+    for y in (0, 1):
+        rows = pd.DataFrame({"x": grid, "y": y})
+        total += np.trapezoid(likelihood.log_probabilities(rbm, rows).value.exp().numpy(), grid)
+    assert total == pytest.approx(1.0, abs=2e-3)
+
+
+def test_another_scale_or_map_of_one_distribution_has_one_likelihood():
+    x = np.random.default_rng(0).normal(5.0, 2.0, 100)
+    frame = pd.DataFrame({"x": x, "y": [0, 1] * 50})
+    values = []
+    for location, scale in ((0.0, 1.0), (5.0, 2.0)):
+        number = kinds.Number("linear", location=location, scale=scale)
+        schema = hm.Schema.of(frame, kinds={"x": number})
+        rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=3)
+        rbm.schema = schema
+        with torch.no_grad():
+            rbm.weight.zero_()
+        rbm.visible.match(rows_of(rbm, frame).states())
+        values.append(hm.log_likelihood(rbm, frame).value)
+        given = likelihood.conditional_log_likelihood(rbm, frame, ["y"]).value
+        of_y = likelihood.conditional_log_likelihood(rbm, frame, ["x"]).value
+        assert values[-1] == pytest.approx(given + of_y, abs=1e-4)  # x and y are independent
+    assert values[0] == pytest.approx(values[1], abs=1e-4)
+    expected = -0.5 * np.log(2 * np.pi * np.e * x.var()) - np.log(2)
+    assert values[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_map_is_the_one_that_held_out_numbers_ask_for():
+    r = np.random.default_rng(0)
+    for x, name in (
+        (r.normal(3, 2, 500), "linear"),
+        (np.exp(r.normal(3, 1, 500)), "log"),
+        (r.beta(0.5, 0.5, 500), "logit"),
+        (r.exponential(5.0, 500) * (r.random(500) > 0.02), "power"),
+    ):
+        number = kinds.Number().fitted(facts_of(pd.Series(x)))
+        assert number.map == name
+        if name != "linear":
+            assert held_out(number.t(), x).mean() > held_out(Map(), x).mean() + 0.05
+
+
+def test_kinds_of_whole_numbers():
+    r = np.random.default_rng(0)
+    for x, kind in (
+        (r.poisson(3.0, 1000), kinds.Count),
+        (r.binomial(12, 0.8, 1000), kinds.Whole),
+        (r.choice([0, 5], 1000), kinds.Binary),
+        (np.where(r.random(1000) < 0.5, 0, r.poisson(6.0, 1000)), kinds.Category),
+        (r.negative_binomial(0.7, 0.02, 1000), kinds.Number),
+        (r.integers(18, 90, 1000), kinds.Number),
+        (r.choice([0.5, 1.5, 4.5], 1000), kinds.Category),
+    ):
+        found = kind_of(facts_of(pd.Series(x)))
+        assert type(found) is kind, (found, kind)
+
+
+# -- editing and printing --------------------------------------------------------------------------------
+
+
+def test_a_schema_is_edited_and_printed():
+    schema = hm.Schema.of(people())
+    schema["age"] = kinds.Count(max=120)
+    schema["colour"] = kinds.Category(other=True)
+    assert schema["colour"] == kinds.Category(("blue", "green", "red"), other=True)
+    text, html = repr(schema), schema._repr_html_()
+    assert "age     int16     a count up to 120" in text and "Binomial of 120 trials" in text
+    assert "one of 3 (&#x27;blue&#x27;, &#x27;green&#x27;, &#x27;red&#x27;), or another" in html
+    assert "Warning: X: column 'here' is constant ('yes'), and needs no unit." in text
+    assert "age" in schema and len(schema) == 15 == len(list(schema))
+    for key, kind, error, words in (
+        ("ages", kinds.Count(), KeyError, "there is no column 'ages'; the columns are sex,"),
+        ("age", "count", TypeError, r"^kind must be one of hm\.columns, such as Count\(\), got 'count'\.$"),
+        ("sex", kinds.Count(), ValueError, "^schema: column 'sex' must hold counts, whole numbers from 0"),
+        ("age", kinds.Count(max=50), ValueError, "column 'age' must hold counts up to 50, got 89"),
+    ):
+        with pytest.raises(error, match=words):
+            schema[key] = kind
+    loaded = hm.Schema.from_json(schema.to_json())
+    with pytest.raises(ValueError, match="column 'age' needs all of Number, since no data are known"):
+        loaded["age"] = kinds.Number()
+
+
+def test_a_state_is_kept_for_categories_that_come_later():
+    frame = people()[["colour", "sex"]]
+    schema = hm.Schema.of(frame, kinds={"colour": kinds.Category(other=True)})
+    later = pd.DataFrame({"sex": ["f", "m"], "colour": ["mauve", "red"]})
+    codes = schema.encode(later)
+    assert codes[:, 0].tolist() == [3.0, 2.0] and schema.units().width == 5
+    assert schema.decode(codes)["colour"].isna().tolist() == [True, False]
+    with pytest.raises(
+        ValueError, match="^X: column 'colour' must hold one of the categories 'blue', 'green'"
+    ):
+        hm.Schema.of(frame).encode(later)
+
+
+# -- wrong tables ----------------------------------------------------------------------------------------
+
+GOOD = {"y": [0, 1] * 15}
+WRONG = {
+    "empty": ([None] * 30, "is empty in every row: leave it out"),
+    "dates": (pd.date_range("2020-01-01", periods=30), r"holds dates or times \(datetime64.*\), of which no"),
+    "date objects": ([datetime.date(2020, 1, 1 + k) for k in range(30)], r"holds dates or times \(date\)"),
+    "dates as text": ([f"2020-01-{k + 1:02}" for k in range(30)], r"holds dates or times \(as text, such as"),
+    "names": (
+        [f"person {k}" for k in range(30)],
+        "holds another text in each of 30 rows, which names the rows",
+    ),
+    "numbers of rows": (list(range(1, 31)), "numbers the rows, 1 to 30, and can't be learned"),
+    "much text": (
+        [f"t{k // 1.2:.0f}" for k in range(30)],
+        "holds 25 different texts in 30 rows, too many for cat",
+    ),
+    "categories": (
+        pd.Categorical(["a"] * 30, [f"c{k}" for k in range(40)] + ["a"]),
+        "has 41 categories for 30",
+    ),
+    "intervals": (pd.cut(np.arange(30.0), 3), "has categories that are Intervals"),
+    "infinite": ([1.0] * 29 + [np.inf], r"must hold finite numbers, got inf in row 29"),
+    "mixed": (
+        ["a", 1, 2.5] * 10,
+        r"must hold values of one type, got text \('a'\) and numbers \(1\) in row 1",
+    ),
+    "lists": ([[1], [2]] * 15, "must hold text, numbers or True and False, got list in row 0"),
+    "complex": ([1j, 2j] * 15, "holds complex numbers"),
+    "decimal commas": (["1,5", "2,75", "3"] * 10, "holds numbers as text, with decimal commas"),
+    "numbers as text": (["1.5", "2.75", "3"] * 10, "holds numbers as text, such as '1.5'"),
+    "a mark": (
+        [str(k % 12) for k in range(29)] + ["?"],
+        r"must hold .* na_values='\?' tells pandas to read as empty in row 29",
+    ),
+    "huge": ([2**60, 5, 6] * 10, r"must hold whole numbers below 2\*\*53"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_columns_are_named(case):
+    column, words = WRONG[case]
+    frame = pd.DataFrame({**GOOD, "x": column})
+    with pytest.raises(ValueError, match=f"^X: column 'x' {words}") as error:
+        hm.fit(frame, steps=1)
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+def test_wrong_tables_are_named():
+    frame = people()
+    for table, words in (
+        (frame.iloc[:0], "X must hold at least one row and one column, got 0 x 15"),
+        (frame[[]], "at least one row and one column"),
+        (frame[["sex", "age", "sex"]], r"another name for each column, got others \(there twice: sex\)"),
+        (frame[["here"]], "X must have a column that varies, got none"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hm.Schema.of(table)
+    with pytest.raises(TypeError, match="X must be a table whose columns have names, got ndarray of shape"):
+        hm.Schema.of(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="leave_out must hold names of columns .*got name"):
+        hm.Schema.of(frame, leave_out=["name"])
+
+
+def test_identifiers_are_left_out_where_asked():
+    frame = people(30).assign(name=[f"person {k}" for k in range(30)], number=range(30))
+    schema = hm.Schema.of(frame, leave_out=["name"], kinds={"number": kinds.Number()})
+    assert "name" not in schema and "number" in schema and schema.left_out == ("name",)
+    codes = schema.encode(frame)
+    assert np.array_equal(schema.encode(frame.drop(columns="name")), codes, equal_nan=True)
+    assert "name" not in schema.decode(codes)
+
+
+def test_later_tables_are_held_against_the_schema(model):
+    frame = people().dropna(axis=1)
+    for table, words in (
+        (frame.drop(columns="age"), r"in any order \(sex, .*\), got others \(missing: age\)\.$"),
+        (frame.assign(extra=1), r"got others \(unknown: extra\)\.$"),
+        (frame[["age", *frame.columns]], r"there twice: age"),
+        (frame.assign(sex="x"), r"^X: column 'sex' must hold 'f' or 'm', got 'x' in row 0\.$"),
+        (frame.assign(sex=1), r"^X: column 'sex' must hold 'f' or 'm', got 1 in row 0\.$"),
+        (frame.assign(age="old"), r"^X: column 'age' must hold numbers, got 'old' in row 0\.$"),
+        (frame.assign(right=0.5), r"^X: column 'right' must hold .*whole numbers.*, got 0\.5 in row 0\.$"),
+        (frame.assign(income=-1.0), r"^X: column 'income' must hold numbers above 0 .*got -1 in row 0\.$"),
+        (
+            frame.assign(here="no"),
+            r"^X: column 'here' must hold nothing but 'yes', as when .*got 'no' in row 0",
+        ),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hm.log_likelihood(model, table)
+
+
+def test_arrays_go_by_position_as_ever(model):
+    frame = people().dropna(axis=1)
+    codes = model.schema.encode(frame)
+    states = rows_of(model, frame).states()
+    assert torch.equal(rows_of(model, codes).states(), states)
+    expected = hm.log_likelihood(model, codes).value + model.schema.log_jacobian(frame).mean()
+    assert hm.log_likelihood(model, frame).value == pytest.approx(expected, abs=1e-6)
+    assert torch.equal(model.hidden_given_visible(frame), model.hidden_given_visible(states))
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    monkeypatch.setattr(finish, "report", lambda run: "")
+
+
+def test_files_and_frames_get_the_same_machine(tmp_path, no_report, capsys):
+    frame = people(120)[["sex", "smoker", "colour", "age", "income"]].fillna({"colour": "red"})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    frame.to_parquet(tmp_path / "x.parquet")
+    found = []
+    for name in ("x.csv", "x.parquet"):
+        out = tmp_path / name.replace(".", "-")
+        assert main(["fit", str(tmp_path / name), "--out", str(out), "--steps", "8", "-q"]) == 0
+        found.append(hm.load(out / "model.safetensors"))
+    read = pd.read_csv(tmp_path / "x.csv")
+    whole = hm.fit(read, steps=8)
+    assert found[0].schema == whole.model.schema and found[0].visible.config() == whole.model.visible.config()
+    assert found[1].schema == hm.Schema.of(pd.read_parquet(tmp_path / "x.parquet"))
+    dataset = data.load(tmp_path / "x.csv")
+    train, valid = (read.iloc[dataset.numbers[part]] for part in ("train", "valid"))
+    history = hm.fit(train, validation=valid, schema=hm.Schema.of(read), steps=8)
+    assert torch.equal(history.model.weight, found[0].weight)
+    assert main(["sample", str(out), "-n", "5", "-o", str(tmp_path / "s.parquet"), "--sweeps", "4"]) == 0
+    assert pd.read_parquet(tmp_path / "s.parquet").dtypes.equals(frame.dtypes)
+    for file in ("x.csv", "x.parquet"):
+        capsys.readouterr()
+        assert main(["evaluate", str(out), str(tmp_path / file), "--split", "test", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        rows = read.iloc[dataset.numbers["test"]]
+        assert said["value"] == pytest.approx(hm.log_likelihood(found[1], rows).value, abs=1e-6)
+    assert main(["sample", str(out), "-n", "5", "-o", str(tmp_path / "s.npy")]) == 2
+    assert "must end in .csv or .parquet, since the columns hold more" in capsys.readouterr().err
+
+
+def test_identifiers_of_files_are_left_out_where_asked(tmp_path, no_report, capsys):
+    frame = people(60)[["sex", "age"]].assign(name=[f"person {k}" for k in range(60)])
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    arguments = [
+        "fit",
+        str(tmp_path / "x.csv"),
+        "--out",
+        str(tmp_path / "r"),
+        "--steps",
+        "2",
+        "-q",
+        "--hidden",
+        "2",
+    ]
+    assert main(arguments) == 2
+    assert "column 'name' holds another text in each of 60 rows" in capsys.readouterr().err
+    assert main([*arguments, "--leave-out", "name"]) == 0
+    assert hm.load(tmp_path / "r" / "model.safetensors").schema.left_out == ("name",)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "note"),
+    [
+        ("a;b\n1,5;x\n-2,25;y\n", [1.5, -2.25], "have a decimal comma"),
+        ("a;b\n1.234,5;x\n3;y\n", [1234.5, 3.0], "have a decimal comma"),
+        ('a,b\n"1,234",x\n"12,000,000",y\n', [1234.0, 12e6], "have commas between thousands"),
+        ("a;b\n1 234;x\n56;y\n", [1234.0, 56.0], "blanks or apostrophes between thousands"),
+        ("a,b\n?,x\n7,y\n", [NAN, 7.0], None),
+        (",a,b\n0,5,x\n1,6,y\n", [5, 6], "which numbers the rows, was not read"),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(tmp_path, text, values, note):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    table, notes = data.load_table(path)
+    assert np.array_equal(table.frame["a"].to_numpy(float), values, equal_nan=True)
+    assert list(table.frame["b"]) == ["x", "y"]
+    assert note is None or any(note in said for said in notes)
+
+
+def test_a_comma_that_may_be_either_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("a;b\n1,234;x\n5,678;y\n")
+    with pytest.raises(ValueError, match="must say what its commas mean, got '1,234' in column 'a'"):
+        data.load(tmp_path / "x.csv")
+
+
+# -- size ------------------------------------------------------------------------------------------------
+
+
+def test_encoding_takes_little_memory():
+    r, rows = np.random.default_rng(0), 10_000
+    frame = pd.DataFrame({f"n{k}": r.normal(size=rows) for k in range(20)})
+    for k in range(10):
+        frame[f"t{k}"] = pd.Series(r.choice(list("abcde"), rows))
+        frame[f"b{k}"] = r.random(rows) < 0.4
+    frame = frame.mask(r.random(frame.shape) < 0.1)
+    begun = time.perf_counter()
+    tracemalloc.start()
+    codes = hm.Schema.of(frame).encode(frame)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.perf_counter() > begun and most < 4 * max(codes.nbytes, frame.memory_usage().sum())
