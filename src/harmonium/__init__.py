@@ -48,7 +48,8 @@ _HOME = {
     ],
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
-    "recipes": ["fit"],
+    "recipes": ["conditional", "fit", "impute", "surprise"],
+    "reports": ["report"],
     "store": [
         "from_dimod",
         "from_sklearn",
@@ -80,7 +81,8 @@ if TYPE_CHECKING:
         MarkovRandomField,
         PairwiseModel,
     )
-    from harmonium.recipes import fit
+    from harmonium.recipes import conditional, fit, impute, surprise
+    from harmonium.reports import report
     from harmonium.sampling import (
         HMC,
         MALA,

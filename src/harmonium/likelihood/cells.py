@@ -320,13 +320,14 @@ def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, flo
 
 def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
-    bias = model.visible_space.bias[site.start].double()  # type: ignore[union-attr]  # a site with units
-    pair = model.bipartite() if isinstance(model, PairwiseModel) else None
-    if pair is None or model.layers[1].tail is not Tail.BOUNDED:  # type: ignore[union-attr]  # as just asked
+    space, pair = model.visible_space, model.bipartite() if isinstance(model, PairwiseModel) else None
+    assert isinstance(space, Units)  # since the site has a part
+    bias = space.bias[site.start].double()
+    if not isinstance(model, PairwiseModel) or pair is None or model.layers[1].tail is not Tail.BOUNDED:
         return bias[None]
     low = high = bias
     start = 0
-    for part in parts_of(model.layers[1]):  # type: ignore[union-attr]  # as just asked
+    for part in parts_of(model.layers[1]):
         weight = pair.weight[site.start, start : start + part.width].double().unflatten(0, (part.n, -1))
         terms = weight @ part.site_values().to(weight).T
         low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width

@@ -9,6 +9,7 @@ from harmonium.plots.charts import free_energies, learning_curve, moments, panel
 from harmonium.plots.glance import picture
 from harmonium.plots.letters import logos
 from harmonium.plots.style import png, svg
+from harmonium.plots.surprise import surprising_cells
 from harmonium.plots.tiles import filters, mosaic, side_by_side, tiles, tiles_png
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "png",
     "side_by_side",
     "singular_values",
+    "surprising_cells",
     "svg",
     "tiles",
     "tiles_png",

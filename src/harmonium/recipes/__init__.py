@@ -1,4 +1,4 @@
-"""The defaults that work: from data to a trained, measured model.
+"""The defaults that work: from data to a trained, measured model, and from a model to answers.
 
 In the order in which a run meets them:
 
@@ -17,12 +17,14 @@ In the order in which a run meets them:
     rules            what is done about it: a new rule goes there
     history          the records, and the progress bar
 
-What a trained model then says of a table: `imputation`, `surprise`, and `form`, the table as it was given.
+What a trained model then says of a table: `imputation`, `surprises`, and `form`, the table as it was given.
 
 A new algorithm goes to `harmonium.learning`.
 """
 
 from harmonium.recipes.history import History
+from harmonium.recipes.imputation import impute
+from harmonium.recipes.surprises import Surprise, conditional, surprise
 from harmonium.recipes.training import fit
 
-__all__ = ["History", "fit"]
+__all__ = ["History", "Surprise", "conditional", "fit", "impute", "surprise"]

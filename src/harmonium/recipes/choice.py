@@ -206,8 +206,8 @@ def schema_for(x: Any, name: str = "X") -> Schema | None:
 
 
 def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None = None) -> Maker:
-    """What makes machines for a table: visible units by its schema or, without one, by its values, unless they
-    are given; 0/1 hidden units.
+    """What makes machines for a table: visible units by its schema or, without one, by its values, unless
+    they are given; 0/1 hidden units.
 
     Raises:
         ValueError: as `units_for`.

@@ -150,8 +150,8 @@ class Form:
 
 
 def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
-    """A column with its empty cells filled; the others and, where it has room for the new ones, its dtype stay
-    as they are.
+    """A column with its empty cells filled; the others and, where it has room for the new ones, its dtype
+    stay as they are.
     """
     import pandas as pd
 

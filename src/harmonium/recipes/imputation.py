@@ -47,10 +47,10 @@ def impute(
 ) -> Any:
     """The rows of X with their empty cells filled in; what is known stays exactly as it is.
 
-    A cell is filled by its most probable value where values are names (categories, pairs), and by its expected
-    value where they are numbers, rounded for counts; both given the known cells of its row. Such rows are less
-    scattered than real ones: for what comes after an analysis of them, take several `draws` from the joint
-    conditional distribution instead, analyse each, and pool (Rubin 1987).
+    A cell is filled by its most probable value where values are names (categories, pairs), and by its
+    expected value where they are numbers, rounded for counts; both given the known cells of its row. Such
+    rows are less scattered than real ones: for an analysis take several `draws` from the joint conditional
+    distribution instead, analyse each, and pool (Rubin 1987).
 
     Args:
         model: the model.
@@ -66,7 +66,8 @@ def impute(
         of which the second has the same columns.
 
     Raises:
-        TypeError, ValueError: as `hm.log_likelihood` about the rows; both draws and uncertainty are asked for.
+        TypeError, ValueError: as `hm.log_likelihood` about the rows; draws and uncertainty are both asked
+            for.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(3), hidden=hm.Bernoulli(2))

@@ -16,9 +16,10 @@ from harmonium.models.intake import rows_of
 from harmonium.plots import learning_curve
 from harmonium.plots.columns import PANELS, columns, pairs
 from harmonium.plots.page import Card, Section, page
+from harmonium.plots.surprise import surprising_cells
 from harmonium.recipes import History
 from harmonium.recipes.form import Form
-from harmonium.recipes.surprise import surprise
+from harmonium.recipes.surprises import surprise
 from harmonium.reports.pairs import mutual_information
 from harmonium.sampling import sample
 from harmonium.store import replacing
@@ -100,7 +101,7 @@ def report(
         f"{len(table):,} rows of {table.shape[1]} columns: log-likelihood {found.value:.3f} nats per row,"
         f" 95 % interval [{found.low:.3f}, {found.high:.3f}], {found.method}."
     ).replace("-", "−")
-    foot = f"Written by harmonium {__version__}. Log-likelihoods and information are in nats (1 nat = 1.443 bits)."
+    foot = f"Written by harmonium {__version__}. Log-likelihoods are in nats (1 nat = 1.443 bits)."
     html = page(title or "A model and its table", lead, cards, [s for s in sections if s is not None], foot)
     return Report(html, found, named)
 
@@ -170,7 +171,7 @@ def _surprising(model: EnergyModel, X: Any, table: pd.DataFrame, seed: int) -> S
         )
         for r in found.top(WORST).to_dict("records")
     ]
-    figure = found.plot(CELLS)
+    figure = surprising_cells(found, CELLS)
     return Section("Surprising cells", text, [(figure, "the most surprising cells of the table")], rows)
 
 

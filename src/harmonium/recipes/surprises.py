@@ -23,7 +23,6 @@ from harmonium.recipes.form import Form, codes_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 QUANTILES = {"5%": 0.05, "50%": 0.5, "95%": 0.95}
 
@@ -79,11 +78,12 @@ def conditional(
 
 @dataclass(frozen=True, eq=False)
 class Surprise:
-    """How surprising the rows of a table are, and each of their cells; nats.
+    """How surprising the rows of a table are, and each of their cells; nats. Shown by
+    `plots.surprising_cells`.
 
     Attributes:
-        rows: "log_p" = log P of what is known of each row, with its interval "low", "high"; for columns of real
-            numbers a density in their own units.
+        rows: "log_p" = log P of what is known of each row, with its interval "low", "high"; for columns of
+            real numbers a density in their own units.
         cells: -log P(cell | rest of its row), one column for each of the table's; NaN where a cell is empty.
         excess: the same minus what the model expects of this cell, so that columns of all kinds compare.
         values: the table.
@@ -117,12 +117,6 @@ class Surprise:
                 "excess": [self.excess.iloc[i, j] for i, j in places],
             }
         )
-
-    def plot(self, n: int = 20) -> Figure:
-        """A picture of the rows that hold the `n` most surprising cells: the darker, the more surprising."""
-        from harmonium.plots.surprise import surprising_cells
-
-        return surprising_cells(self, checks.positive_integer("n", n))
 
     def _repr_html_(self) -> str:
         return self.top()._repr_html_()
