@@ -14,7 +14,7 @@ import harmonium as hm
 from harmonium import store
 from harmonium.cli import entry, finish, folder, main
 from harmonium.cli.plain import plain
-from harmonium.recipes import completion
+from harmonium.sampling import imputation
 from statistics_budget import z_threshold
 
 FILES = {"model.safetensors", "metrics.jsonl", "report.html", "checkpoint.safetensors", "settings.json"}
@@ -603,10 +603,10 @@ def test_conditional_means_are_exact_where_they_can_be_and_close_by_chains(monke
     model = learned()
     row = torch.tensor([1.0, torch.nan, 0.0, torch.nan, torch.nan, torch.nan], dtype=torch.float64)
     expected = exact_conditional_mean(model, row)
-    assert torch.allclose(completion.conditional_means(model, row[None])[0], expected, atol=1e-12)
-    monkeypatch.setattr(completion, "EXACT_STATES", 0)
+    assert torch.allclose(imputation.conditional_means(model, row[None])[0], expected, atol=1e-12)
+    monkeypatch.setattr(imputation, "EXACT_STATES", 0)
     copies = 200  # rows are independent, so their scatter gives the standard error of their mean
-    means = completion.conditional_means(model, row.repeat(copies, 1), seed=3)
+    means = imputation.conditional_means(model, row.repeat(copies, 1), seed=3)
     error = means.std(0) / copies**0.5
     free = torch.isnan(row)
     assert ((means.mean(0) - expected).abs()[free] <= z_threshold(4) * error[free]).all()
@@ -671,9 +671,9 @@ def test_other_models_than_rbms_are_measured_drawn_from_and_completed(command, t
     assert command("impute", path, tmp_path / "x.npy", "-o", tmp_path / "y.npy")[0] == 0
     filled = np.load(tmp_path / "y.npy")
     assert filled[0].tolist() == [1, 1, 0, 0] and filled[1, :3].tolist() == [0, 0, 1]
-    means = completion.conditional_means(machine, torch.tensor(gaps[:1]).float())
-    monkeypatch.setattr(completion, "EXACT_STATES", 0)
-    sampled = completion.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
+    means = imputation.conditional_means(machine, torch.tensor(gaps[:1]).float())
+    monkeypatch.setattr(imputation, "EXACT_STATES", 0)
+    sampled = imputation.conditional_means(machine, torch.tensor(gaps[:1]).float().repeat(60, 1))
     error = sampled[:, 1].std() / 60**0.5
     assert abs(sampled[:, 1].mean() - means[0, 1]) <= z_threshold() * error
 

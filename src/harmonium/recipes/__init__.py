@@ -16,8 +16,7 @@ In the order in which a run meets them:
     measurement      what is measured along the way, `tracking` how log Z is carried along, `weights` the rest
     rules            what is done about it: a new rule goes there
     history          the records, and the progress bar
-
-What a trained model then says of a table: `imputation`, `surprises`, and `form`, the table as it was given.
+    imputation       what is empty in rows, given the rest; surprises, what isn't expected in them
 
 A new algorithm goes to `harmonium.learning`.
 """

@@ -56,7 +56,8 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    distance = origin.double().abs() / column_moments(rows.states(MATCHED_ROWS).double())[1].clamp(min=1e-300)
+    deviation = column_moments(rows.states(MATCHED_ROWS).double())[1]
+    distance = origin.double().abs() / deviation.clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
         return []
