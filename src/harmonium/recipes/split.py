@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
+from harmonium.columns.frames import listed
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import Rows, rows_of
-from harmonium.columns.frames import listed
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
