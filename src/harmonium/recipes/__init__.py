@@ -12,7 +12,8 @@ In the order in which a run meets them:
     real_columns     columns far from zero, and widths without bound
     training         `fit`, which puts these together
     run              what is trained, what was measured, rollback, restarts, checkpoints and resuming
-    measurement      what is measured along the way, and `tracking` how log Z is carried along
+    interruption     Ctrl-C and SIGTERM
+    measurement      what is measured along the way, `tracking` how log Z is carried along, `weights` the rest
     rules            what is done about it: a new rule goes there
     history          the records, and the progress bar
     imputation       what is empty in rows, given the rest; surprises, what isn't expected in them
