@@ -20,7 +20,7 @@ from forks import Forks
 from harmonium import store
 from harmonium.cli import folder
 
-KILLS = int(os.environ.get("HARMONIUM_KILLS", "5"))
+KILLS = int(os.environ.get("HARMONIUM_KILLS", "3"))
 SEED = int(os.environ.get("HARMONIUM_SEED", "0"))
 FIT = ("fit", "bars-and-stripes", "--hidden", 5, "--steps", 150, "-q", "--out")
 CLOCKS = ("seconds", "updates_per_second")

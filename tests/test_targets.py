@@ -19,7 +19,6 @@ LACKS = {
     "x86-64": {"ymm", "zmm", "fused", "bfloat16", "matrix units"},
     "haswell": {"zmm", "bfloat16", "matrix units"},
     "skylake-avx512": {"bfloat16", "matrix units"},
-    "znver4": {"matrix units"},
     "sapphirerapids": set(),
     "generic": {"ymm", "zmm", "bfloat16", "matrix units"},  # a 64-bit Arm
 }
@@ -37,7 +36,7 @@ def test_code_for_every_processor_holds_no_instruction_that_it_lacks():
     found, lines, done = generated(LACKS)
     told = f"the code generator ended with {done.returncode} at {lines[-1:]}: {done.stderr[-500:]}"
     assert done.returncode == 0, told
-    assert len(found) > 6 * 15
+    assert len(found) > 5 * 15
     wrong = {key: kinds & LACKS[key[0]] for key, kinds in found.items() if kinds & LACKS[key[0]]}
     assert not wrong
     units = {loop for (_, loop), kinds in found.items() if "matrix units" in kinds}
