@@ -47,11 +47,9 @@ def test_a_wheel_works_outside_the_repository(wheel, tmp_path):
         file.extractall(tmp_path / "site")
     # nothing is compiled for a folder that is gone soon after
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "HARMONIUM_PRODUCTS": "plain"}
-    where = "import harmonium; print(harmonium.__file__)"
-    for command in (
-        ["-c", where],
-        ["-m", "harmonium", "fit", "digits", "--out", "run", "--steps", "20", "-q"],
-    ):
+    where = "import harmonium; from harmonium import data; data.load('digits'); print(harmonium.__file__)"
+    fit = "fit bars-and-stripes --out run --hidden 5 --steps 20 -q"
+    for command in (["-c", where], ["-m", "harmonium", *fit.split()]):
         done = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
