@@ -181,11 +181,11 @@ def test_updates_follow_the_gradient_of_what_is_known():
         free_cells=FreeCells([x], model, seed=1),
     )
     seen = []
-    train(learner, 1050, [lambda update: seen.append(gradients(model))])
+    train(learner, 2100, [lambda update: seen.append(gradients(model))])
     model.zero_grad()
     log_z = torch.logsumexp(-model.free_energy(all_states(model)), 0)
     (log_known(model, x).mean() - log_z).neg().backward()
-    found = torch.stack(seen[50:]).view(GROUPS, 25, -1).mean(1)  # long enough to be independent
+    found = torch.stack(seen[100:]).view(GROUPS, 50, -1).mean(1)  # long enough to be independent
     error = found.std(0) / len(found) ** 0.5
     limit = stats.t.isf(tail_probability(found.shape[1]) / 2, len(found) - 1)
     assert ((found.mean(0) - gradients(model)).abs() <= limit * error + 1e-12).all()
