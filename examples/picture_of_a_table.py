@@ -1,4 +1,4 @@
-"""Learn scikit-learn's table of wines and draw the picture of the README: each column, in data and samples."""
+"""Learn scikit-learn's wines and draw the picture of the README: its columns, in data and samples."""
 
 import sys
 from pathlib import Path
