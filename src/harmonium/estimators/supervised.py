@@ -160,7 +160,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         return rows, y
 
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
-        return np.eye(self._label_units().cardinality)[np.searchsorted(self.classes_, y)]
+        return np.eye(self._label_units().width)[np.searchsorted(self.classes_, y)]
 
     def _label_units(self) -> Units:
         return Categorical(1, max(2, len(self.classes_)))
@@ -219,8 +219,8 @@ class RBMRegressor(RegressorMixin, _Supervised):
         width, whose means lie between those with all hidden units of one sign on.
         """
         units = self.model_.visible
-        part = units.parts[-1]  # type: ignore[union-attr, index]  # there is a feature beside the target
-        precision = float(part.precision.detach())  # type: ignore[operator, union-attr]
+        part = units.parts[-1]  # type: ignore[index]  # there is a feature beside the target
+        precision = float(part.precision.detach())  # type: ignore[union-attr]
         weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1].detach())
         width = precision**-0.5
         low = (bias + float(weight.clamp(max=0).sum())) / precision - TAIL * width

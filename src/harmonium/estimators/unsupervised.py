@@ -220,7 +220,7 @@ class RBMOutlierDetector(OutlierMixin, _Density):
             own = self._log_probabilities(drawn).value.cpu().numpy()
             self.offset_ = float(np.percentile(own, 1.0))
         else:
-            self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
+            self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))
         return scores
 
     @staticmethod
