@@ -21,7 +21,10 @@ from torch import Tensor
 from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.stored import Threads
 from harmonium.learning import ConditionalCompletions, HybridNegatives, completion_log_probabilities
+from harmonium.learning.discriminative import completions as with_values
+from harmonium.likelihood.clamped import PAIRS, exact_sums
 from harmonium.models import RBM
+from harmonium.recipes.imputation import completions
 from harmonium.recipes.settings import UserSettings, negative_phase
 from harmonium.units import Categorical, Gaussian, Units
 
@@ -37,7 +40,7 @@ class _Supervised(RBMEstimator):
     @property
     def _label(self) -> slice:
         """Columns of the target."""
-        return slice(len(self.columns_.kinds), None)
+        return slice(self.columns_.width, None)
 
     def _label_units(self) -> Units:
         raise NotImplementedError
@@ -49,19 +52,40 @@ class _Supervised(RBMEstimator):
     def _log_conditional(self, X: Any, values: Tensor) -> np.ndarray:
         """log P(target = value | features) of every row and value, (rows, values)."""
         states = self._seen(X)
-        blank = states.new_zeros(len(states), values.shape[1])
-        rows = max(1, CELLS // (len(values) * self.model_.visible.width))
+        whole = torch.cat([states, states.new_full((len(states), values.shape[1]), torch.nan)], 1)
+        found = states.new_empty(len(states), len(values))
+        gaps = torch.isnan(states).any(1)
         with torch.no_grad(), Threads(self.n_jobs):
-            found = [
-                completion_log_probabilities(self.model_, part, self._label, values)
-                for part in torch.cat([states, blank], 1).split(rows)
-            ]
-        return torch.cat(found).cpu().numpy()
+            for some, of_rows in ((~gaps, self._of_whole_rows), (gaps, self._of_rows_with_gaps)):
+                for rows in some.nonzero().flatten().split(self._together(len(values))):
+                    found[rows] = of_rows(whole[rows], values)
+        return found.cpu().numpy()
+
+    def _together(self, number: int) -> int:
+        """How many rows are looked at together, each with so many values or draws."""
+        return max(1, CELLS // (number * self.model_.visible.width))
+
+    def _of_whole_rows(self, v: Tensor, values: Tensor) -> Tensor:
+        return completion_log_probabilities(self.model_, v, self._label, values)
+
+    def _of_rows_with_gaps(self, v: Tensor, values: Tensor) -> Tensor:
+        """The gaps are summed out where that is cheap; otherwise P is its mean over draws of them."""
+        full = with_values(v, self._label, values)
+        sums, _ = exact_sums(self.model_, full, ~torch.isnan(full), PAIRS)
+        log_p = torch.log_softmax(sums.view(len(v), -1), 1)
+        left = torch.isnan(log_p).any(1).nonzero().flatten()
+        for rows, drawn in completions(self.model_, v[left], torch.arange(len(left)), self._seed):
+            parts = drawn.states.flatten(0, 1).split(self._together(len(values)))
+            each = torch.cat([self._of_whole_rows(part, values) for part in parts])
+            weighted = each.unflatten(0, drawn.weights.shape) + drawn.weights.log()[..., None]
+            log_p[left[rows]] = torch.logsumexp(weighted, 0)
+        return log_p
 
 
 class RBMClassifier(ClassifierMixin, _Supervised):
     """The class of a row, by the joint density of features and class: P(class | features) is exact, a sum
-    over the classes in which Z cancels (Larochelle & Bengio 2008).
+    over the classes in which Z cancels (Larochelle & Bengio 2008). Of features that aren't known it is also
+    the sum where completions or hidden states are few, and otherwise a mean over draws of them.
 
     Args:
         n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
@@ -142,7 +166,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """P(class | features), (rows, classes), exact."""
+        """P(class | features), (rows, classes)."""
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -150,7 +174,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         log_p = self.predict_log_proba(X)
         return self.classes_[log_p.argmax(1)]
 
-    def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[Any, np.ndarray]:
         if y is None:
             raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
         rows = self._rows(X, **asked)
@@ -228,7 +252,7 @@ class RBMRegressor(RegressorMixin, _Supervised):
         points = int((high - low) / (FINE * width)) + 2
         return torch.linspace(low, high, points, dtype=torch.float64, device=self.model_.device)[:, None]
 
-    def _rows_and_targets(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rows_and_targets(self, X: Any, y: Any, **asked: Any) -> tuple[Any, np.ndarray]:
         if y is None:
             raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
         rows = self._rows(X, **asked)
