@@ -1,11 +1,9 @@
-"""Columns as visible units and back: of an array only its values tell what they are, of a data frame its types.
-"""
+"""Columns as visible units and back: of an array only its values tell what they are, of a data frame its types."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 
 from harmonium.columns import Schema
 from harmonium.columns.frames import as_pandas, is_frame
+from harmonium.models.support import Support
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
@@ -65,7 +64,8 @@ class Columns:
     def units(self, *more: Units) -> Units:
         """A fresh layer for these columns, in their order, and more to their right."""
         parts = [kind(len(list(run))) for kind, run in groupby(UNITS[kind] for kind in self.kinds)]
-        return _side_by_side(*parts, *more)
+        parts += more
+        return parts[0] if len(parts) == 1 else Mixed(*parts)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Rows as visible states, float64 (rows, columns)."""
@@ -101,12 +101,12 @@ class TypedColumns:
 
     def units(self, *more: Units) -> Units:
         """A fresh layer for these columns, in their order, and more to their right."""
-        own = self.schema.units()
-        return _side_by_side(*(own.parts if isinstance(own, Mixed) else [own]), *more)
+        return self.schema.units(*more)
 
     def encode(self, x: Any) -> np.ndarray:
         """Rows as visible states, float64 (rows, width)."""
-        return self.schema.units().double().encode(torch.from_numpy(self.schema.encode(x))).numpy()
+        codes = torch.from_numpy(self.schema.encode(x))
+        return Support(self.schema.units().double(), coded=True).states(codes).numpy()
 
     def decode(self, v: np.ndarray) -> Any:
         """Visible states as a data frame."""
@@ -136,10 +136,6 @@ def has_words(x: Any) -> bool:
     import pandas as pd
 
     return is_frame(x) and not all(pd.api.types.is_numeric_dtype(dtype) for dtype in as_pandas(x).dtypes)
-
-
-def _side_by_side(*parts: Units) -> Units:
-    return parts[0] if len(parts) == 1 else Mixed(*parts)
 
 
 def _read(column: np.ndarray, shares: np.ndarray, most: float) -> tuple[str, float, float]:

@@ -58,7 +58,8 @@ class _Supervised(RBMEstimator):
         with torch.no_grad(), Threads(self.n_jobs):
             for some, of_rows in ((~gaps, self._of_whole_rows), (gaps, self._of_rows_with_gaps)):
                 for rows in some.nonzero().flatten().split(self._together(len(values))):
-                    found[rows] = of_rows(whole[rows], values)
+                    if len(rows):
+                        found[rows] = of_rows(whole[rows], values)
         return found.cpu().numpy()
 
     def _together(self, number: int) -> int:
@@ -261,9 +262,13 @@ class RBMRegressor(RegressorMixin, _Supervised):
         return rows, y
 
     def _standard(self, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """What is 0 and 1 to the machine: the mean of the targets, and their deviation, 1 without any."""
+        """What is 0 and 1 to the machine: the mean of the targets, and their deviation."""
         self._location = float(np.average(y, weights=weights))
-        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5 or 1.0
+        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5
+        if self._scale == 0.0:
+            raise ValueError(
+                f"y must hold targets that differ, got {self._location:g} alone, n_samples = {len(y)}."
+            )
 
     def _standardised(self, y: np.ndarray) -> np.ndarray:
         return ((y - self._location) / self._scale)[:, None]

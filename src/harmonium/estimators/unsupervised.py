@@ -134,7 +134,8 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         """P(h = 1 | what is known of v) of every row and hidden unit, (rows, n_hidden_): where cells are
         empty the mean of P(h = 1 | v) over their values.
         """
-        model, states = self.model_, self._seen(X)
+        states = self._seen(X)
+        model = self.model_
         gaps = torch.isnan(states).any(1).nonzero().flatten()
         with torch.no_grad(), Threads(self.n_jobs):
             found = model.hidden_given_visible(states)
