@@ -166,8 +166,8 @@ class Schema:
     # -- units -----------------------------------------------------------------------------------------------
 
     def units(self, *more: Units) -> Units:
-        """Fresh visible units for the columns, in their order, and more to their right; neighbours of one type
-        are one part.
+        """Fresh visible units for the columns, in their order, and `more` to their right; neighbours of one
+        type are one part.
         """
         parts: list[Units] = []
         for (unit, options), columns in groupby(self._modelled(), _unit):

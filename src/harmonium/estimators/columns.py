@@ -1,4 +1,6 @@
-"""Columns as visible units and back: of an array only its values tell what they are, of a data frame its types."""
+"""Columns as visible units and back: of an array only its values tell what they are, of a data frame its
+types too.
+"""
 
 from __future__ import annotations
 

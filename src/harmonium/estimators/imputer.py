@@ -104,7 +104,7 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """The rows of X with their empty cells filled in, a data frame where one that isn't all numbers came."""
+        """The rows of X with their empty cells filled in; a data frame where there are words."""
         check_is_fitted(self, "model_")
         rows, empty = self._blanked(X, reset=False)
         seed = seed_from(self.random_state_) if self.sample_posterior else self._seed
