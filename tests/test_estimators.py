@@ -4,9 +4,11 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.impute
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -22,6 +24,7 @@ import harmonium as hm
 from harmonium.estimators import (
     RBMClassifier,
     RBMDensity,
+    RBMImputer,
     RBMOutlierDetector,
     RBMRegressor,
     RBMTransformer,
@@ -42,14 +45,17 @@ X, y = load_iris(return_X_y=True)
 
 
 def as_scikit_learn_declares(estimator):
-    """What its own estimators that learn from chance draws are expected to fail."""
+    """What its own estimators that learn from chance draws are expected to fail, where it looks at them."""
+    if isinstance(estimator, (RBMDensity, RBMImputer)):
+        return {}  # it compares what rows are predicted or become
     why = "sample_weight is not equivalent to removing/repeating samples."
     return dict.fromkeys((f"check_sample_weight_equivalence_on_{x}_data" for x in ("dense", "sparse")), why)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [cls(n_hidden=3, steps=15) for cls in ALL], expected_failed_checks=as_scikit_learn_declares
+    [cls(n_hidden=2, steps=5) for cls in (*ALL[:-1], RBMImputer)] + [RBMRegressor(n_hidden=3, steps=60)],
+    expected_failed_checks=as_scikit_learn_declares,
 )
 def test_the_contract_of_estimators(estimator, check):
     check(estimator)
@@ -273,3 +279,138 @@ def test_hidden_units_are_tried_where_there_are_many_rows():
 def test_html_shows_the_fitted_numbers():
     fitted = RBMDensity(**QUICK).fit(X)
     assert "n_hidden_" in fitted._repr_html_() or not hasattr(fitted, "_get_fitted_attr_html")
+
+
+# -- empty cells
+
+
+def gappy(rows, share=0.2, seed=0):
+    return np.where(np.random.default_rng(seed).random(rows.shape) < share, np.nan, rows)
+
+
+def test_densities_of_rows_with_gaps_are_sums_over_them():
+    rows = np.c_[table()[:, :2], table()[:, 4]]
+    fitted = RBMDensity(**QUICK).fit(gappy(rows))
+    both = [fitted.score_samples([[a, 1.0, 7.0] for a in (0.0, 1.0)])]
+    np.testing.assert_allclose(
+        fitted.score_samples([[np.nan, 1.0, 7.0]]), np.logaddexp.reduce(both, axis=1), rtol=1e-9
+    )
+
+
+def test_features_of_rows_with_gaps_are_means_over_them():
+    rows = np.c_[table()[:, :2], table()[:, 4]]
+    density, features = (cls(**QUICK).fit(rows) for cls in (RBMDensity, RBMTransformer))
+    whole = np.array([[a, 1.0, 7.0] for a in (0.0, 1.0)])
+    p = np.exp(density.score_samples(whole))  # of the same machine
+    np.testing.assert_array_equal(density.model_.weight.detach(), features.model_.weight.detach())
+    np.testing.assert_allclose(
+        features.transform([[np.nan, 1.0, 7.0]])[0], p / p.sum() @ features.transform(whole), rtol=1e-7
+    )
+
+
+def test_classes_of_rows_with_gaps_are_those_of_the_joint_model():
+    fitted = RBMClassifier(**QUICK).fit(gappy(X), y)
+    row = X[:1].copy()
+    grid = np.linspace(-8.0, 12.0, 4001)
+    row = np.repeat(row, len(grid), 0)
+    row[:, 0] = grid
+    v = fitted.columns_.encode(row)
+    weights = [
+        float(torch.exp(-fitted.model_.free_energy(torch.from_numpy(np.c_[v, np.tile(e, (len(v), 1))]))).sum())
+        for e in np.eye(3)
+    ]
+    row[0, 0] = np.nan
+    found = fitted.predict_proba(row[:1])[0]
+    np.testing.assert_allclose(found, np.array(weights) / sum(weights), rtol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [RBMClassifier, RBMRegressor])
+def test_draws_of_gaps_say_what_the_sums_do(cls, monkeypatch):
+    rows = gappy(X[:, :3], seed=1)
+    fitted = cls(**QUICK).fit(rows, y if cls is RBMClassifier else X[:, 3])
+    ask = fitted.predict_proba if cls is RBMClassifier else fitted.predict
+    summed = ask(rows[:20])
+    monkeypatch.setattr("harmonium.estimators.supervised.exact_sums", nothing_is_cheap)
+    np.testing.assert_allclose(ask(rows[:20]), summed, atol=0.15)  # 128 draws each
+
+
+def nothing_is_cheap(model, v, held, most):
+    return torch.full((len(v),), torch.nan, dtype=torch.float64), []
+
+
+def test_infinite_numbers_and_empty_columns_are_refused():
+    with pytest.raises(ValueError, match="infinity"):
+        RBMDensity(**QUICK).fit([[1.0, np.inf], [2.0, 3.0]])
+    with pytest.raises(ValueError, match="none in column 1"):
+        RBMDensity(**QUICK).fit([[1.0, np.nan], [2.0, np.nan]])
+
+
+# -- frames of words
+
+
+def words():
+    import pandas as pd
+
+    frame = pd.DataFrame(gappy(X), columns=list("abcd")).assign(kind=np.array(["x", "y", "z"])[y])
+    frame.loc[::7, "kind"] = None
+    return frame
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_frames_with_words_are_read_by_their_schema(cls):
+    frame = words()
+    fitted = cls(**QUICK).fit(frame, X[:, 0] if cls is RBMRegressor else y)
+    assert fitted.columns_.schema.names == tuple("abcd") + ("kind",)
+    assert fitted.feature_names_in_.tolist() == [*"abcd", "kind"]
+    method = "transform" if cls is RBMTransformer else "predict" if cls is not RBMDensity else "score_samples"
+    found = getattr(pickle.loads(pickle.dumps(fitted)), method)(frame)
+    assert len(found) == 150 and np.isfinite(found).all()
+    with pytest.raises((TypeError, ValueError)):
+        getattr(fitted, method)(X)
+
+
+# -- an imputer
+
+
+def test_an_imputer_is_better_than_the_means_and_keeps_what_is_known():
+    rows = gappy(X)
+    empty = np.isnan(rows)
+    found = RBMImputer(n_hidden=4, steps=150, random_state=0).fit_transform(rows)
+    np.testing.assert_array_equal(found[~empty], rows[~empty])
+    errors = [
+        np.sqrt(np.mean((f - X)[empty] ** 2)) for f in (found, np.broadcast_to(np.nanmean(rows, 0), X.shape))
+    ]
+    assert errors[0] < 0.65 * errors[1]
+
+
+def test_drawn_cells_differ_from_call_to_call_as_those_of_scikit_learn_do():
+    imputer = RBMImputer(**QUICK, sample_posterior=True).fit(gappy(X))
+    first, second = (imputer.transform(gappy(X)) for _ in range(2))
+    again = RBMImputer(**QUICK, sample_posterior=True).fit(gappy(X)).transform(gappy(X))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, again)
+
+
+def test_words_are_filled_and_indicators_stand_beside():
+    frame = words()
+    found = RBMImputer(**QUICK, add_indicator=True).fit(frame).transform(frame)
+    assert found["kind"].isin(["x", "y", "z"]).all() and not found.isna().any().any()
+    known = frame["kind"].notna()
+    assert (found["kind"][known] == frame["kind"][known]).all()
+    assert (found["missingindicator_kind"] == ~known).all()
+    other = frame.fillna({"kind": "?"})
+    same = RBMImputer(**QUICK, missing_values="?").fit_transform(other)
+    assert (same["kind"] == found["kind"]).all()
+
+
+THEIRS = Path(sklearn.impute.__file__).parent / "tests" / "test_common.py"
+_source = THEIRS.read_text(encoding="utf-8")
+_source = _source.replace(
+    "[IterativeImputer(tol=0.1), KNNImputer(), SimpleImputer()]", "[RBMImputer(2, steps=5, random_state=0)]"
+)
+_source = _source.replace("[SimpleImputer()]", "[RBMImputer(2, steps=5, random_state=0)]")
+_names: dict = {"__name__": "scikit_learn_test_imputers", "RBMImputer": RBMImputer}
+exec(compile(_source, THEIRS, "exec"), _names)
+_tests = {name: x for name, x in _names.items() if name.startswith("test_") and "sparse" not in name}
+assert len(_tests) >= 6 and [type(x) for x in _names["imputers"]()] == [RBMImputer]
+globals().update({name.replace("test_", "test_theirs_", 1): x for name, x in _tests.items()})

@@ -226,6 +226,17 @@ def test_the_gradient_of_an_rbm_is_the_same_both_ways(visible, hidden):
         assert torch.allclose(p.grad, q.grad, atol=5e-5)
 
 
+def test_scales_inside_of_mixed_layers_have_their_gradient():
+    v, negatives = (Particles((numbers(n, 4, seed=n),), torch.full((n,), 1.0 / n)) for n in (60, 90))
+    one, parts = (
+        hm.RBM(x, hm.Bernoulli(3), seed=3) for x in (hm.Gaussian(4), hm.Mixed(hm.Gaussian(3), hm.Gaussian(1)))
+    )
+    for rbm in (one, parts):
+        accumulate_phases(rbm, v, negatives)
+    found = torch.cat([part.log_precision.grad for part in parts.visible.parts])
+    assert torch.allclose(found, one.visible.log_precision.grad, atol=1e-6)
+
+
 @needs_units
 def test_weights_that_change_are_laid_out_anew():
     weight, side = torch.zeros(300, 200), Side("bernoulli", 1, torch.zeros(200))

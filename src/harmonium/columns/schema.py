@@ -165,12 +165,15 @@ class Schema:
 
     # -- units -----------------------------------------------------------------------------------------------
 
-    def units(self) -> Units:
-        """Fresh visible units for the columns, in their order; neighbours of one type are one part."""
-        parts = []
+    def units(self, *more: Units) -> Units:
+        """Fresh visible units for the columns, in their order, and `more` to their right; neighbours of one
+        type are one part.
+        """
+        parts: list[Units] = []
         for (unit, options), columns in groupby(self._modelled(), _unit):
             assert unit is not None
             parts.append(unit(len(list(columns)), **dict(options)))
+        parts += more
         return parts[0] if len(parts) == 1 else Mixed(*parts)
 
     def slices(self) -> dict[str, slice]:

@@ -2,6 +2,7 @@
 
 from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.bernoulli import BernoulliRBM
+from harmonium.estimators.imputer import RBMImputer
 from harmonium.estimators.supervised import RBMClassifier, RBMRegressor
 from harmonium.estimators.unsupervised import RBMDensity, RBMOutlierDetector, RBMTransformer
 
@@ -10,6 +11,7 @@ __all__ = [
     "RBMClassifier",
     "RBMDensity",
     "RBMEstimator",
+    "RBMImputer",
     "RBMOutlierDetector",
     "RBMRegressor",
     "RBMTransformer",

@@ -11,10 +11,17 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 from torch import Tensor
 
-from harmonium.estimators.columns import Columns
+from harmonium.columns.frames import as_pandas, is_frame
+from harmonium.estimators.columns import TypedColumns, columns_of, has_words
 from harmonium.estimators.stored import Stored, Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.models import RBM
@@ -31,6 +38,9 @@ BATCH = 256  # rows an update of a stream
 
 class RBMEstimator(Stored, BaseEstimator):
     """A machine learned from a table by the recipe of `hm.fit`.
+
+    Cells may be empty (NaN): what isn't known of a row is summed out, in learning and after. A data frame
+    with columns that aren't numbers is read by an `hm.Schema`.
 
     Args:
         n_hidden: hidden units; by default found by short trials on held-out rows, for 1000 rows or more.
@@ -85,7 +95,7 @@ class RBMEstimator(Stored, BaseEstimator):
 
     # -- learning
 
-    def _fit(self, X: np.ndarray, sample_weight: Any, labels: np.ndarray | None = None) -> None:
+    def _fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
         """Learn from rows, checked, anew; labels are states of the units to their right, (rows, columns)."""
         weights = self._begin(X, sample_weight)
         rows = self._joined(X, labels)
@@ -98,7 +108,7 @@ class RBMEstimator(Stored, BaseEstimator):
         model = self._units() if tried and "negatives" not in asked else machine
         self._learn(model, rows, weights, asked)
 
-    def _partial_fit(self, X: np.ndarray, sample_weight: Any, labels: np.ndarray | None = None) -> None:
+    def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
         """Go on with rows, checked, from the same chains and with what is known of the curvature."""
         if hasattr(self, "model_"):
             weights, model = self._weights(sample_weight, X), self.model_.to(getattr(torch, self.dtype))
@@ -108,9 +118,9 @@ class RBMEstimator(Stored, BaseEstimator):
         asked = {"rules": (), "steps": self.steps or -(-len(X) // BATCH), "state": self._state or None}
         self._learn(model, self._joined(X, labels), weights, asked | self._objective(model, len(X)))
 
-    def _begin(self, X: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+    def _begin(self, X: Any, sample_weight: Any) -> np.ndarray | None:
         weights = self._weights(sample_weight, X)
-        self.columns_ = Columns.of(X, weights)
+        self.columns_ = columns_of(X, weights)
         self._seed = seed_from(self.random_state)
         self._state: dict[str, Tensor] = {}
         return weights
@@ -130,7 +140,8 @@ class RBMEstimator(Stored, BaseEstimator):
         assert isinstance(history.model, RBM)
         self.model_ = history.model.double()
         self.n_hidden_ = self.model_.hidden.width
-        self.history_, self.warnings_ = history.records, history.warnings
+        constant = self.columns_.schema.warnings if isinstance(self.columns_, TypedColumns) else ()
+        self.history_, self.warnings_ = history.records, [*constant, *history.warnings]
         self.n_iter_ = history.records[-1]["step"]
         self._state = history.state
         for sentence in history.warnings:
@@ -147,9 +158,17 @@ class RBMEstimator(Stored, BaseEstimator):
 
     # -- rows
 
-    def _rows(self, X: Any, **asked: Any) -> np.ndarray:
-        """X as scikit-learn takes it, a dense array of float64."""
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, **asked)
+    def _rows(self, X: Any, reset: bool = True, finite: bool | str = "allow-nan") -> Any:
+        """X as scikit-learn takes it, a dense array of float64, NaN where a cell is empty; or a data frame
+        where its columns aren't all numbers.
+        """
+        if has_words(X) if reset else isinstance(self.columns_, TypedColumns):
+            X = as_pandas(X) if is_frame(X) else X
+            _check_feature_names(self, X, reset=reset)
+            _check_n_features(self, X, reset=reset)
+            return X
+        asked = {"accept_sparse": "csr", "dtype": np.float64, "ensure_all_finite": finite}
+        X = validate_data(self, X, reset=reset, **asked)
         return X.toarray() if hasattr(X, "toarray") else X
 
     def _seen(self, X: Any) -> Tensor:
@@ -157,10 +176,10 @@ class RBMEstimator(Stored, BaseEstimator):
         check_is_fitted(self, "model_")
         return self._tensor(self._states(self._rows(X, reset=False)))
 
-    def _states(self, X: np.ndarray) -> np.ndarray:
+    def _states(self, X: Any) -> np.ndarray:
         return self.columns_.encode(X)
 
-    def _joined(self, X: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def _joined(self, X: Any, labels: np.ndarray | None) -> np.ndarray:
         states = self._states(X)
         return states if labels is None else np.hstack([states, labels])
 
@@ -168,7 +187,7 @@ class RBMEstimator(Stored, BaseEstimator):
         return torch.from_numpy(states).to(self.model_.device)
 
     @staticmethod
-    def _weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:
         if sample_weight is None:
             return None
         return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -188,6 +207,6 @@ class RBMEstimator(Stored, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
         tags.non_deterministic = self.random_state is None
         return tags

@@ -1,14 +1,19 @@
-"""Columns of numbers as visible units and back: what a table of scikit-learn's says of its columns is only
-their values.
+"""Columns as visible units and back: of an array only its values tell what they are, of a data frame its
+types too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
+import torch
 
+from harmonium.columns import Schema
+from harmonium.columns.frames import as_pandas, is_frame
+from harmonium.models.support import Support
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
@@ -19,7 +24,7 @@ UNITS: dict[str, type[Units]] = {REAL: Gaussian, BINARY: Bernoulli, SPIN: Spin, 
 
 @dataclass
 class Columns:
-    """How each column is read.
+    """How each column of numbers is read, NaN where a cell is empty.
 
     Values of 0 and 1 become 0/1 units, values of -1 and 1 spins. All others, whole or not, are real numbers,
     as in the rest of scikit-learn, and are standardised. A column in which nearly all rows hold one value
@@ -45,9 +50,18 @@ class Columns:
         w = np.ones(len(x)) if weights is None else weights
         x, w = x[w > 0].astype(np.float64), w[w > 0]
         most = max(FEW, SHARE * len(x)) if len(x) >= HOLD_OUT_FROM else 0
-        read = [_read(column, w / w.sum(), most) for column in x.T]
+        nothing = np.flatnonzero(np.isnan(x).all(0))
+        if len(nothing):
+            raise ValueError(f"X must hold a number in every column, got none in column {nothing[0]}.")
+        known = ~np.isnan(x)
+        read = [_read(c[some], w[some] / w[some].sum(), most) for c, some in zip(x.T, known.T, strict=True)]
         kinds, location, scale = zip(*read, strict=True)
         return cls(np.array(kinds), np.array(location), np.array(scale))
+
+    @property
+    def width(self) -> int:
+        """Columns of the visible states."""
+        return len(self.kinds)
 
     def units(self, *more: Units) -> Units:
         """A fresh layer for these columns, in their order, and more to their right."""
@@ -60,16 +74,70 @@ class Columns:
         rare = self.kinds == RARE
         with np.errstate(over="ignore"):
             v = (x.astype(np.float64) - self.location) / np.where(rare, 1.0, self.scale)
-        return np.where(rare, (x != self.location).astype(np.float64), v)
+        return np.where(rare & ~np.isnan(x), (x != self.location).astype(np.float64), v)
 
     def decode(self, v: np.ndarray) -> np.ndarray:
         """Visible states as rows; where a rare column differs, by as much as such rows do on average."""
         return v * self.scale + self.location
 
+    def log_density(self, v: np.ndarray) -> np.ndarray:
+        """What the log density of each row has more than that of its visible states, (rows,), nats."""
+        real = self.kinds == REAL
+        return -(~np.isnan(v[:, real]) @ np.log(self.scale[real]))
+
+
+@dataclass
+class TypedColumns:
+    """The same for a data frame whose columns aren't all numbers: how its schema reads them.
+
+    Attributes:
+        schema: of the frame.
+    """
+
+    schema: Schema
+
     @property
-    def log_density(self) -> float:
-        """What densities of rows have more than those of their visible states, nats."""
-        return -float(np.log(self.scale[self.kinds == REAL]).sum())
+    def width(self) -> int:
+        """Columns of the visible states."""
+        return self.schema.width
+
+    def units(self, *more: Units) -> Units:
+        """A fresh layer for these columns, in their order, and more to their right."""
+        return self.schema.units(*more)
+
+    def encode(self, x: Any) -> np.ndarray:
+        """Rows as visible states, float64 (rows, width)."""
+        codes = torch.from_numpy(self.schema.encode(x))
+        return Support(self.schema.units().double(), coded=True).states(codes).numpy()
+
+    def decode(self, v: np.ndarray) -> Any:
+        """Visible states as a data frame."""
+        return self.schema.decode(v)
+
+    def log_density(self, v: np.ndarray) -> np.ndarray:
+        """What the log density of each row has more than that of its visible states, (rows,), nats."""
+        return self.schema.log_jacobian(v)
+
+
+def columns_of(x: Any, weights: np.ndarray | None = None) -> Columns | TypedColumns:
+    """How the columns of an array of numbers, or of a data frame of anything, are read; rows of weight 0
+    aside.
+    """
+    if not is_frame(x):
+        return Columns.of(x, weights)
+    return TypedColumns(Schema.of(x if weights is None else x[weights > 0]))
+
+
+def has_words(x: Any) -> bool:
+    """Whether it is a data frame in which a column isn't numbers.
+
+    >>> import pandas as pd
+    >>> has_words(pd.DataFrame({"age": [41, 37]})), has_words(pd.DataFrame({"town": ["Rome", "Oslo"]}))
+    (False, True)
+    """
+    import pandas as pd
+
+    return is_frame(x) and not all(pd.api.types.is_numeric_dtype(dtype) for dtype in as_pandas(x).dtypes)
 
 
 def _read(column: np.ndarray, shares: np.ndarray, most: float) -> tuple[str, float, float]:

@@ -15,7 +15,7 @@ class Stored:
     """Mixin: models go into pickles as the bytes of their safetensors file."""
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # type: ignore[misc]  # that of BaseEstimator
+        state: Any = super().__getstate__()  # that of BaseEstimator, a dictionary
         models = {name: to_bytes(x) for name, x in state.items() if isinstance(x, EnergyModel)}
         return {**state, **models, "_models": sorted(models)} if models else state
 

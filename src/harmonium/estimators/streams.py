@@ -60,7 +60,8 @@ class Slices(Batches):
 
     def batch(self, step: int) -> Particles:
         start = step % self.per_epoch * self.size
-        return equally_weighted(torch.from_numpy(dense(self.x[start : start + self.size])))
+        x: Any = self.x  # an array or a CSR matrix
+        return equally_weighted(torch.from_numpy(dense(x[start : start + self.size])))
 
 
 def dense(x: Any) -> np.ndarray:

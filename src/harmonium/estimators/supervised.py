@@ -21,7 +21,10 @@ from torch import Tensor
 from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.stored import Threads
 from harmonium.learning import ConditionalCompletions, HybridNegatives, completion_log_probabilities
+from harmonium.learning.discriminative import completions as with_values
+from harmonium.likelihood.clamped import PAIRS, exact_sums
 from harmonium.models import RBM
+from harmonium.recipes.imputation import completions
 from harmonium.recipes.settings import UserSettings, negative_phase
 from harmonium.units import Categorical, Gaussian, Units
 
@@ -37,7 +40,7 @@ class _Supervised(RBMEstimator):
     @property
     def _label(self) -> slice:
         """Columns of the target."""
-        return slice(len(self.columns_.kinds), None)
+        return slice(self.columns_.width, None)
 
     def _label_units(self) -> Units:
         raise NotImplementedError
@@ -49,19 +52,41 @@ class _Supervised(RBMEstimator):
     def _log_conditional(self, X: Any, values: Tensor) -> np.ndarray:
         """log P(target = value | features) of every row and value, (rows, values)."""
         states = self._seen(X)
-        blank = states.new_zeros(len(states), values.shape[1])
-        rows = max(1, CELLS // (len(values) * self.model_.visible.width))
+        whole = torch.cat([states, states.new_full((len(states), values.shape[1]), torch.nan)], 1)
+        found = states.new_empty(len(states), len(values))
+        gaps = torch.isnan(states).any(1)
         with torch.no_grad(), Threads(self.n_jobs):
-            found = [
-                completion_log_probabilities(self.model_, part, self._label, values)
-                for part in torch.cat([states, blank], 1).split(rows)
-            ]
-        return torch.cat(found).cpu().numpy()
+            for some, of_rows in ((~gaps, self._of_whole_rows), (gaps, self._of_rows_with_gaps)):
+                for rows in some.nonzero().flatten().split(self._together(len(values))):
+                    if len(rows):
+                        found[rows] = of_rows(whole[rows], values)
+        return found.cpu().numpy()
+
+    def _together(self, number: int) -> int:
+        """How many rows are looked at together, each with so many values or draws."""
+        return max(1, CELLS // (number * self.model_.visible.width))
+
+    def _of_whole_rows(self, v: Tensor, values: Tensor) -> Tensor:
+        return completion_log_probabilities(self.model_, v, self._label, values)
+
+    def _of_rows_with_gaps(self, v: Tensor, values: Tensor) -> Tensor:
+        """The gaps are summed out where that is cheap; otherwise P is its mean over draws of them."""
+        full = with_values(v, self._label, values)
+        sums, _ = exact_sums(self.model_, full, ~torch.isnan(full), PAIRS)
+        log_p = torch.log_softmax(sums.view(len(v), -1), 1)
+        left = torch.isnan(log_p).any(1).nonzero().flatten()
+        for rows, drawn in completions(self.model_, v[left], torch.arange(len(left)), self._seed):
+            parts = drawn.states.flatten(0, 1).split(self._together(len(values)))
+            each = torch.cat([self._of_whole_rows(part, values) for part in parts])
+            weighted = each.unflatten(0, drawn.weights.shape) + drawn.weights.log()[..., None]
+            log_p[left[rows]] = torch.logsumexp(weighted, 0)
+        return log_p
 
 
 class RBMClassifier(ClassifierMixin, _Supervised):
     """The class of a row, by the joint density of features and class: P(class | features) is exact, a sum
-    over the classes in which Z cancels (Larochelle & Bengio 2008).
+    over the classes in which Z cancels (Larochelle & Bengio 2008). Of features that aren't known it is also
+    the sum where completions or hidden states are few, and otherwise a mean over draws of them.
 
     Args:
         n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
@@ -142,7 +167,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """P(class | features), (rows, classes), exact."""
+        """P(class | features), (rows, classes)."""
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
@@ -150,7 +175,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         log_p = self.predict_log_proba(X)
         return self.classes_[log_p.argmax(1)]
 
-    def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rows_and_classes(self, X: Any, y: Any, **asked: Any) -> tuple[Any, np.ndarray]:
         if y is None:
             raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
         rows = self._rows(X, **asked)
@@ -160,7 +185,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         return rows, y
 
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
-        return np.eye(self._label_units().cardinality)[np.searchsorted(self.classes_, y)]
+        return np.eye(self._label_units().width)[np.searchsorted(self.classes_, y)]
 
     def _label_units(self) -> Units:
         return Categorical(1, max(2, len(self.classes_)))
@@ -219,8 +244,8 @@ class RBMRegressor(RegressorMixin, _Supervised):
         width, whose means lie between those with all hidden units of one sign on.
         """
         units = self.model_.visible
-        part = units.parts[-1]  # type: ignore[union-attr, index]  # there is a feature beside the target
-        precision = float(part.precision.detach())  # type: ignore[operator, union-attr]
+        part = units.parts[-1]  # type: ignore[index]  # there is a feature beside the target
+        precision = float(part.precision.detach())  # type: ignore[union-attr]
         weight, bias = self.model_.weight[-1].detach(), float(units.bias[-1].detach())
         width = precision**-0.5
         low = (bias + float(weight.clamp(max=0).sum())) / precision - TAIL * width
@@ -228,7 +253,7 @@ class RBMRegressor(RegressorMixin, _Supervised):
         points = int((high - low) / (FINE * width)) + 2
         return torch.linspace(low, high, points, dtype=torch.float64, device=self.model_.device)[:, None]
 
-    def _rows_and_targets(self, X: Any, y: Any, **asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rows_and_targets(self, X: Any, y: Any, **asked: Any) -> tuple[Any, np.ndarray]:
         if y is None:
             raise ValueError(f"requires y to be passed, but the target y is None: {type(self).__name__}.")
         rows = self._rows(X, **asked)
@@ -237,9 +262,13 @@ class RBMRegressor(RegressorMixin, _Supervised):
         return rows, y
 
     def _standard(self, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """What is 0 and 1 to the machine: the mean of the targets, and their deviation, 1 without any."""
+        """What is 0 and 1 to the machine: the mean of the targets, and their deviation."""
         self._location = float(np.average(y, weights=weights))
-        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5 or 1.0
+        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5
+        if self._scale == 0.0:
+            raise ValueError(
+                f"y must hold targets that differ, got {self._location:g} alone, n_samples = {len(y)}."
+            )
 
     def _standardised(self, y: np.ndarray) -> np.ndarray:
         return ((y - self._location) / self._scale)[:, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -23,16 +22,19 @@ from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
+from harmonium.recipes.imputation import completions
 from harmonium.sampling import sample
 
 
 class _Density(RBMEstimator):
-    """Log P of rows: the density of real columns, times the probability of the others given them."""
+    """Log P of what is known of rows: the density of real columns, times the probability of the others given
+    them.
+    """
 
     log_partition_: Estimate | None
     log_likelihood_: Estimate
 
-    def _measure(self, X: np.ndarray) -> None:
+    def _measure(self, X: Any) -> None:
         """log Z, once, and with it log P of the rows learned from."""
         self.log_partition_ = self._log_partition()
         self.log_likelihood_ = self._log_probabilities(self._tensor(self._states(X))).mean()
@@ -46,8 +48,7 @@ class _Density(RBMEstimator):
             self.log_partition_ = self._log_partition()
         with Threads(self.n_jobs):
             found = log_probabilities(self.model_, states, log_partition=self.log_partition_)
-        more = self.columns_.log_density
-        return replace(found, value=found.value + more, low=found.low + more, high=found.high + more)
+        return found.plus(torch.from_numpy(self.columns_.log_density(states.cpu().numpy())))
 
     def _drawn(self, n: int, seed: int) -> np.ndarray:
         with Threads(self.n_jobs):
@@ -98,8 +99,10 @@ class RBMDensity(DensityMixin, _Density):
         """Mean log P of the rows, nats."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
-        """Rows drawn from the machine, (n_samples, columns)."""
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Rows drawn from the machine, (n_samples, columns), a data frame where one was learned from that
+        isn't all numbers.
+        """
         check_is_fitted(self, "model_")
         return self.columns_.decode(self._drawn(n_samples, seed_from(random_state)))
 
@@ -128,10 +131,19 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """P(h = 1 | v) of every row and hidden unit, (rows, n_hidden_)."""
+        """P(h = 1 | what is known of v) of every row and hidden unit, (rows, n_hidden_): where cells are
+        empty the mean of P(h = 1 | v) over their values.
+        """
         states = self._seen(X)
+        model = self.model_
+        gaps = torch.isnan(states).any(1).nonzero().flatten()
         with torch.no_grad(), Threads(self.n_jobs):
-            return self.model_.hidden_given_visible(states).cpu().numpy()
+            found = model.hidden_given_visible(states)
+            for rows, drawn in completions(model, states, gaps, self._seed):
+                each = model.hidden_given_visible(drawn.states.flatten(0, 1))
+                weighted = each.unflatten(0, drawn.weights.shape) * drawn.weights[..., None]
+                found[rows] = weighted.sum(0)
+        return found.cpu().numpy()
 
     @property
     def _n_features_out(self) -> int:
@@ -211,7 +223,7 @@ class RBMOutlierDetector(OutlierMixin, _Density):
         scores = self._learn_from(rows, params.get("sample_weight"))
         return self._signs(scores - self.offset_)
 
-    def _learn_from(self, rows: np.ndarray, sample_weight: Any) -> np.ndarray:
+    def _learn_from(self, rows: Any, sample_weight: Any) -> np.ndarray:
         self._fit(rows, sample_weight)
         self._measure(rows)
         scores = self._log_probabilities(self._tensor(self._states(rows))).value.cpu().numpy()
@@ -220,7 +232,7 @@ class RBMOutlierDetector(OutlierMixin, _Density):
             own = self._log_probabilities(drawn).value.cpu().numpy()
             self.offset_ = float(np.percentile(own, 1.0))
         else:
-            self.offset_ = float(np.percentile(scores, 100.0 * self.contamination))
+            self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))
         return scores
 
     @staticmethod

@@ -121,7 +121,7 @@ def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | 
     value = codes_of(model, states)
     doubt, numbers = torch.zeros_like(value), torch.full_like(value, torch.nan)
     gaps = torch.isnan(states).any(1).nonzero().flatten()
-    for part, drawn in _completions(model, states, gaps, seed):
+    for part, drawn in completions(model, states, gaps, seed):
         for site, kind in zip(every, kinds, strict=True):
             k, free = site.number, torch.isnan(states[part, site.start])
             if not bool(free.any()):
@@ -155,10 +155,18 @@ class Completions:
         return Completions(self.states[:, rows], self.weights[:, rows], fields)
 
 
-def _completions(
+def completions(
     model: EnergyModel, states: Tensor, gaps: Tensor, seed: int
 ) -> Iterator[tuple[Tensor, Completions]]:
-    """(numbers of rows, their completions) for all rows with gaps."""
+    """(numbers of rows, their completions) for all rows with gaps: all there are with their probabilities, or
+    draws.
+
+    Args:
+        model: the model.
+        states: visible states, (rows, n_visible), NaN where a cell is free.
+        gaps: numbers of the rows that have free cells.
+        seed: of the draws.
+    """
     drawn = []
     for row in gaps.tolist():
         found = _all_completions(model, states[row])

@@ -80,7 +80,7 @@ def load_rbms(path: Location, update: int | None = None) -> RBM:
     """
     with _opened(path) as file:
         updates = sorted(int(m[1]) for m in (re.fullmatch(r"update_(\d+)", name) for name in file) if m)
-        chosen = update if update is not None else (updates or [None])[-1]
+        chosen = update if update is not None else max(updates, default=None)
         kind = file["model_type"][()].decode() if "model_type" in file else None
         if chosen not in updates or kind not in ("BBRBM", "PBRBM"):
             raise ValueError(
@@ -146,7 +146,7 @@ def load_julia(path: Location) -> RBM:
     """
     with _opened(path) as file:
         found = {name: file[name][()] for name in file}
-    read = {k: x.decode() if isinstance(x, bytes) else x for k, x in found.items()}
+    read: dict[str, Any] = {k: x.decode() if isinstance(x, bytes) else x for k, x in found.items()}
     version = read.get("rbm_hdf5_file_format_version")
     if version != JULIA_FORMAT or read.get("rbm_type") != "RBM":
         raise ValueError(
@@ -197,7 +197,7 @@ def _from_julia(path: Location, read: dict[str, Any], side: str) -> tuple[Units,
     if kind == "Potts":
         states = par.shape[-2]
         return Categorical(n // states, states), first
-    layer = JULIA_LAYERS[kind](n)  # type: ignore[call-arg]  # all others take their number alone
+    layer = JULIA_LAYERS[kind](n)  # all others take their number alone
     if isinstance(layer, Gaussian):
         layer.to(par.dtype).log_precision.data.copy_(par[..., 1].flatten().abs().log())
     return layer, first
