@@ -315,10 +315,8 @@ def test_classes_of_rows_with_gaps_are_those_of_the_joint_model():
     row = np.repeat(row, len(grid), 0)
     row[:, 0] = grid
     v = fitted.columns_.encode(row)
-    weights = [
-        float(torch.exp(-fitted.model_.free_energy(torch.from_numpy(np.c_[v, np.tile(e, (len(v), 1))]))).sum())
-        for e in np.eye(3)
-    ]
+    states = [torch.from_numpy(np.c_[v, np.tile(e, (len(v), 1))]) for e in np.eye(3)]
+    weights = [float(torch.exp(-fitted.model_.free_energy(x)).sum()) for x in states]
     row[0, 0] = np.nan
     found = fitted.predict_proba(row[:1])[0]
     np.testing.assert_allclose(found, np.array(weights) / sum(weights), rtol=1e-6)
