@@ -56,9 +56,27 @@ class Forks:
         return self.wait()
 
 
-def serve() -> None:
-    for name in ("matplotlib.figure", "safetensors.torch", "harmonium.cli.fit", "harmonium.plots"):
+LOADED = (
+    "harmonium.cli.app",
+    "harmonium.cli.fit",
+    "harmonium.plots",
+    "numba",
+    "safetensors.torch",
+    "scipy.special",
+)
+
+
+def warm_up() -> None:
+    """Load what every command needs, fonts as well, so that none does so again."""
+    for name in LOADED:
         importlib.import_module(name)
+    figure = importlib.import_module("matplotlib.figure").Figure(layout="constrained")
+    figure.subplots().set_title("$x^2$")
+    figure.savefig(os.devnull, format="svg")
+
+
+def serve() -> None:
+    warm_up()
     child = 0
     for line in sys.stdin:
         asked = json.loads(line)

@@ -36,7 +36,7 @@ def test_planted_models_have_several_modes():
 
 def test_results_are_kept_and_nothing_is_measured_twice(tmp_path, capsys, monkeypatch):
     name = "ring of 100, K = 0.5"
-    monkeypatch.setitem(calibration.CASES, name, (0.05, calibration.CASES[name][1]))
+    monkeypatch.setattr(calibration, "CASES", {name: (0.05, calibration.CASES[name][1])})
     arguments = ["--seeds", "2", "--cases", name, "--ais", "1", "--file"]
     file = tmp_path / "found.csv"
     calibration.main([*arguments, str(file)])

@@ -20,7 +20,7 @@ from forks import Forks
 from harmonium import store
 from harmonium.cli import folder
 
-KILLS = int(os.environ.get("HARMONIUM_KILLS", "5"))
+KILLS = int(os.environ.get("HARMONIUM_KILLS", "3"))
 SEED = int(os.environ.get("HARMONIUM_SEED", "0"))
 FIT = ("fit", "bars-and-stripes", "--hidden", 5, "--steps", 150, "-q", "--out")
 CLOCKS = ("seconds", "updates_per_second")
@@ -209,7 +209,7 @@ def test_trials_are_gone_on_with_and_not_made_again(tmp_path, monkeypatch):
 def test_trials_of_other_settings_and_runs_that_were_given_a_model_are_told_apart(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     monkeypatch.setattr(
-        "harmonium.recipes.training.choose", lambda units, trials, seed: trials.told(trials) or 1 / 0
+        "harmonium.recipes.training.choose", lambda make, trials: trials.told(trials) or 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         hm.fit(rows(), steps=24, checkpoint=path)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.likelihood import partition
 from registry import uniforms
 
 
@@ -51,11 +52,12 @@ def test_the_closed_form_is_the_exact_sum_on_a_small_torus():
     assert exact == pytest.approx(kaufman(4, 0.5) - 2 * 16 * 0.5, abs=1e-4)
 
 
-def test_the_torus_is_found():
+def test_the_torus_is_found(monkeypatch):
     truth = kaufman(10, 0.4) - 2 * 100 * 0.4
-    found = hm.log_partition(torus(10, 0.4), seconds=6.0, seed=1)
+    monkeypatch.setattr(partition, "WORK", 2.0)  # by no clock: the same on a machine that is busy
+    found = hm.log_partition(torus(10, 0.4), seed=1)
     width = found.high - found.low
-    assert width < 0.6
+    assert width < 0.3
     # the interval is made for 95 %; four times as wide it misses less than once in a million (about 8 σ)
     assert abs(found.value - truth) < 2 * width
 

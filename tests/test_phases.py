@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import harmonium as hm
+import registry
 from harmonium import kernels
 from harmonium.kernels import Side, launch, phases, processor
 from harmonium.kernels.matrix import products
-from harmonium.learning import Centring, Particles, accumulate_phases, two_phases
+from harmonium.learning import Centring, Particles, accumulate_phases, equally_weighted, surrogate, two_phases
 
 needs_units = pytest.mark.skipif(
     processor.path() != "matrix", reason="needs a processor with matrix units for bfloat16"
@@ -268,3 +269,20 @@ def test_no_other_weights_can_come_to_lie_where_known_ones_are():
         del weight
         assert kept() is not None
     assert kept() is None
+
+
+@pytest.mark.parametrize(("visible", "hidden"), registry.PAIRS)
+def test_every_parameter_of_every_pair_has_its_gradient(visible, hidden):
+    """In float32, where compiled phases may take over: those of parts inside a Mixed layer too."""
+    rbm = registry.build(visible, hidden, dtype=torch.float32)
+    data, model = (rbm.random_state(32, registry.address(k))[0].detach().float() for k in (1, 2))
+    accumulate_phases(rbm, equally_weighted(data), equally_weighted(model))
+    found = {name: p.grad for name, p in rbm.named_parameters()}
+    rbm.zero_grad(set_to_none=True)
+    surrogate(rbm, equally_weighted(data), equally_weighted(model)).backward()
+    for name, p in rbm.named_parameters():
+        assert found[name] is not None, name
+        assert p.grad is not None
+        assert torch.allclose(found[name], p.grad, rtol=1e-3, atol=2e-4 * (1 + float(p.grad.abs().max()))), (
+            name
+        )

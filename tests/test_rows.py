@@ -328,7 +328,7 @@ def test_grey_values_are_told_from_pixels():
             ValueError, match=r"got 255 in row 0, column 1; divide grey values .* by 255, or use"
         ):
             call(rbm, np.array([[0, 255], [17, 3]], np.uint8))
-    with pytest.raises(ValueError, match=r"got 3 in row 0, column 1\.$"):
+    with pytest.raises(ValueError, match=r"got 3 in row 0, column 1; NaN marks free cells\.$"):
         hm.log_likelihood(rbm, [[0, 3]])
 
 
@@ -338,17 +338,22 @@ def test_sentences_name_the_part_and_the_columns_of_a_site():
     x[1, 3:6] = 1
     with pytest.raises(
         ValueError,
-        match=r"^X: every 3 columns .* \(Categorical units\), got 1, 1, 1 in row 1, columns 3 to 5\.$",
+        match=r"^X: every 3 columns .* \(Categorical units\), got 1, 1, 1 in row 1, columns 3 to 5"
+        r"; NaN marks free cells\.$",
     ):
         hm.fit(rbm, x)
     x = np.array(STATES)
     x[0, 7] = np.inf
     with pytest.raises(
-        ValueError, match=r"^X: values must be finite \(Gaussian units\), got inf in row 0, column 7\.$"
+        ValueError,
+        match=r"^X: values must be finite \(Gaussian units\), got inf in row 0, column 7"
+        r"; NaN marks free cells\.$",
     ):
         hm.fit(rbm, x)
     field = hm.MarkovRandomField({"a": 2, "b": 3}, [(("a", "b"), np.zeros((2, 3)))])
     with pytest.raises(
-        ValueError, match=r"^X: values must be whole numbers from 0 to 2, got 3 in row 1, column 1 \(b\)\.$"
+        ValueError,
+        match=r"^X: values must be whole numbers from 0 to 2, got 3 in row 1, column 1 \(b\)"
+        r"; NaN marks free cells\.$",
     ):
         hm.log_likelihood(field, pd.DataFrame({"b": [0, 3], "a": [1, 1]}))

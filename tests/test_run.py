@@ -171,17 +171,17 @@ def test_the_width_of_a_run_that_is_resumed_is_read_from_its_checkpoint(tmp_path
     x, _ = bars(300)
     path = tmp_path / "run.safetensors"
 
-    def quickly(units, trial, seed):
-        return hm.RBM(units(), hm.Bernoulli(5), seed=seed), {5: -1.0, 8: -1.2}
+    def quickly(make, trial):
+        return make(5), {5: -1.0, 8: -1.2}
 
     monkeypatch.setattr("harmonium.recipes.training.choose", quickly)
-    first = hm.fit(x, minutes=0.05, checkpoint=path)
+    first = hm.fit(x, minutes=0.02, checkpoint=path)
     monkeypatch.setattr("harmonium.recipes.training.choose", None)  # no trials are made again
-    again = hm.fit(x, minutes=0.05, checkpoint=path, resume=True)
+    again = hm.fit(x, minutes=0.02, checkpoint=path, resume=True)
     assert torch.equal(again.model.weight, first.model.weight)
     assert again.settings["hidden_tried"] == first.settings["hidden_tried"]
     assert again.settings["minutes"] == first.settings["minutes"]
-    with pytest.raises(ValueError, match=r"minutes 0\.05 \(now 0\.1\)"):
+    with pytest.raises(ValueError, match=r"minutes 0\.02 \(now 0\.1\)"):
         hm.fit(x, minutes=0.1, checkpoint=path, resume=True)
     hm.fit(machine(), x, steps=5, checkpoint=path)
     with pytest.raises(ValueError, match="whose model was given"):

@@ -19,7 +19,6 @@ LACKS = {
     "x86-64": {"ymm", "zmm", "fused", "bfloat16", "matrix units"},
     "haswell": {"zmm", "bfloat16", "matrix units"},
     "skylake-avx512": {"bfloat16", "matrix units"},
-    "znver4": {"matrix units"},
     "sapphirerapids": set(),
     "generic": {"ymm", "zmm", "bfloat16", "matrix units"},  # a 64-bit Arm
 }
@@ -37,7 +36,7 @@ def test_code_for_every_processor_holds_no_instruction_that_it_lacks():
     found, lines, done = generated(LACKS)
     told = f"the code generator ended with {done.returncode} at {lines[-1:]}: {done.stderr[-500:]}"
     assert done.returncode == 0, told
-    assert len(found) > 6 * 15
+    assert len(found) > 5 * 15
     wrong = {key: kinds & LACKS[key[0]] for key, kinds in found.items() if kinds & LACKS[key[0]]}
     assert not wrong
     units = {loop for (_, loop), kinds in found.items() if "matrix units" in kinds}
@@ -62,6 +61,8 @@ def test_the_loops_are_right_on(variables, tmp_path):
     """Those for other processors run on this one as well, where it can do all that they ask of it."""
     if "NUMBA_CPU_NAME" in variables and "avx2" not in processor.host_features():
         pytest.skip(f"{processor.name()} can't run code for {variables['NUMBA_CPU_NAME']}")
+    if variables.get("NUMBA_CPU_NAME") == "haswell" and "avx512f" not in processor.host_features():
+        pytest.skip("every other test runs code for AVX2 here")
     environment = {**os.environ, **variables, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, str(HERE / "path_checks.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -70,9 +71,13 @@ def test_the_loops_are_right_on(variables, tmp_path):
     assert done.stdout.splitlines()[0] == expected
 
 
+OTHERS = [("znver3", {}), ("sapphirerapids", {}), ("sapphirerapids", {"NUMBA_CPU_FEATURES": ""})]
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these processors are x86-64")
-@pytest.mark.parametrize("features", [{}, {"NUMBA_CPU_FEATURES": ""}], ids=["ours", "its own"])
-@pytest.mark.parametrize("target", ["znver3", "skylake-avx512", "sapphirerapids"])
+@pytest.mark.parametrize(
+    "target, features", OTHERS, ids=["by name", "larger", "larger with its own features"]
+)
 def test_a_run_for_another_processor_ends_well(target, features, tmp_path):
     """Where this one can't run code with its features, nothing is compiled and one sentence says so."""
     code = (

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from harmonium import __version__
-
-DATA_HELP = "A bundled data set (digits, digits-grey, digits-counts, bars-and-stripes, wine) or a file."
-DIR_HELP = "A folder that [bold]fit[/bold] has written, or a .safetensors file that hm.save has."
+from harmonium.cli import answers
+from harmonium.cli.arguments import Data, Force, Model, Seed, Split
 
 app = typer.Typer(
     add_completion=False,
@@ -34,7 +33,7 @@ def harmonium(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Restricted Boltzmann machines from the command line: learn, measure, draw.
+    """Restricted Boltzmann machines from the command line: learn, measure, ask.
 
     [bold]Quick start[/bold]
 
@@ -59,7 +58,7 @@ def harmonium(
 
 @app.command()
 def fit(
-    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)],
+    data: Data,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for all results.", show_default=False)
     ],
@@ -179,20 +178,12 @@ def fit(
     )
 
 
-Model = Annotated[Path, typer.Argument(metavar="DIR", help=DIR_HELP, show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same numbers.")]
-
-
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)],
+    data: Data,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", help="train, valid or test. [dim]default: test[/dim]", show_default=False),
-    ] = None,
+    split: Split = None,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", help="About how long to estimate log Z; more time, narrower interval."),
@@ -270,46 +261,8 @@ def sample(
     run(model, out, number=number, given=given, sweeps=sweeps, seed=seed, force=force)
 
 
-@app.command()
-def impute(
-    model: Model,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="A file with empty or NaN cells: .csv, .parquet, .npy, .npz or .h5."
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            show_default=False,
-            help="Where to: .npy, .npz, .csv, .parquet, .h5 or .png.",
-        ),
-    ],
-    draw: Annotated[
-        bool, typer.Option("--draw", help="Fill in a random draw in place of the best guess.")
-    ] = False,
-    seed: Seed = 0,
-    force: Force = False,
-) -> None:
-    """Fill in the missing cells of DATA, given the other cells of their rows.
-
-    The best guess for a cell is its most probable value; where cells hold
-    real numbers it is their mean, for counts rounded. With --draw, all
-    missing cells of a row are drawn together from their conditional
-    distribution, which keeps their spread and how they hang together.
-
-    [bold]Examples[/bold]
-
-      harmonium impute runs/votes gaps.csv -o filled.csv
-      harmonium impute runs/votes gaps.csv -o draw-1.csv --draw --seed 1
-    """
-    from harmonium.cli.impute import run
-
-    run(model, data, out, draw=draw, seed=seed, force=force)
+for command in (answers.impute, answers.conditional, answers.surprise, answers.report):
+    app.command()(command)
 
 
 @app.command()

@@ -205,7 +205,8 @@ def what_is_saved(folder: Path) -> str:
 def check_new_file(path: Path, endings: tuple[str, ...], force: bool) -> None:
     """Refuse an output file of an unknown ending, in no folder, or in place of another."""
     if path.suffix.lower() not in endings:
-        raise ValueError(f"{path} must end in {', '.join(endings[:-1])} or {endings[-1]}.")
+        listed = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
+        raise ValueError(f"{path} must end in {listed}.")
     if path.is_dir() or (path.exists() and not force):
         advice = "it is a folder" if path.is_dir() else "it exists already, and --force would replace it"
         raise ValueError(f"{path} can't be written: {advice}.")

@@ -16,24 +16,73 @@ from harmonium.recipes.imputation import impute
 from harmonium.units import Units
 
 
-def run(model: Path, source: Path, out: Path, *, draw: bool, seed: int, force: bool) -> None:
-    """Fill in, and write the whole table."""
-    check_new_file(out, ENDINGS, force)
+def run(
+    model: Path,
+    source: Path,
+    out: Path,
+    *,
+    draw: bool,
+    draws: int | None,
+    uncertainty: Path | None,
+    seed: int,
+    force: bool,
+) -> None:
+    """Fill in, and write the whole table, or a table for each of several draws."""
+    files = new_files(out, draw, draws, uncertainty, force)
+    drawn = draw or draws is not None
     saved = open_model(model)
     require_energy_model(saved.model)
-    if not draw:
+    if not drawn:
         check_units(saved)
     given, notes = incomplete(source)
-    rows = rows_of_file(saved, given)
-    filled = (
-        impute(saved.model, rows, draws=1, seed=seed)[0] if draw else impute(saved.model, rows, seed=seed)
-    )
-    write(out, Table(_as_stored(given, filled), given.columns or saved.columns, saved.shape))
+    rows, names = rows_of_file(saved, given), given.columns or saved.columns
+    doubt = None
+    if drawn:
+        filled = impute(saved.model, rows, draws=len(files), seed=seed)
+    elif uncertainty is None:
+        filled = [impute(saved.model, rows, seed=seed)]
+    else:
+        guess, doubt = impute(saved.model, rows, uncertainty=True, seed=seed)
+        filled = [guess]
+    for path, table in zip(files, filled, strict=True):
+        write(path, Table(_as_stored(given, table), names, saved.shape))
+    if uncertainty is not None:
+        write(uncertainty, Table(doubt, names, saved.shape))
     for note in notes:
         screen.say(note)
     empty = np.asarray(given.frame.isna() if given.frame is not None else np.isnan(np.asarray(given.values)))
-    how = "drawn" if draw else "filled in"
-    screen.say(f"{int(empty.sum()):,} cells of {int(empty.any(1).sum()):,} rows {how}, in {out}")
+    how = ("drawn" if drawn else "filled in") + (f" {len(files)} times" if len(files) > 1 else "")
+    where = str(out) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
+    screen.say(f"{int(empty.sum()):,} cells of {int(empty.any(1).sum()):,} rows {how}, in {where}")
+    if uncertainty is not None:
+        screen.say(f"How uncertain each of them is: {uncertainty}")
+
+
+def new_files(out: Path, draw: bool, draws: int | None, uncertainty: Path | None, force: bool) -> list[Path]:
+    """The files of the filled tables, which may be written as may the one of the uncertainty.
+
+    Raises:
+        ValueError: options that exclude each other, or a file that can't be written.
+    """
+    if draw and draws is not None:
+        raise ValueError("--draw is one draw and --draws N are several; give one of them.")
+    if uncertainty is not None and (draw or draws is not None):
+        raise ValueError("--uncertainty is about the best guess, and draws tell theirs by their scatter.")
+    if uncertainty is not None and uncertainty.absolute() == out.absolute():
+        raise ValueError(f"--uncertainty and -o both name {out}, which can't hold both.")
+    files = [out] if draws is None else [numbered(out, k + 1) for k in range(draws)]
+    for path in files if uncertainty is None else [*files, uncertainty]:
+        check_new_file(path, ENDINGS, force)
+    return files
+
+
+def numbered(path: Path, k: int) -> Path:
+    """The file of one draw of several.
+
+    >>> str(numbered(Path("drawn.csv"), 3))
+    'drawn-3.csv'
+    """
+    return path.with_name(f"{path.stem}-{k}{path.suffix}")
 
 
 def rows_of_file(saved: Saved, given: Rows) -> Any:

@@ -83,3 +83,5 @@ WRITERS: dict[str, Callable[[Path, Table], None]] = {
 ENDINGS = tuple(WRITERS)
 TEXT = (".csv", ".parquet")
 """Files that hold more than numbers."""
+NUMBERS = tuple(ending for ending in ENDINGS if ending != ".png")
+"""Files that hold what was asked for, and no picture of it."""

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,11 @@ from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
 from harmonium.models import RBM, BlockModel
 from harmonium.plots.page import Card, Section, page
+from harmonium.reports.table import columns_section, pairs_section
 from harmonium.units import Categorical
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_SITES = 80
 """Columns of categories whose weights are shown as letters; more would be too small to read."""
@@ -52,11 +56,11 @@ def summary(run: Run) -> str:
 def report(run: Run) -> str:
     """The whole page."""
     sections = [
-        _pictures(run),
+        _rows_and_samples(run),
         _filters(run),
         _learning(run),
         _likelihood(run),
-        _moments(run),
+        _dependence(run),
         _spectrum(run),
         _data(run),
         _repeat(run),
@@ -96,6 +100,26 @@ def _rows(run: Run) -> np.ndarray:
     gaps = run.data.train.dtype.kind == "f" and np.isnan(run.data.train).any()
     pictured = run.measured.pictured
     return pictured if gaps and pictured is not None else run.data.train
+
+
+def _typed(run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """(training rows, samples) of a typed table in its own words, None where rows are numbers of one kind."""
+    schema, data = run.model.schema, run.data
+    if schema is None or data.frame is None or data.numbers is None or run.measured.samples is None:
+        return None
+    table = data.frame.iloc[data.numbers["train"]].rename(columns=str)
+    samples = schema.decode(run.measured.samples).rename(columns=str)
+    return table[[name for name in table.columns if name in samples]], samples
+
+
+def _rows_and_samples(run: Run) -> Section | None:
+    typed = _typed(run)
+    return columns_section(*typed) if typed is not None else _pictures(run)
+
+
+def _dependence(run: Run) -> Section | None:
+    typed = _typed(run)
+    return pairs_section(*typed)[1] if typed is not None else _moments(run)
 
 
 def _pictures(run: Run) -> Section | None:

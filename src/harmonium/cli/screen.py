@@ -58,3 +58,8 @@ def interval(estimate: Any) -> str:
     if estimate.low == estimate.high:
         return f"{estimate.value:.4f} nats per row (exact)"
     return f"{estimate.value:.4f} nats per row, 95 % interval [{estimate.low:.4f}, {estimate.high:.4f}]"
+
+
+def frame(rows: Any, index: bool = True) -> str:
+    """A data frame as plain text, numbers with four significant digits."""
+    return str(rows.to_string(index=index, float_format=lambda x: f"{x:.4g}", max_colwidth=24))

@@ -70,7 +70,8 @@ def check_h5(path: Path, key: str, dataset: Any) -> None:
             f"{path} can't be read: the cells of {key} lie in other files, which are not followed."
         )
     if dataset.dtype.kind not in "biufc":
-        raise DataError(f"{path} must hold numbers in {key}, got the type {dataset.dtype}.")
+        what = "text" if dataset.dtype.kind in "SO" else f"the type {dataset.dtype}"
+        raise DataError(f"{path} must hold numbers in {key}, got {what}.")
     check_size(path, key, dataset.nbytes)
 
 

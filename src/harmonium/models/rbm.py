@@ -139,7 +139,7 @@ class RBM(PairwiseModel):
         weight, (visible, hidden) = self.weight, self.layers
         learned = weight.requires_grad and visible.bias.requires_grad and hidden.bias.requires_grad
         side = compiled_side(hidden, hidden.bias) if learned else None
-        if side is None or visible.shape_parameters():  # which this product has no gradient for
+        if side is None or visible.shape_parameters():  # inside U, which the product knows nothing of
             return None
         done = kernels.two_phases(weight, side, data, negatives, weight.grad)
         if done is None:

@@ -81,21 +81,29 @@ def impute(
     rows = rows_of(model, X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     if draws is not None:
-        seeds = [derived_seed(seed, k) for k in range(checks.positive_integer("draws", draws))]
-        return [form.filled(codes_of(model, _drawn(model, states, own))) for own in seeds]
+        drawn = _drawn(model, states, checks.positive_integer("draws", draws), seed)
+        return [form.filled(codes_of(model, whole)) for whole in drawn]
     guess = guesses(model, states, seed, form.schema)
     filled = form.filled(guess.value, guess.numbers)
     return (filled, form.of_cells(guess.doubt)) if uncertainty else filled
 
 
-def _drawn(model: EnergyModel, states: Tensor, seed: int) -> Tensor:
+def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
+    """The rows with their free cells drawn, as often as asked; chains for many draws run side by side."""
     gaps = torch.isnan(states).any(1)
-    filled = states.clone()
-    if bool(gaps.any()):
-        sweeps = SWEEPS if isinstance(model, BlockModel) else None
-        drawn = sample_states(model, int(gaps.sum()), states[gaps], seed=seed, sweeps=sweeps)
-        filled[gaps] = drawn.to(states)
-    return filled
+    known = states[gaps]
+    at_once = max(1, NUMBERS // max(1, known.numel()))
+    sweeps = SWEEPS if isinstance(model, BlockModel) else None
+    for begin in range(0, draws, at_once):
+        copies = min(at_once, draws - begin)
+        rows = known.repeat(copies, 1)
+        if len(rows):
+            own = derived_seed(seed, begin)
+            rows = sample_states(model, len(rows), rows, seed=own, sweeps=sweeps).to(rows)
+        for drawn in rows.view(copies, *known.shape):
+            filled = states.clone()
+            filled[gaps] = drawn
+            yield filled
 
 
 @dataclass(frozen=True)

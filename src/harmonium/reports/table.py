@@ -14,11 +14,11 @@ from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import EnergyModel
 from harmonium.models.intake import rows_of
 from harmonium.plots import learning_curve
-from harmonium.plots.columns import PANELS, columns, pairs
 from harmonium.plots.page import Card, Section, page
 from harmonium.plots.surprise import surprising_cells
+from harmonium.plots.typed import PANELS, columns, pairs
 from harmonium.recipes import History
-from harmonium.recipes.form import Form
+from harmonium.recipes.form import Form, codes_of
 from harmonium.recipes.surprises import surprise
 from harmonium.reports.pairs import mutual_information
 from harmonium.sampling import sample
@@ -31,6 +31,7 @@ SAMPLES = 2000  # drawn to compare with the table
 ROWS = 1000  # of the table in which surprising cells are looked for, and
 CELLS = 20  # so many of them shown
 WORST = 8  # pairs named
+COUNTED = 20_000  # rows of the table in which pairs are counted
 PAIRED = 60  # columns up to which all pairs are compared
 
 
@@ -83,10 +84,10 @@ def report(
         raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
     table, drawn = _tables(model, X, seed)
     found = log_likelihood(model, X, seed=seed)
-    named, pair_section = _pairs(table, drawn)
+    named, of_pairs = pairs_section(table, drawn)
     sections = [
-        _columns(table, drawn),
-        pair_section,
+        columns_section(table, drawn),
+        of_pairs,
         _surprising(model, X, table, seed),
         _learning(history),
         _table(model, table),
@@ -117,23 +118,24 @@ def _tables(model: EnergyModel, X: Any, seed: int) -> tuple[pd.DataFrame, pd.Dat
         return table[[c for c in table.columns if c in samples]], samples
     rows = rows_of(model, X, free=True)
     form = Form.of(model, X, rows)
-    from harmonium.recipes.form import codes_of
-
     frame = form.frame_of_cells(codes_of(model, rows.states()).cpu().numpy()).rename(columns=str)
     codes = codes_of(model, rows_of(model, drawn).states()).cpu().numpy()
     return frame, pd.DataFrame(codes, columns=frame.columns)
 
 
-def _columns(table: pd.DataFrame, drawn: pd.DataFrame) -> Section:
+def columns_section(table: pd.DataFrame, drawn: pd.DataFrame) -> Section:
+    """Each column of a table, (rows, columns), beside samples that have the same ones."""
     shown = [c for c in table.columns if table[c].nunique() > 1][:PANELS] or list(table.columns)[:1]
     figure = columns(table[shown], drawn[shown], table.shape[1] - len(shown))
     text = f"Each column in the data and in {len(drawn):,} samples: bars for values, areas for numbers."
     return Section("Columns", text, [(figure, "distribution of each column in data and samples")])
 
 
-def _pairs(table: pd.DataFrame, drawn: pd.DataFrame) -> tuple[pd.DataFrame, Section | None]:
+def pairs_section(table: pd.DataFrame, drawn: pd.DataFrame) -> tuple[pd.DataFrame, Section | None]:
+    """(the pairs that samples get most wrong, what to show of all pairs); of many rows an even choice."""
     import pandas as pd
 
+    table = table.iloc[:: -(-len(table) // COUNTED)]
     names = [c for c in table.columns if table[c].nunique() > 1][:PAIRED]
     if len(names) < 2:
         return pd.DataFrame(columns=["first", "second", "data", "model"]), None

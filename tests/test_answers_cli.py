@@ -1,0 +1,163 @@
+"""The commands that ask a model about a table: what they print and write is what the library says."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import harmonium as hm
+import registry
+from harmonium import plots
+from harmonium.cli import main
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a model whose parameters come from nowhere, a table of its columns, and one with gaps."""
+    folder, numbers = tmp_path_factory.mktemp("answers"), np.random.default_rng(0)
+    group = numbers.integers(0, 3, 40)
+    table = pd.DataFrame(
+        {
+            "kind": np.array(["red", "green", "blue"])[group],
+            "smoker": numbers.random(40) < 0.1 + 0.4 * group,
+            "age": numbers.normal(40 + 10 * group, 3, 40).round(1),
+            "kids": numbers.poisson(1 + group),
+        }
+    )
+    schema = hm.Schema.of(table)
+    model = hm.RBM(schema.units(), hm.Bernoulli(4), seed=0)
+    registry.scatter(model, 3)
+    with torch.no_grad():
+        model.weight.mul_(0.5)
+    model.schema = schema
+    hm.save(model, folder / "m.safetensors")
+    table.to_csv(folder / "full.csv", index=False)
+    gone = numbers.random(table.shape) < 0.25
+    table.astype({"smoker": object}).mask(gone).to_csv(folder / "gaps.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def ask(place, tmp_path, capsys, monkeypatch):
+    """Runs a command on the model and a table, in a folder of its own: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, table, *more):
+        status = main([name, str(place / "m.safetensors"), str(place / table), *map(str, more)])
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    return run
+
+
+def of_library(place, name):
+    return hm.load(place / "m.safetensors"), pd.read_csv(place / name)
+
+
+def test_guesses_are_written_with_their_uncertainty(ask, place):
+    status, out, _ = ask("impute", "gaps.csv", "-o", "f.csv", "--uncertainty", "u.csv")
+    model, gaps = of_library(place, "gaps.csv")
+    count = int(gaps.isna().to_numpy().sum())
+    assert status == 0 and f"{count} cells of" in out and "u.csv" in out
+    filled, doubt = hm.impute(model, gaps, uncertainty=True)
+    assert pd.read_csv("f.csv").astype(str).equals(filled.astype(str))
+    written = pd.read_csv("u.csv")
+    assert np.allclose(written, doubt) and ((written > 0) == gaps.isna()).all().all()
+
+
+def test_several_draws_are_several_tables_and_one_is_the_first_of_them(ask, place):
+    status, out, _ = ask("impute", "gaps.csv", "-o", "d.csv", "--draws", 3, "--seed", 5)
+    assert status == 0 and "drawn 3 times, in d-1.csv to d-3.csv" in out
+    model, gaps = of_library(place, "gaps.csv")
+    tables = [pd.read_csv(f"d-{k}.csv") for k in (1, 2, 3)]
+    for found, expected in zip(tables, hm.impute(model, gaps, draws=3, seed=5), strict=True):
+        assert found.astype(str).equals(expected.astype(str))
+    assert not tables[0].equals(tables[1])
+    assert ask("impute", "gaps.csv", "-o", "d.csv", "--draw", "--seed", 5)[0] == 0
+    assert pd.read_csv("d.csv").equals(tables[0])
+
+
+def test_conditional_probabilities_are_printed_or_written(ask, place):
+    status, out, _ = ask("conditional", "full.csv", "--column", "kind")
+    assert status == 0 and "further rows" in out
+    assert next(line for line in out.splitlines() if "blue" in line).split() == ["blue", "green", "red"]
+    assert ask("conditional", "full.csv", "--column", "age", "-o", "age.csv")[0] == 0
+    written = pd.read_csv("age.csv")
+    assert list(written.columns) == ["mean", "std", "5%", "50%", "95%"]
+    assert np.allclose(written, hm.conditional(*of_library(place, "full.csv"), "age"))
+
+
+def test_columns_without_names_go_by_their_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), seed=0)
+    registry.scatter(model, 1)
+    hm.save(model, "m.safetensors")
+    rows = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    np.save("x.npy", rows)
+    assert main(["conditional", "m.safetensors", "x.npy", "--column", "2", "-o", "p.npy"]) == 0
+    assert np.allclose(np.load("p.npy"), hm.conditional(model, rows, 2))
+    assert main(["surprise", "m.safetensors", "x.npy", "--top", "2", "-o", "s.npy"]) == 0
+    assert np.load("s.npy").shape == (2, 6)
+
+
+def test_surprising_cells_are_printed_with_rows_as_files_count_them(ask, place):
+    status, out, _ = ask("surprise", "full.csv", "--top", 2, "-o", "s.csv", "--png", "s.png")
+    model, table = of_library(place, "full.csv")
+    found = hm.surprise(model, table)
+    first = found.top(1).iloc[0]
+    line = next(line.split() for line in out.splitlines() if str(first["column"]) in line.split())
+    assert status == 0 and line[:2] == [str(first["row"] + 1), first["column"]]
+    assert math.isclose(float(line[-1]), first["excess"], rel_tol=1e-3)
+    written = pd.read_csv("s.csv")
+    assert np.allclose(written["log P"], found.rows["log_p"])
+    assert np.allclose(written[list(table)], found.cells)
+    with open("s.png", "rb") as file:
+        assert file.read(8) == plots.png(plots.surprising_cells(found, 2))[:8]
+
+
+def test_a_page_is_written_on_a_table_with_gaps(ask):
+    status, out, _ = ask("report", "gaps.csv", "-o", "r.html")
+    with open("r.html", encoding="utf-8") as file:
+        page = file.read()
+    assert status == 0 and "nats per row" in out and "r.html" in out
+    assert all(word in page for word in ("Pairs of columns", "Surprising cells", "kids", "gaps.csv"))
+
+
+def test_samples_given_a_table_of_words_keep_it(ask, place):
+    pd.DataFrame({"smoker": [True], "kids": [4]}).to_csv("known.csv", index=False)
+    status = main(["sample", str(place / "m.safetensors"), "-n", "6", "-o", "s.csv", "--given", "known.csv"])
+    drawn = pd.read_csv("s.csv")
+    assert status == 0 and list(drawn.columns) == ["kind", "smoker", "age", "kids"] and len(drawn) == 6
+    assert drawn["smoker"].all() and (drawn["kids"] == 4).all() and drawn["age"].nunique() > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "told"),
+    [
+        ("impute", ["-o", "f.csv", "--draw", "--draws", "2"], "--draw is one draw"),
+        ("impute", ["-o", "f.csv", "--draw", "--uncertainty", "u.csv"], "--uncertainty is about"),
+        ("impute", ["-o", "f.csv", "--uncertainty", "f.csv"], "both name f.csv"),
+        ("impute", ["-o", "f.csv", "--uncertainty", "u.txt"], "u.txt must end in"),
+        ("impute", ["-o", "f.csv", "--draws", "0"], "--draws"),
+        ("impute", ["-o", "f.npy"], "f.npy must end in"),
+        ("conditional", ["--column", "height"], "'height'"),
+        ("conditional", [], "--column"),
+        ("conditional", ["--column", "age", "-o", "p.png"], "p.png must end in"),
+        ("surprise", ["--top", "0"], "--top"),
+        ("surprise", ["--png", "s.csv"], "s.csv must end in .png"),
+        ("surprise", ["--split", "half"], "--split"),
+        ("report", ["-o", "r.pdf"], "r.pdf must end in .html"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_status_two(ask, tmp_path, name, more, told):
+    status, out, err = ask(name, "gaps.csv", *more)
+    assert status == 2 and out == "" and err.startswith("harmonium: ") and err.count("\n") == 1
+    assert told in err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["impute", "conditional", "surprise", "report"])
+def test_each_command_explains_itself_with_examples(capsys, name):
+    assert main([name, "--help"]) == 0
+    assert f"harmonium {name} " in capsys.readouterr().out
