@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,8 @@ def serve() -> None:
             continue
         child = os.fork()
         if child == 0:
+            # whoever starts tests in the background has Ctrl-C ignored, which children inherit
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             log = os.open(asked[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
