@@ -319,9 +319,10 @@ def test_an_optimiser_of_ones_own_makes_the_steps():
         ({"X": torch.zeros(6)}, r"shape \(rows, columns\), got a one-dim"),
         ({"X": torch.full((3, 6), 2.0)}, "values must be 0 or 1"),
         ({"X": [[0, 1], [1]]}, "rows of one length"),
+        ({"X": torch.full((3, 6), float("nan"))}, "a cell that is known, got NaN in all of them"),
         (
-            {"X": torch.full((3, 6), float("nan"))},
-            "in every cell, got 18 without one: the first in row 0, column 0",
+            {"X": torch.full((3, 6), float("inf"))},
+            "got inf in row 0, column 0",
         ),
         ({"X": np.array([["a"] * 6])}, "X must hold real numbers, got text"),
         ({"validation": torch.zeros(5, 7)}, "validation must have 6 columns"),

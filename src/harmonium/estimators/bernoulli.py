@@ -147,7 +147,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
             self._update(self._learner, 1)
         return self
 
-    def _begin(self, width: int, dtype: Any, rng: np.random.RandomState) -> None:
+    def _begin(self, width: int, dtype: Any, rng: Any) -> None:
         shape = self.n_components, width
         self.components_ = np.asarray(rng.normal(0, 0.01, shape), order="F", dtype=dtype)
         self.intercept_hidden_ = np.zeros(self.n_components, dtype)
@@ -155,7 +155,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
         self.h_samples_ = np.zeros((self.batch_size, self.n_components), dtype)
         self._n_features_out = self.n_components
 
-    def _new_learner(self, rng: np.random.RandomState) -> Learner:
+    def _new_learner(self, rng: Any) -> Learner:
         model = from_sklearn(self).to(self.device)
         learner = Learner(
             model,
@@ -169,7 +169,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
             learner.load_state_dict({name: torch.from_numpy(x) for name, x in learned.items()})
         return learner
 
-    def _negatives(self, model: RBM, rng: np.random.RandomState) -> NegativePhase:
+    def _negatives(self, model: RBM, rng: Any) -> NegativePhase:
         if self.algorithm != "sml":
             return algorithm(self.algorithm, self.batch_size, self.gibbs_steps, seed_from(rng))
         start = torch.zeros(self.batch_size, model.visible.width, dtype=model.dtype)
@@ -246,11 +246,11 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
             found = self._machine().hidden_given_visible(self._rows(v)).cpu().numpy()
         return found[0] if np.ndim(v) == 1 else found
 
-    def _sample_hiddens(self, v: Any, rng: np.random.RandomState) -> np.ndarray:
+    def _sample_hiddens(self, v: Any, rng: Any) -> np.ndarray:
         p = self._mean_hiddens(v)
         return rng.uniform(size=p.shape) < p
 
-    def _sample_visibles(self, h: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    def _sample_visibles(self, h: np.ndarray, rng: Any) -> np.ndarray:
         with torch.no_grad():
             p = self._machine().visible_given_hidden(torch.from_numpy(h)).cpu().numpy()
         return rng.uniform(size=p.shape) < p

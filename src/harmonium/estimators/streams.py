@@ -30,7 +30,7 @@ class RandomStateGibbs:
     scikit-learn's estimator consumes them: v ~ P(v | h), then h ~ P(h | v).
     """
 
-    def __init__(self, rng: np.random.RandomState) -> None:
+    def __init__(self, rng: Any) -> None:
         self.rng = rng
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -181,6 +182,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         rows = self._rows(X, **asked)
         y = column_or_1d(y, warn=True)
         check_consistent_length(rows, y)
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return rows, y
 
