@@ -184,6 +184,10 @@ def test_surprise_is_the_ratio_of_joint_probabilities(model, table):
     expected = -np.log(np.exp(-found.cells["smoker"])) + np.log1p(-np.exp(-found.cells["smoker"]))
     assert np.allclose(gap, expected, atol=1e-5)
     assert found.cells["place"].isna().all()
+    # of a number with a logarithm for a map, in the table's own units too
+    other = surprise(model, rows.assign(income=1.7 * rows["income"]))
+    gap = other.rows["log_p"] - found.rows["log_p"]
+    assert np.allclose(gap, found.cells["income"] - other.cells["income"], atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ def kind_of(facts: Facts) -> Kind:
     is chosen which gives held-out cells the highest probability by itself: the simplest of Count (Poisson),
     Whole (Binomial), Category (up to 20 values) and Number (the normal distribution summed over x ± 1/2,
     after the map that suits it), unless one is better by two standard errors. So counts that scatter more
-    than Poisson's, such as visits to a doctor (0.6 to 1 nat per cell better in the tables that were looked
-    at), become categories where they are few and a Number after a power map or a logarithm where they are
-    many. Real numbers are a Number, but for ten values or fewer that come again and again: they are
+    than Poisson's, such as visits to a doctor, become categories where they are few and a Number after a
+    power map or a logarithm where they are many. Real numbers are a Number, but for ten values or fewer that come again and again: they are
     categories.
 
     Raises:
