@@ -27,8 +27,8 @@ def kind_of(facts: Facts) -> Kind:
     Whole (Binomial), Category (up to 20 values) and Number (the normal distribution summed over x ± 1/2,
     after the map that suits it), unless one is better by two standard errors. So counts that scatter more
     than Poisson's, such as visits to a doctor, become categories where they are few and a Number after a
-    power map or a logarithm where they are many. Real numbers are a Number, but for ten values or fewer that come again and again: they are
-    categories.
+    power map or a logarithm where they are many. Real numbers are a Number, but for ten values or fewer that
+    come again and again: they are categories.
 
     Raises:
         Refused: every cell is empty, or holds another text, or there are too many different ones.

@@ -111,7 +111,8 @@ def cells(
 ) -> Iterator[Cell]:
     """The distribution of every cell given the known rest of its row, one column after the other.
 
-    Exact (for real columns by quadrature) where the rest of the row is known and the model has its free energy.
+    Exact, for real columns by quadrature, where the rest of the row is known and the model has its free
+    energy.
 
     Args:
         model: the model.

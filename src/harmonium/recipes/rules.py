@@ -206,8 +206,8 @@ class Shrink(Rule):
     in which the model's own mean, the part that is hard to know, has cancelled. It is the fixed point of
     MacKay (1992) with the effective number of parameters replaced by what the validation rows say.
 
-    Figure: baudio ended at -38.65, without it at -38.85, by one run each of an earlier recipe, whose intervals
-    are ± 0.02; plants, accidents and the made-up tables were the same to 0.02.
+    Figure: baudio ended at -38.65, without it at -38.85, by one run each of an earlier recipe, with intervals
+    of ± 0.02; plants, accidents and the made-up tables were the same to 0.02.
 
     Attributes:
         widest: the strength stays between what it was at first and this many times as much.
