@@ -336,11 +336,13 @@ class KeepBest(Rule):
 
     Attributes:
         errors: standard errors of a difference that are beyond doubt.
-        share: of the work of the run that each log Z at the end may cost.
+        share, least: of the work of the run that each log Z at the end may cost, but so many seconds of one
+            core at least.
     """
 
     errors: float = 2.0
     share: float = 0.03
+    least: float = DECISIVE
 
     def conclude(self, run: Run) -> Action | None:
         best, last = run.best, run.measured[-1]
@@ -359,7 +361,7 @@ class KeepBest(Rule):
         """(By how much the best is better than the last for the validation rows, the standard error)."""
         assert run.chosen is not None  # as the run is over
         model, last = copy.deepcopy(run.average.model), run.measured[-1]
-        work, found = max(DECISIVE, self.share * run.meter.work(last.step)), []
+        work, found = max(self.least, self.share * run.meter.work(last.step)), []
         for now, parameters in ((run.at(best.step), best.parameters), (last, run.chosen.parameters)):
             model.load_state_dict(parameters)
             seed = derived_seed(run.schedule.settings.seed, now.step, 1)
