@@ -29,7 +29,7 @@ from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.real_columns import FEW
 from harmonium.recipes.tracking import exact_value, exactly_summable
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import log_weights_of
 from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
@@ -118,7 +118,7 @@ def scored(history: History, rows: Rows) -> Score:
     model = history.model
     assert isinstance(model, RBM)
     log_z, stderr = _log_partition(model, history, rows)
-    weights, error = log_weights(model, torch.cat(list(rows.pieces())), history.settings["seed"])
+    weights, error = log_weights_of(model, rows, history.settings["seed"])
     return Score(weights - log_z, math.hypot(stderr, error))
 
 
