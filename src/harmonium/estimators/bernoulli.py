@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from harmonium.estimators.stored import Stored, Threads
-from harmonium.estimators.streams import RandomStateGibbs, Slices, dense, seed_from
+from harmonium.estimators.streams import RandomStateChains, Slices, dense, seed_from
 from harmonium.learning import (
     ALGORITHMS,
     Centring,
@@ -23,7 +23,6 @@ from harmonium.learning import (
     Learner,
     NaturalGradient,
     NegativePhase,
-    PersistentChains,
     algorithm,
 )
 from harmonium.models import RBM
@@ -172,9 +171,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
     def _negatives(self, model: RBM, rng: Any) -> NegativePhase:
         if self.algorithm != "sml":
             return algorithm(self.algorithm, self.batch_size, self.gibbs_steps, seed_from(rng))
-        start = torch.zeros(self.batch_size, model.visible.width, dtype=model.dtype)
-        kernel = RandomStateGibbs(rng)
-        return PersistentChains(self.batch_size, self.gibbs_steps or 1, kernel=kernel, start=start)
+        return RandomStateChains(model, self.batch_size, self.gibbs_steps or 1, rng)
 
     def _update(self, learner: Learner, steps: int) -> None:
         for step in range(steps):
