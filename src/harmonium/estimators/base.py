@@ -133,7 +133,9 @@ class RBMEstimator(Stored, BaseEstimator):
         """What to ask of `hm.fit` beside its own recipe for the likelihood of rows."""
         return {}
 
-    def _learn(self, model: RBM | Units, rows: np.ndarray | SparseRows, weights: Any, asked: dict[str, Any]) -> None:
+    def _learn(
+        self, model: RBM | Units, rows: np.ndarray | SparseRows, weights: Any, asked: dict[str, Any]
+    ) -> None:
         with Threads(self.n_jobs):
             history = fit(
                 model, rows, sample_weight=weights, seed=self._seed, progress=bool(self.verbose), **asked
@@ -180,7 +182,7 @@ class RBMEstimator(Stored, BaseEstimator):
         check_is_fitted(self, "model_")
         return self._states(self._rows(X, reset=False))
 
-    def _states(self, X: Any) -> np.ndarray | SparseRows:
+    def _states(self, X: Any) -> Any:
         return self.columns_.encode(X)
 
     def _joined(self, X: Any, labels: np.ndarray | None) -> np.ndarray | SparseRows:

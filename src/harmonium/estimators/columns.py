@@ -51,7 +51,7 @@ class Columns:
         w = np.ones(len(x)) if weights is None else weights
         x, w = x[w > 0], w[w > 0]
         most = max(FEW, SHARE * len(x)) if len(x) >= HOLD_OUT_FROM else 0
-        columns = x.columns() if isinstance(x, SparseRows) else iter(x.T)
+        columns = x.each_column() if isinstance(x, SparseRows) else iter(x.T)
         read = [_read(k, column.astype(np.float64), w, most) for k, column in enumerate(columns)]
         kinds, location, scale = zip(*read, strict=True)
         return cls(np.array(kinds), np.array(location), np.array(scale))

@@ -83,13 +83,14 @@ class RandomStateChains(PersistentChains):
             means = _expit(states @ W, b)
             h = self._drawn(means[n:])
         shares = self._shares_beside(data.weights)
-        visible.bias.grad, *visible_means = torch.from_numpy(shares @ states).unbind()
-        hidden.bias.grad, *hidden_means = torch.from_numpy(shares @ means).unbind()
+        sums = shares[1:] @ states, shares[1:] @ means
+        visible.bias.grad, hidden.bias.grad = (torch.from_numpy(x[1] - x[0]) for x in sums)
+        moments = Moments(*zip(*(torch.from_numpy(x).unbind() for x in sums), strict=True))
         means *= shares[0][:, None]
         weight.grad = torch.from_numpy(states.T @ means)
         self.chains = Chains((torch.from_numpy(states[n:]), torch.from_numpy(h)), chains.address)
         negatives = Particles(self.chains.state, self.shares)
-        return Phases(data, negatives, Moments(*zip(visible_means, hidden_means, strict=True)))
+        return Phases(data, negatives, moments)
 
     def _shares_beside(self, weights: Tensor) -> np.ndarray:
         """What each row of the data, and each chain below them, counts: in the difference of the phases, in

@@ -47,9 +47,9 @@ def together(
     first = data[0].shape[0]
     shares = weight.new_zeros(3, states.shape[0])
     shares[1, :first], shares[2, first:] = data[1], negatives[1]
-    signed = torch.sub(shares[2], shares[1], out=shares[0])
     sums = torch.cat([shares @ states, shares @ means], 1)
-    means.mul_(signed[:, None])
+    torch.sub(sums[2], sums[1], out=sums[0])  # of two sums, so that what is equal cancels
+    means.mul_((shares[2] - shares[1])[:, None])
     return torch.mm(states.T, means) if add_to is None else add_to.addmm_(states.T, means), sums
 
 

@@ -71,7 +71,7 @@ class SparseRows:
         joined = scipy.sparse.hstack([self.x, scipy.sparse.csr_array(more)], format="csr")
         return SparseRows(joined, left_encoded, self.shape[1] + more.shape[1])
 
-    def columns(self) -> Iterator[np.ndarray]:
+    def each_column(self) -> Iterator[np.ndarray]:
         """One column after another, dense, (rows,), before it is encoded."""
         x = self.x.tocsc()
         for k in range(x.shape[1]):
