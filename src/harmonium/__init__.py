@@ -51,6 +51,7 @@ _HOME = {
     "recipes": ["conditional", "fit", "impute", "surprise"],
     "reports": ["report"],
     "store": [
+        "export_features",
         "from_dimod",
         "from_sklearn",
         "load",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
         sample,
     )
     from harmonium.store import (
+        export_features,
         from_dimod,
         from_sklearn,
         load,
