@@ -57,7 +57,9 @@ def run(name: str, python: str, arguments: list[str]) -> bool:
     except subprocess.CalledProcessError:
         print(f"{name}: its libraries could not be installed")
         return False
-    return subprocess.run([own, "-m", "pytest", "-q", *arguments], cwd=ROOT).returncode == 0
+    # Old libraries call what newer ones beside them (pyparsing, pytest) will take away one day.
+    told = ["-W", "ignore::DeprecationWarning"] if name == OLDEST else []
+    return subprocess.run([own, "-m", "pytest", "-q", *told, *arguments], cwd=ROOT).returncode == 0
 
 
 def main(arguments: list[str]) -> int:
