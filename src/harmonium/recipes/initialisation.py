@@ -11,26 +11,21 @@ from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import natural_gradient_fits
+from harmonium.recipes.settings import most_rows, natural_gradient_fits, seen_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
 from harmonium.units.mixed import parts_of
 
-MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
-MOST = 10  # directions; the next ones are learned as fast
 STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
-ROUNDING = 1e-20  # variance of a constant column, relative to its mean squared
 BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
-WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
 
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
-    limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
-    states, weights = rows.states(limit), weights if len(rows) <= limit else None
+    states, weights = seen_first(rows), weights if len(rows) <= most_rows(rows) else None
     try:
         match_known(model.layers[0], states, weights)
     except ValueError as error:
@@ -38,7 +33,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     if not isinstance(model, PairwiseModel):
         return
     fresh = all(
-        float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < WEAK for c in model.couplings()
+        float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < 1.0 for c in model.couplings()
     )
     couple_standardised(model)
     if not fresh or not natural_gradient_fits(model) or couple_to_clouds(model, states, weights):
@@ -50,7 +45,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
     if phase.persistent and isinstance(model, PairwiseModel) and natural_gradient_fits(model):
-        states = rows.states(MATCHED_ROWS)
+        states = seen_first(rows)
         phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 
 
@@ -61,7 +56,7 @@ def untrained(model: BlockModel) -> bool:
 
 @torch.no_grad()
 def couple_along_principal_directions(
-    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, most: int = MOST
+    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, most: int = 10
 ) -> Tensor:
     """Let a fresh two-block model vary as the data do along their leading directions.
 
@@ -78,7 +73,8 @@ def couple_along_principal_directions(
         model: its visible units match the data already; changed in place.
         x: visible states, (rows, n_visible).
         weights: of the rows, (rows,).
-        most: directions at most; those that noise alone would show are left out.
+        most: directions at most, as the next ones are learned as fast; those that noise alone would show are
+            left out.
 
     Returns:
         λ of the directions that were taken up, in falling order.
@@ -159,7 +155,7 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
     own = shares @ x.square()
     own = own if pairs is None else own / pairs.diagonal().clamp(min=1e-300)
     variance = torch.where(_one_hot(layer).to(x.device), centre, own)
-    scale = torch.where(variance > ROUNDING * centre.square(), variance.rsqrt(), 0.0)
+    scale = torch.where(variance > 1e-20 * centre.square(), variance.rsqrt(), 0.0)
     y = x * scale
     covariance = (shares[:, None] * y).T @ y
     if pairs is not None:

@@ -26,16 +26,13 @@ from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
 from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import GAPPED, log_weights
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
-LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
-FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
-FILLED = 500  # rows with gaps that are filled in, for chains to begin at
-SHOWN = 32  # singular values
-INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
+LEAST_WORK, DECISIVE = 0.03, 0.5  # seconds of one core for an estimate at least; for one that decides
+FEW = 16  # rows whose hidden units are summed out by chains
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Measurement:
         train_log_likelihood, validation_log_likelihood: their standard errors, `…_stderr`, are those of
             log Z; `validation_spread` is that of the mean over rows that are a sample.
         weight_norm, singular_values: of the first coupling.
-        inactive_hidden_units: whose mean hardly depends on the row.
+        inactive_hidden_units: whose mean hardly depends on the row (a standard deviation below 0.01).
         r_hat, chain_ess, autocorrelation_time: of the last full window of the chains.
         mixing: the report on a window that has become full since the last measurement.
     """
@@ -163,13 +160,13 @@ class Meter:
     def _fill(self) -> None:
         """Let `train` be whole rows: some of the `known` ones, their free cells drawn from the model."""
         if self.learner.free_cells is not None:
-            self.train = self._whole(self.known[:: -(-len(self.known) // FILLED)])
+            self.train = self._whole(self.known[:: -(-len(self.known) // GAPPED)])
 
     def judged(self) -> Tensor | None:
         """Validation rows as states, whole, if there are any."""
         if self.valid is None:
             return None
-        return self._whole(self.valid.states(FILLED)) if self.valid.free else self.valid.states(SUBSET)
+        return self._whole(self.valid.states(GAPPED)) if self.valid.free else self.valid.states(SUBSET)
 
     def _whole(self, v: Tensor) -> Tensor:
         return filled(self.average.model, v, Address(self.settings.seed, Purpose.CLAMP))
@@ -208,7 +205,9 @@ class Meter:
         """
         model, end = self.average.model, self.schedule.progress(step) >= 1.0
         self._saved += MEASURED_SHARE * self.work(updates)
-        if not isinstance(model, GraphModel) or not (end or updates == step or self._saved > PRICE):
+        if not isinstance(model, GraphModel) or not (
+            end or updates == step or self._saved > 0.3
+        ):  # about the seconds it takes
             return {}
         self._saved = 0.0
         seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.known))
@@ -283,10 +282,10 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
         return {}
     weight = model.couplings()[0].weight
     record: Record = {"weight_norm": float(weight.norm())}
-    record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:SHOWN].tolist()]
+    record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()]
     if len(model.layers) == 2:
         means = model.layers[1].mean(model.field(1, (rows, rows.new_empty(len(rows), 0))))
-        record["inactive_hidden_units"] = int((means.std(0, correction=0) < INACTIVE).sum())
+        record["inactive_hidden_units"] = int((means.std(0, correction=0) < 0.01).sum())
     return record
 
 

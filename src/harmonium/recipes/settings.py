@@ -31,8 +31,6 @@ from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
 BADLY = 16  # sweeps that chains which mix badly would need between two updates
-EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
-EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
 
 
@@ -94,10 +92,9 @@ def default_optimiser(model: EnergyModel) -> str:
     return "centred" if leaves else "adam"
 
 
-HALF = 0.5
 LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
-COVARIED = 1000  # rows whose covariance sets the step of the centred gradient
+SAMPLE = 1000  # rows that show a shape: a covariance, clouds
 
 
 def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: int, chains: int) -> float:
@@ -132,7 +129,7 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
         rows: what it learns from.
         kick: (1/batch + 1/chains) / (2 NOISE).
     """
-    x = rows.states(COVARIED).double()
+    x = rows.states(SAMPLE).double()
     x = (x - x.nanmean(0)).nan_to_num()
     variances = [layer.variance(layer.bias[None])[0].double() for layer in model.layers]
     largest = [float(variance.max()) for variance in variances]
@@ -156,7 +153,6 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 
 
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
-MANY_ROWS = 20_000  # from which on a prior hardly matters
 
 
 def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
@@ -174,15 +170,28 @@ def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
 def good_turing_unseen(rows: Rows) -> float:
     """The probability that a new row is none of these: the share of those seen once (Good 1953).
 
-    Of `MANY_ROWS` or more it isn't counted but taken as 1.
+    Of more rows than a start is made from it isn't counted but taken as 1: a prior hardly matters there.
     """
-    if len(rows) >= MANY_ROWS:
+    if len(rows) > most_rows(rows):
         return 1.0
     states = np.ascontiguousarray(rows.states().cpu().numpy())
     _, counts = np.unique(
         states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
     )
     return float((counts == 1).sum() / len(rows))
+
+
+FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
+
+
+def most_rows(rows: Rows) -> int:
+    """Of how many rows a start is made, at most."""
+    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
+
+
+def seen_first(rows: Rows) -> Tensor:
+    """The rows that a start is made from, as states: all, or an even choice of very many."""
+    return rows.states(most_rows(rows))
 
 
 def few_states(model: EnergyModel, chains: int) -> bool:
@@ -225,13 +234,14 @@ def resolve(
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
-    whole = negatives.exact and asked.batch_size is None and n_rows <= EXACT_ROWS
+    # a row costs what a state costs
+    whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
     chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
         if name == "adam" and whole:
-            rate *= EXACT_PACE
+            rate *= 10.0  # there is no noise
     decay = asked.weight_decay
     return Settings(
         seed=asked.seed,
@@ -330,7 +340,7 @@ class Schedule:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.turn = HALF
+        self.turn = 0.5
         self.scale = 1.0
         self.start = time.monotonic()
 
@@ -348,15 +358,19 @@ class Schedule:
 
     def begin_decay(self, step: int) -> None:
         """Let the learning rate begin to fall."""
-        self.turn = min(HALF, self.spent(step))
+        self.turn = min(0.5, self.spent(step))
 
     def resume_constant(self) -> None:
         """Take an early fall back."""
-        self.turn = HALF
+        self.turn = 0.5
 
     def progress(self, step: int) -> float:
         """Share of the run that is done."""
-        return min(HALF * self.spent(step) / self.turn, 1.0)
+        return min(0.5 * self.spent(step) / self.turn, 1.0)
+
+    def falling(self, step: int) -> bool:
+        """Whether the learning rate falls by now."""
+        return self.progress(step) >= 0.5
 
     def learning_rate(self, step: int) -> float:
         """The step size of update `step`."""

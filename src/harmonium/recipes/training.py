@@ -98,7 +98,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
-        batch_size: rows per update; default 256, or all rows up to 4,096 where the gradient is exact.
+        batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
         learning_rate: default 0.4 (natural; less for more than 4,000 parameters), by the covariance of the

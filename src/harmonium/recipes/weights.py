@@ -12,7 +12,7 @@ from harmonium.models import EnergyModel
 from harmonium.recipes.tracking import free_energies
 
 PAIRS = 2**20  # of a row and a state that are summed at every measurement
-ANNEALED = 500  # rows with gaps that are annealed, an even choice
+GAPPED = 500  # rows with gaps, an even choice, that chains fill
 
 
 def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, float]:
@@ -30,8 +30,8 @@ def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, f
     if bool(held.all()):
         return -free_energies(model, v), 0.0
     value, _ = exact_sums(model, v, held, PAIRS)
-    if bool(torch.isnan(value).any()) and len(v) > ANNEALED:
-        some = torch.linspace(0, len(v) - 1, ANNEALED, device=v.device).long()
+    if bool(torch.isnan(value).any()) and len(v) > GAPPED:
+        some = torch.linspace(0, len(v) - 1, GAPPED, device=v.device).long()
         v, held, value = v[some], held[some], value[some]
     left = torch.isnan(value).nonzero().flatten()
     if len(left) == 0:
