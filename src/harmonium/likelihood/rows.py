@@ -13,7 +13,7 @@ from torch import Tensor
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.likelihood.partition import WORK, annealed_log_partition
+from harmonium.likelihood.partition import KNOWN, WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
@@ -142,16 +142,18 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     X = in_codes(model, X)
-    v = states_with_gaps(model, X)
-    gaps = bool(torch.isnan(v).any())
+    rows = rows_of(inputs.energy_model("model", model), X, free=True)
     if log_partition is not None:
         inputs.estimate("log_partition", log_partition)
-    if model.has_free_energy() and not gaps:
-        log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-        return _rows(-free_energies(model, v), log_z).plus(log_jacobian(model, X))
+    if model.has_free_energy() and not rows.free:
+        budget = Budget(WORK, seconds, progress)
+        log_z = log_partition or _log_partition(model, rows.states(KNOWN), budget, seed)
+        unnormalised = torch.cat([-free_energies(model, piece) for piece in rows.pieces()])
+        return _rows(unnormalised, log_z).plus(log_jacobian(model, X))
+    v = rows.states()
     halves = [Budget(WORK / 2, None if seconds is None else seconds / 2, progress) for _ in range(2)]
     clamped = hidden_sums(model, v, halves[0], seed)
-    v = filled(model, v, Address(seed, Purpose.CLAMP)) if gaps else v
+    v = filled(model, v, Address(seed, Purpose.CLAMP)) if rows.free else v
     found = _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
     return found.plus(log_jacobian(model, X))
 

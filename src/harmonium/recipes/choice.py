@@ -28,7 +28,7 @@ from harmonium.random import derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
 from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import log_weights_of
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -116,7 +116,7 @@ def scored(history: History, rows: Rows) -> Score:
     sweeps = history.records[-1]["step"] * (plan["gibbs_steps"] + 2)  # two for both phases
     work = max(DECISIVE, 2.0 * MEASURED_SHARE * sweeps * cost(model, plan["chains"]))
     log_z, stderr = log_partition_anew(model, rows.states(SUBSET), work, derived_seed(plan["seed"]))
-    weights, error = log_weights(model, torch.cat(list(rows.pieces())), plan["seed"])
+    weights, error = log_weights_of(model, rows, plan["seed"])
     return Score(weights - log_z, math.hypot(stderr, error))
 
 

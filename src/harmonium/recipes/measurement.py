@@ -26,7 +26,7 @@ from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
 from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import GAPPED, log_weights
+from harmonium.recipes.weights import GAPPED, log_weights, log_weights_of
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
@@ -179,7 +179,7 @@ class Meter:
         train, error = log_weights(model, self.known, seed)
         record: Record = {}
         if self.valid is not None:
-            valid, valid_error = log_weights(model, torch.cat(list(self.valid.pieces())), seed)
+            valid, valid_error = log_weights_of(model, self.valid, seed)
             # positive when training rows are more probable: what overfitting shows up in first
             record["free_energy_gap"] = float(train.mean() - valid.mean())
         found = self._log_partition(step, updates)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -174,11 +176,12 @@ def good_turing_unseen(rows: Rows) -> float:
     """
     if len(rows) > most_rows(rows):
         return 1.0
-    states = np.ascontiguousarray(rows.states().cpu().numpy())
-    _, counts = np.unique(
-        states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
+    found = Counter(
+        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        for piece in rows.pieces()
+        for row in piece.cpu().numpy()
     )
-    return float((counts == 1).sum() / len(rows))
+    return sum(count == 1 for count in found.values()) / len(rows)
 
 
 FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from

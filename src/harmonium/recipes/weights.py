@@ -9,6 +9,7 @@ from torch import Tensor
 from harmonium.likelihood.clamped import exact_sums
 from harmonium.likelihood.row_exchange import annealed
 from harmonium.models import EnergyModel
+from harmonium.models.intake import Rows
 from harmonium.recipes.tracking import free_energies
 
 PAIRS = 2**20  # of a row and a state that are summed at every measurement
@@ -38,3 +39,10 @@ def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, f
         return value.cpu().numpy(), 0.0
     value[left], error = annealed(model, v[left], held[left], seed)
     return value.cpu().numpy(), error * len(left) / len(v)
+
+
+def log_weights_of(model: EnergyModel, rows: Rows, seed: int) -> tuple[np.ndarray, float]:
+    """The same of rows of data, some at a time where they are whole."""
+    if rows.free:
+        return log_weights(model, rows.states(), seed)
+    return np.concatenate([-free_energies(model, piece) for piece in rows.pieces()]), 0.0
