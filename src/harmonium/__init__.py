@@ -64,12 +64,12 @@ _HOME = {
     ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_PACKAGES = ("columns", "estimators", "testsystems")  # that are public themselves
+_PACKAGES = ("columns", "couplings", "estimators", "testsystems")  # that are public themselves
 
 __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
-    from harmonium import columns, estimators, testsystems
+    from harmonium import columns, couplings, estimators, testsystems
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition

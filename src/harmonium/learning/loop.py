@@ -81,6 +81,7 @@ class Learner:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
+        self.model.settle(self.optimiser.param_groups[0]["lr"])
         return Update(step + 1, self.model, data, phases.negatives)
 
     def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:

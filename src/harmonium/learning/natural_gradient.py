@@ -52,9 +52,15 @@ class NaturalGradient:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel) or len(model.couplings()) != 1 or len(model.layers) != 2:
+        pair = model.pair() if isinstance(model, PairwiseModel) else None
+        if not isinstance(model, PairwiseModel) or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
+            )
+        if not pair.operator.natural:
+            raise TypeError(
+                "model: the natural gradient expects couplings that are learned entry by entry, got"
+                f" {type(pair.operator).__name__}; use the centred gradient."
             )
         widths = [layer.width for layer in model.layers]
         rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
@@ -67,10 +73,11 @@ class NaturalGradient:
         visible, hidden = (layer.bias for layer in model.layers)
         plain = [b.grad.clone() for b in (visible, hidden) if b.grad is not None]
         centre_gradients(model, offsets)
-        weight = model.couplings()[0].weight
+        operator = model.couplings()[0].operator
+        (weight,) = operator.tensors()
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
-        step = kernels.product(kernels.product(left, weight.grad), right)
+        step = operator.kept(kernels.product(kernels.product(left, weight.grad), right))
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]

@@ -272,6 +272,12 @@ class EnergyModel(nn.Module, ABC):
         """
         return None
 
+    def settle(self, rate: float) -> None:
+        """What follows each step of training, of size `rate`: exact zeros, ties, proximal steps."""
+
+    def take_zeros(self, other: EnergyModel) -> None:
+        """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
+
     # -- states ----------------------------------------------------------------------------------------------
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:

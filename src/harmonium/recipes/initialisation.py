@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
 from harmonium.learning.unit_scales import couple_standardised
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
@@ -32,14 +33,21 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
     if not isinstance(model, PairwiseModel):
         return
-    fresh = all(
-        float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < 1.0 for c in model.couplings()
-    )
+    fresh = all(_fresh(c.operator) for c in model.couplings())
     couple_standardised(model)
-    if not fresh or not natural_gradient_fits(model) or couple_to_clouds(model, states, weights):
+    if not fresh or not natural_gradient_fits(model):
+        return
+    if model.couplings()[0].operator.full and couple_to_clouds(model, states, weights):
         return
     if not len(couple_along_principal_directions(model, states, weights)):
         couple_boldly(model, states)
+
+
+@torch.no_grad()
+def _fresh(operator: Operator) -> bool:
+    """Whether the couplings are as weak as those of a model that has learned nothing."""
+    largest = max(float(tensor.abs().max()) for tensor in operator.tensors())
+    return largest * sum(operator.shape) ** 0.5 < 1.0
 
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
@@ -79,7 +87,8 @@ def couple_along_principal_directions(
     Returns:
         λ of the directions that were taken up, in falling order.
     """
-    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    (visible, hidden), operator = model.layers, model.couplings()[0].operator
+    (weight,) = operator.tensors()
     counts = torch.ones(len(x)) if weights is None else weights
     counts = counts.to(x.device, torch.float64)
     centre, scale, found, directions = _principal_directions(visible, x.double(), counts)
@@ -92,7 +101,7 @@ def couple_along_principal_directions(
     noise = directions.T @ standardised
     strength = (1.0 - 1.0 / found[:n]).clamp(max=STRONGEST).sqrt()
     along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
-    coupled = weight + scale[:, None] * (directions @ (along - noise))
+    coupled = operator.kept(weight + scale[:, None] * (directions @ (along - noise)))
     field = (coupled.square() @ variance).sqrt()  # standard deviation of the fields on the visible units
     skewness = _skewness(visible)
     shrunk = 1.0 / (skewness.abs() * field).clamp(min=1.0)
@@ -115,7 +124,7 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
         model: its visible units match the data already; changed in place.
         x: visible states, (rows, n_visible).
     """
-    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    (visible, hidden), (weight,) = model.layers, model.couplings()[0].operator.tensors()
     if not visible.tail == hidden.tail == Tail.BOUNDED:
         return
     mean, varies = (

@@ -233,7 +233,7 @@ class Meter:
         work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
         if isinstance(model, GraphModel):
             return log_partition_anew(model, self.train, work, derived_seed(seed, step))
-        if not isinstance(model, BlockModel) or len(model.layers) != 2:
+        if not isinstance(model, BlockModel) or model.pair() is None:
             return None
         if self.track is None:
             self.track = LogPartitionTrack(derived_seed(seed))
@@ -280,11 +280,16 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
     """Size and singular values of the first coupling (the modes learned so far), and inactive units."""
     if not isinstance(model, PairwiseModel) or not model.couplings():
         return {}
-    weight = model.couplings()[0].weight
-    record: Record = {"weight_norm": float(weight.norm())}
-    record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:32].tolist()]
-    if len(model.layers) == 2:
-        means = model.layers[1].mean(model.field(1, (rows, rows.new_empty(len(rows), 0))))
+    operator, pair = model.couplings()[0].operator, model.pair()
+    weight = operator.matrix()
+    record: Record = {
+        "weight_norm": float(operator.squared_norm() ** 0.5 if weight is None else weight.norm())
+    }
+    if weight is not None:
+        found = torch.linalg.svdvals(weight.float())[:32]
+        record["singular_values"] = [round(s, 4) for s in found.tolist()]
+    if pair is not None:
+        means = pair.hidden.mean(pair.hidden_field(rows))
         record["inactive_hidden_units"] = int((means.std(0, correction=0) < 0.01).sum())
     return record
 

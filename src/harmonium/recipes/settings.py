@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,19 +77,19 @@ class Settings:
 
 def natural_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
-    return (
-        isinstance(model, PairwiseModel)
-        and len(model.layers) == 2
-        and len(model.couplings()) == 1
-        and max(layer.width for layer in model.layers) <= NATURAL_WIDTH
-    )
+    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
 def default_optimiser(model: EnergyModel) -> str:
-    """The method by name: natural for two coupled blocks, centred for other pairwise models, else adam."""
+    """The method by name: natural for two blocks whose couplings allow it, centred for other pairwise models,
+    else adam.
+    """
     if natural_gradient_fits(model):
         return "natural"
-    leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
+    leaves = isinstance(model, PairwiseModel) and all(
+        tensor.is_leaf for c in model.couplings() for tensor in c.operator.tensors()
+    )
     return "centred" if leaves else "adam"
 
 
@@ -225,9 +224,10 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
     a cumulant for each column.
     """
-    if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
+    pair = model.pair() if isinstance(model, BlockModel) and model.has_free_energy() else None
+    if pair is None:
         return False
-    count, width = model.layers[1].n_states, model.layers[0].width
+    count, width = pair.hidden.n_states, pair.visible.width
     return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
