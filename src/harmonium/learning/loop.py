@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from harmonium import kernels
+from harmonium import kernels, processes
 from harmonium.learning.batches import Batches
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Phases
+from harmonium.learning.phases import Phases, summed
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
@@ -29,7 +29,7 @@ Transform = Callable[[EnergyModel, Phases], None]
 
 
 class Update(NamedTuple):
-    """What has just happened, for callbacks."""
+    """What has just happened, for callbacks; `data` and `negatives` are this process's share."""
 
     step: int  # number of updates made so far
     model: EnergyModel
@@ -75,6 +75,9 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         with kernels.unchanged():
             phases = self.negatives.accumulate(self.model, data, place)
+            if processes.count() > 1:
+                looks = [x for t in self.transforms if hasattr(t, "look") for x in t.look(self.model, phases)]
+                phases = summed(self.model, phases, looks)
         for transform in self.transforms:
             transform(self.model, phases)
         if self.learning_rate is not None:
@@ -126,14 +129,15 @@ class Learner:
         variables for models that can't sum them out.
         """
         if self.free_cells is not None:
-            v = self.free_cells.fill(self.model, data.v, self.batches.numbers(step), step)
-            data = Particles((v,), data.weights)
+            rows = self.batches.numbers(step)
+            v = self.free_cells.fill(self.model, data.v, rows[self.batches.places(rows)], step)
+            data = data._replace(state=(v,))
         if self.model.has_free_energy():
             return data
-        address = Address(
-            self.batches.seed, Purpose.POSITIVE, step=step * 2**10
-        )  # room for the sweeps between
-        return Particles(complete(self.model, data.v, address), data.weights)
+        address = Address(  # with room for the sweeps between
+            self.batches.seed, Purpose.POSITIVE, step=step * 2**10, chain=data.chain
+        )
+        return data._replace(state=complete(self.model, data.v, address))
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

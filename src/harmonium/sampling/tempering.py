@@ -79,12 +79,19 @@ class Replicas:
     Attributes:
         state: one (groups · rungs, width) tensor per block; row g·rungs + r is replica r of group g.
         rung: int, (groups, rungs): where each replica is.
-        address: where the next draws live; the chain of a row is its own number.
+        address: where the next draws live; the chain of row k is `address.chain` + k, and the first group is
+            number `address.chain` / rungs of all that there are.
     """
 
     state: State
     rung: np.ndarray
     address: Address
+
+    @property
+    def first_row(self) -> int:
+        """The number of the first row among all that there are."""
+        assert isinstance(self.address.chain, int)  # rows are neighbours
+        return self.address.chain
 
     def at_rung(self, k: int) -> State:
         """The states at rung `k`, one row for each group."""
@@ -133,14 +140,15 @@ class Exchange:
         ]
         self._pairs = [(pair, ladder.pieces(pair)) for pair in (partners(len(ladder), p) for p in (0, 1))]
 
-    def _uniforms(self, step: int) -> np.ndarray:
+    def _uniforms(self, replicas: Replicas) -> np.ndarray:
         """One uniform for each group and rung at this step, (groups, rungs); drawn many steps at a time."""
-        rungs = len(self.ladder)
+        rungs, step = len(self.ladder), replicas.address.step
         block = step // SWAP_BLOCK
         if self._drawn is None or self._drawn[0] != block:
             width = rungs * SWAP_BLOCK
-            u = kernels.uniform(self._swaps.at(step=block), (self.groups, width), torch.float64, "cpu")
-            self._drawn = (block, np.log(u.numpy()).reshape(self.groups, SWAP_BLOCK, rungs))
+            here = self._swaps.at(step=block, chain=replicas.first_row // rungs)
+            u = kernels.uniform(here, (len(replicas.rung), width), torch.float64, "cpu")
+            self._drawn = (block, np.log(u.numpy()).reshape(-1, SWAP_BLOCK, rungs))
         return self._drawn[1][:, step % SWAP_BLOCK]
 
     @torch.no_grad()
@@ -161,7 +169,7 @@ class Exchange:
             if rows is None or len(rows):
                 parts.append(_Part(between, k, replicas.state, rows))
                 work[parts[-1].rows] = parts[-1].work(here, there)
-        new_rung, by_rung = _exchange(rung, work.reshape(rung.shape), pair, self._uniforms(address.step))
+        new_rung, by_rung = _exchange(rung, work.reshape(rung.shape), pair, self._uniforms(replicas))
         state = _sweep(parts, replicas.state, ladder.positions[new_rung], address)
         self._track(new_rung)
         return Replicas(state, new_rung, address.at(step=address.step + 1)), by_rung
@@ -212,7 +220,8 @@ class _Part:
 
     def sweep(self, positions: np.ndarray, address: Address) -> State:
         """My rows after one sweep."""
-        here = address if self.index is None else address.at(chain=self.rows)  # type: ignore[arg-type]
+        assert isinstance(address.chain, int)  # as that of all replicas is
+        here = address if self.index is None else address.at(chain=address.chain + self.rows)  # type: ignore[operator]
         return self.view.sweep(self.beta(positions), here)
 
 
