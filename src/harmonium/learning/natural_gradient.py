@@ -72,11 +72,10 @@ class NaturalGradient:
         counted = model.layers[0].bias.new_tensor([n])
         if self.updates % EVERY:
             return Seen(offsets, counted, [], [])
-        turn = self.updates // EVERY % 2
-        looked_at = [phases.data] if turn else [phases.negatives]
+        looked_at = [phases.data if self.updates // EVERY % 2 else phases.negatives]
         if not self.covariances:
             looked_at.append(phases.data)
-        moments = [_second_moments(model, particles, offsets) for particles in looked_at]
+        moments = [_moments(model, particles, offsets) for particles in looked_at]
         fresh = []
         for shape in shapes(model.layers[0]):
             both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
@@ -116,14 +115,11 @@ class NaturalGradient:
         """Move the running covariances on, and invert them from time to time."""
         seen, self._seen = self._seen or self._look(model, phases, offsets), None
         if seen.moments:
-            looks = self.updates // EVERY
-            whose = phases.moments.data if looks % 2 else phases.moments.model
-            fresh = _shifted(seen.moments[0], seen.offsets, offsets, whose)
-            if not self.covariances:  # both at once, then in turn
-                self.covariances = _shifted(seen.moments[1], seen.offsets, offsets, phases.moments.data)
-                rate = 0.5
+            fresh, *first = [_shifted(found, seen.offsets, offsets) for found in seen.moments]
+            if first:  # both at once, then in turn
+                (self.covariances,), rate = first, 0.5
             else:
-                rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
+                rate = max(EVERY * self.centring.rate, 1.0 / (self.updates // EVERY + 2))
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
             old = self.shapes or seen.shapes
@@ -171,12 +167,14 @@ class Seen(NamedTuple):
 
     offsets: tuple[Tensor, ...]  # of both blocks, about which the moments are
     n: Tensor  # particles of both phases, (1,)
-    moments: list[list[Tensor]]  # of both blocks: of one phase or, at first, of the negatives and the data
+    moments: list[list[Tensor]]  # as of `_moments`: of one phase or, at first, of the negatives and the data
     shapes: list[Tensor]  # means of the statistics of both phases
 
 
-def _second_moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
-    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩."""
+def _moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
+    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then the
+    first ones.
+    """
     v, weights = particles.v, particles.weights
     field = model.field(1, (v, v.new_empty(len(v), 0)))
     hidden = model.layers[1]
@@ -184,20 +182,19 @@ def _second_moments(model: PairwiseModel, particles: Particles, offsets: tuple[T
     spread = weights @ hidden.variance(field)
     second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
     second[1].diagonal().add_(spread)
-    return second
+    return [*second, weights @ x, weights @ h]
 
 
 def _shifted(
-    moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...], means: tuple[Tensor, ...]
+    moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
 ) -> list[Tensor]:
-    """Second moments of particles with these means about offsets `now`, from those about `before`.
+    """The second ones of `_moments` about offsets `now`, from all about `before`.
 
     With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
     """
-    if before is now:
-        return moments
-    for second, old, new, mean in zip(moments, before, now, means, strict=True):
-        shift, centred = new - old, mean - old
-        left = torch.stack([centred, shift], 1)
-        second.addmm_(left, torch.stack([-shift, shift - centred]))
-    return moments
+    second, first = moments[:2], moments[2:]
+    if before is not now:
+        for square, mean, old, new in zip(second, first, before, now, strict=True):
+            shift = new - old
+            square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
+    return second
