@@ -1,9 +1,9 @@
 """Several processes as one: which of them this is, what its share is, and sums over all of them.
 
-The engine is PyTorch's (`torch.distributed`). Whoever starts the processes makes the process group: `torchrun`
-and the command line, or a program by `init_process_group`. All of them then run the same program on the same
-arguments, each on its own share of chains and rows. Without a group there is one process, whose share is
-everything, and nothing here costs anything.
+The engine is PyTorch's (`torch.distributed`). Whoever starts the processes makes the process group: the
+command line under `torchrun`, or a program by `init_process_group`. All of them then run the same program on
+the same arguments, each on its own share of chains and rows. Without a group there is one process, whose
+share is everything, and nothing here costs anything.
 
 What every process must come to alike is summed, gathered, or said by the first one. No object is pickled:
 tensors are sent as they are, all else as JSON.

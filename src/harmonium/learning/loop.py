@@ -19,7 +19,7 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, summed
 from harmonium.learning.state import gathered, part_of, scattered
-from harmonium.models import EnergyModel
+from harmonium.models import BlockModel, EnergyModel, GraphModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
 from harmonium.sampling.free import filled
@@ -70,6 +70,10 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
+        with processes.repeating(not divides(self.model, self.negatives)):
+            return self._update(step)
+
+    def _update(self, step: int) -> Update:
         place = self.made + step
         data = self._complete(self.batches.batch(place), place)
         self.optimiser.zero_grad(set_to_none=True)
@@ -138,6 +142,13 @@ class Learner:
             self.batches.seed, Purpose.POSITIVE, step=step * 2**10, chain=data.chain
         )
         return data._replace(state=complete(self.model, data.v, address))
+
+
+def divides(model: EnergyModel, negatives: NegativePhase) -> bool:
+    """Whether several processes can each do a share of an update; models of which only the energy is known
+    have chains that share what they adapt.
+    """
+    return negatives.divides and isinstance(model, (BlockModel, GraphModel))
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

@@ -28,7 +28,6 @@ from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.units import Units
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved

@@ -20,6 +20,10 @@ MOST_STEPS = STRIDE // 16  # of a chain that starts anew at each update
 INFO = "info."
 
 
+def _divides(kernel: Kernel | None) -> bool:
+    return kernel is None or getattr(kernel, "divides", False)
+
+
 class ContrastiveDivergence(NegativePhase):
     """CD-k: chains start at the batch and run k steps (Hinton 2002). Fast at first, biased in the end.
 
@@ -30,12 +34,16 @@ class ContrastiveDivergence(NegativePhase):
     """
 
     k: int
-    divides = True
 
     def __init__(self, k: int = 1, seed: int = 0, kernel: Kernel | None = None) -> None:
         self.k = checks.integer("k", k, 1, MOST_STEPS)
         self.seed = checks.seed("seed", seed)
         self.kernel = kernel
+
+    @property
+    def divides(self) -> bool:  # type: ignore[override]  # as its kernel does
+        """Whether no chain has anything to do with another."""
+        return _divides(self.kernel)
 
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
         address = Address(self.seed, Purpose.CHAIN, step=step * STRIDE, chain=data.chain)
@@ -60,7 +68,6 @@ class PersistentChains(NegativePhase):
     n: int
     k: int
     persistent = True
-    divides = True
 
     def __init__(
         self,
@@ -76,6 +83,11 @@ class PersistentChains(NegativePhase):
         self.kernel = kernel
         self.start = start
         self.chains: Chains | None = None
+
+    @property
+    def divides(self) -> bool:  # type: ignore[override]  # as its kernel does
+        """Whether no chain has anything to do with another."""
+        return _divides(self.kernel)
 
     def move_by(self, kernel: Kernel | None) -> None:
         self.kernel = self.kernel or kernel
