@@ -60,6 +60,8 @@ class ConditionalCompletions(NegativePhase):
     torch.Size([8, 3])
     """
 
+    divides = True
+
     def __init__(self, columns: slice, values: Tensor) -> None:
         self.columns, self.values = columns, checks.matrix("values", values)
 
@@ -95,6 +97,11 @@ class HybridNegatives(NegativePhase):
     def chains(self) -> Chains | None:  # type: ignore[override]
         """Those of the joint part."""
         return self.joint.chains
+
+    @property
+    def divides(self) -> bool:  # type: ignore[override]
+        """As both parts do."""
+        return self.conditional.divides and self.joint.divides
 
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
         self.joint.begin(model, rows)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
@@ -225,8 +226,13 @@ def states_with_gaps(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
 
 @torch.no_grad()
 def free_energies(model: EnergyModel, v: Tensor) -> Tensor:
-    """F(v) of every row, (rows,), float64, nats."""
-    return torch.cat([model.free_energy(part).double() for part in v.split(ROWS)])
+    """F(v) of every row, (rows,), float64, nats; the rows are divided among the processes."""
+    own = processes.mine(v)
+    if len(own):
+        found = torch.cat([model.free_energy(part).double() for part in own.split(ROWS)])
+    else:
+        found = torch.zeros(0, dtype=torch.float64, device=v.device)
+    return processes.gather(found)
 
 
 def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
@@ -233,7 +234,7 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
 
     def pays(more: int, fewer: int) -> bool:
         gain, stderr = score(more).ahead_of(score(fewer))
-        return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
+        return processes.from_first(gain > max(stderr, WORTH * abs(float(score(more).rows.mean()))))
 
     tried: dict[int, Score] = {}
     best = number = first_number(make(1).visible.width)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -346,6 +346,7 @@ class Schedule:
         self.turn = 0.5
         self.scale = 1.0
         self.start = time.monotonic()
+        self._said = (-1, 0.0)  # the step and the seconds that the first of several processes has said last
 
     @property
     def seconds(self) -> float:
@@ -356,8 +357,16 @@ class Schedule:
         """Share of the planned run, in updates or minutes, that is over."""
         spent = step / self.settings.steps
         if self.settings.minutes is not None:
-            spent = max(spent, self.seconds / (60.0 * self.settings.minutes))
+            spent = max(spent, self._agreed(step) / (60.0 * self.settings.minutes))
         return spent
+
+    def _agreed(self, step: int) -> float:
+        """Seconds spent, in several processes by the clock of the first one, which says so once a step."""
+        if not processes.together():
+            return self.seconds
+        if self._said[0] != step:
+            self._said = (step, processes.from_first(self.seconds))
+        return self._said[1]
 
     def begin_decay(self, step: int) -> None:
         """Let the learning rate begin to fall."""

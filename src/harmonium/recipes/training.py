@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import __version__, checks, store
+from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
-from harmonium.learning.loop import Callback, Transform
+from harmonium.learning.loop import Callback, Transform, divides
 from harmonium.models import RBM, EnergyModel
 from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
@@ -169,7 +169,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         rows = real_columns.centred_rows(rows, origin)
         valid = None if valid is None else real_columns.centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
-    with real_columns.centred(model, origin):
+    divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
+    with real_columns.centred(model, origin), processes.repeating(not divided):
         begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
@@ -205,7 +206,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             if kept is not None:
                 run.write(kept, step, found)
 
-        with ProgressBar(schedule, progress) as bar, Interruption(kept, save) as interruption:
+        shown = progress if processes.first() else False
+        with ProgressBar(schedule, shown) as bar, Interruption(kept, save) as interruption:
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
@@ -298,7 +300,7 @@ def _chosen(
     if trials is not None and saved:
         trials.load_state_dict(saved)
     machine, tried = choose(make, trials)
-    left = asked.after(time.monotonic() - begun)
+    left = asked.after(processes.from_first(time.monotonic() - begun))
     found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
 
@@ -368,7 +370,7 @@ def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint
     if resume:
         if not path.exists() and not store.previous(path).exists():
             raise ValueError(f"resume: there is no checkpoint at {path}.")
-        wrong = store.recover(path)
+        wrong = processes.by_first(partial(store.recover, path))
         if wrong is not None:
             warnings.warn(wrong, stacklevel=3)
     return store.Checkpoint(path, resume)
