@@ -64,6 +64,6 @@ class Batches:
         rows = self.numbers(step)
         v = self.prepare(take(self.x, rows), rows, step // self.per_epoch)
         if self.weights is None:
-            return equally_weighted(v)
+            return equally_weighted(v)._replace(numbers=rows)
         w = self.weights[torch.from_numpy(rows)].to(v)
-        return Particles((v,), w / w.sum())
+        return Particles((v,), w / w.sum(), rows)

@@ -127,13 +127,13 @@ class Learner:
         """
         if self.free_cells is not None:
             v = self.free_cells.fill(self.model, data.v, self.batches.numbers(step), step)
-            data = Particles((v,), data.weights)
+            data = data._replace(state=(v,))
         if self.model.has_free_energy():
             return data
         address = Address(
             self.batches.seed, Purpose.POSITIVE, step=step * 2**10
         )  # room for the sweeps between
-        return Particles(complete(self.model, data.v, address), data.weights)
+        return data._replace(state=complete(self.model, data.v, address))
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

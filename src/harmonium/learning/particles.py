@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 
@@ -16,6 +17,7 @@ class Particles(NamedTuple):
 
     state: tuple[Tensor, ...]  # one (n, width) tensor per block, or the visible one alone
     weights: Tensor  # (n,)
+    numbers: np.ndarray | None = None  # of the rows, for a batch of data
 
     @property
     def v(self) -> Tensor:

@@ -29,7 +29,7 @@ from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.real_columns import FEW
 from harmonium.recipes.tracking import exact_value, exactly_summable
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import conditional_log_weights, log_weights
 from harmonium.sampling.free import filled
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
@@ -117,8 +117,11 @@ def scored(history: History, rows: Rows) -> Score:
     """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
     model = history.model
     assert isinstance(model, RBM)
+    seed, v = history.settings["seed"], torch.cat(list(rows.pieces()))
+    if model.objective is not None:
+        return Score(*conditional_log_weights(model, v, model.objective.held(v.shape[1]), seed))
     log_z, stderr = _log_partition(model, history, rows)
-    weights, error = log_weights(model, torch.cat(list(rows.pieces())), history.settings["seed"])
+    weights, error = log_weights(model, v, seed)
     return Score(weights - log_z, math.hypot(stderr, error))
 
 

@@ -112,6 +112,8 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     weight = weight if i == 0 else weight.T
     visible, hidden = model.layers
     hidden.bias.copy_(hidden.bias.double() + by.double() @ weight.double())
+    for direct, given, acted in model.direct_couplings():
+        visible.bias[acted] += by[given] @ direct
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
 
