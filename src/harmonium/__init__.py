@@ -33,7 +33,17 @@ _HOME = {
         "Spin",
         "Units",
     ],
-    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "MarkovRandomField", "PairwiseModel"],
+    "models": [
+        "RBM",
+        "BlockModel",
+        "BoltzmannMachine",
+        "ConditionalRBM",
+        "EnergyModel",
+        "LabelledRBM",
+        "MarkovRandomField",
+        "PairwiseModel",
+        "TemporalRBM",
+    ],
     "sampling": [
         "HMC",
         "MALA",
@@ -44,6 +54,7 @@ _HOME = {
         "GraphGibbs",
         "SiteGibbs",
         "UnadjustedLangevin",
+        "continuation",
         "sample",
     ],
     "diagnostics": ["show_versions"],
@@ -77,9 +88,12 @@ if TYPE_CHECKING:
         RBM,
         BlockModel,
         BoltzmannMachine,
+        ConditionalRBM,
         EnergyModel,
+        LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        TemporalRBM,
     )
     from harmonium.recipes import conditional, fit, impute, surprise
     from harmonium.reports import report
@@ -93,6 +107,7 @@ if TYPE_CHECKING:
         GraphGibbs,
         SiteGibbs,
         UnadjustedLangevin,
+        continuation,
         sample,
     )
     from harmonium.store import (

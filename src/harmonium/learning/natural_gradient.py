@@ -28,6 +28,7 @@ from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.pairwise import DirectCoupling
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
@@ -116,6 +117,22 @@ class NaturalGradient:
             layer, offset, gradient, covariance = side
             scale_steps(layer, offset, gradient, covariance.diagonal())
         shape_steps(model.layers[0], self.shapes, plain[0])
+        for direct in model.direct_couplings():
+            self._step_directly(visible, direct, offsets[0], plain[0])
+
+    def _step_directly(self, bias: Tensor, coupling: DirectCoupling, offset: Tensor, plain: Tensor) -> None:
+        """A step of couplings A from columns that are given to others of their block: with u given, the
+        Fisher information is ⟨uuᵀ⟩ times the covariance of the others given u, which is the inverse of their
+        part of the inverse covariance.
+        """
+        weight, given, acted = coupling
+        if weight.grad is None or bias.grad is None:
+            return
+        covariance = self.covariances[0][given, given]
+        added = self.damping * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
+        centred = weight.grad - torch.outer(offset[given], plain[acted])
+        weight.grad = torch.linalg.solve(covariance + added, centred) @ self.inverses[0][acted, acted]
+        bias.grad[acted] -= offset[given] @ weight.grad
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""

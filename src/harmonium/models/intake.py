@@ -130,7 +130,23 @@ def rows_of(
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
             kind = "probabilities"
     names = None if numbered(table.columns) else table.columns
-    return Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    if gaps and model.context is not None:
+        _check_context(rows, model.context, name)
+    return rows
+
+
+def _check_context(rows: Rows, context: slice, name: str) -> None:
+    """Refuse rows whose context has free cells: nothing says what these could be."""
+    start = 0
+    for states in rows.pieces():
+        wrong = torch.isnan(states[:, context]).any(1).nonzero().flatten().tolist()
+        start += len(states)
+        if wrong:
+            raise ValueError(
+                f"{name} must give the context (columns {context.start} to {context.stop - 1}) of every row,"
+                f" got none in row {start - len(states) + wrong[0]}."
+            )
 
 
 def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:

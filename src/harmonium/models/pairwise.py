@@ -17,6 +17,14 @@ from harmonium.units import Gaussian, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
 
 
+class DirectCoupling(NamedTuple):
+    """The energy term -xₛᵀ A xₜ between columns s and t of the visible block, of which s are always given."""
+
+    weight: Tensor  # (columns s, columns t)
+    given: slice
+    acted: slice
+
+
 class PairwiseModel(BlockModel):
     """E(x) = Σᵢ [Uᵢ(xᵢ) - biasᵢ·xᵢ] - Σ_{i<j} xᵢᵀ Wᵢⱼ xⱼ over blocks i, each W an operator of any kind.
 
@@ -35,6 +43,10 @@ class PairwiseModel(BlockModel):
 
     def couplings(self) -> Sequence[Coupling]:
         """The couplings, none here."""
+        return ()
+
+    def direct_couplings(self) -> Sequence[DirectCoupling]:
+        """Couplings between what is given and the rest of the visible block, none here."""
         return ()
 
     def field(self, block: int, state: State) -> Tensor:

@@ -29,7 +29,7 @@ from harmonium.random import derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
 from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.weights import log_weights_of
+from harmonium.recipes.weights import conditional_log_weights, log_weights_of
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -114,6 +114,9 @@ def scored(history: History, rows: Rows) -> Score:
     """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
     model, plan = history.model, history.settings
     assert isinstance(model, RBM)
+    if model.objective is not None:
+        v = torch.cat(list(rows.pieces()))
+        return Score(*conditional_log_weights(model, v, model.objective.held(v.shape[1]), plan["seed"]))
     sweeps = history.records[-1]["step"] * (plan["gibbs_steps"] + 2)  # two for both phases
     work = max(DECISIVE, 2.0 * MEASURED_SHARE * sweeps * cost(model, plan["chains"]))
     log_z, stderr = log_partition_anew(model, rows.states(SUBSET), work, derived_seed(plan["seed"]))

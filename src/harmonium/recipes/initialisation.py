@@ -7,9 +7,10 @@ from torch import Tensor
 
 from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
-from harmonium.learning.unit_scales import couple_standardised
+from harmonium.learning.unit_scales import couple_standardised, gaussians
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.models.pairwise import DirectCoupling
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
 from harmonium.recipes.settings import most_rows, natural_gradient_fits, seen_first
@@ -20,6 +21,7 @@ from harmonium.units.mixed import parts_of
 
 STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
 BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
+LEAST = 1e-3  # share of a column's variance that a regression leaves at least
 
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
@@ -35,6 +37,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
         return
     fresh = all(_fresh(c.operator) for c in model.couplings())
     couple_standardised(model)
+    for direct in model.direct_couplings():
+        states = regress_on_given(model.layers[0], direct, states, weights)
     if not fresh or not natural_gradient_fits(model):
         return
     if model.couplings()[0].operator.full and couple_to_clouds(model, states, weights):
@@ -48,6 +52,57 @@ def _fresh(operator: Operator) -> bool:
     """Whether the couplings are as weak as those of a model that has learned nothing."""
     largest = max(float(tensor.abs().max()) for tensor in operator.tensors())
     return largest * sum(operator.shape) ** 0.5 < 1.0
+
+
+@torch.no_grad()
+def regress_on_given(
+    visible: Units, coupling: DirectCoupling, x: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Let direct couplings be the regression of columns on those that are given, by least squares.
+
+    With coefficients C, and the variance σ² that is left of a column, Gaussian units get A = C / σ² and the
+    precision 1 / σ², which is the regression; for others A is that of two normal clouds (Fisher 1936).
+
+    Args:
+        visible: units of the block, which match the rows already; changed in place.
+        coupling: of the block; changed in place.
+        x: visible states, (rows, n_visible), NaN where free.
+        weights: of the rows, (rows,).
+
+    Returns:
+        What is left for hidden units to explain: the rows with what is given, and what follows from it, at
+        their means.
+    """
+    shares = torch.ones(len(x)) if weights is None else weights
+    shares = (shares / shares.sum()).to(x.device, torch.float64)
+    _, given, acted = coupling
+    x = x.double()
+    x = torch.where(torch.isnan(x), column_moments(x)[0], x)
+    mean = shares @ x
+    u, v = (x - mean)[:, given], (x - mean)[:, acted]
+    square = (shares[:, None] * u).T @ u
+    ridge = (LEAST + 1.0 / len(x)) * square.diagonal().mean().clamp(min=1e-300)
+    coefficients = torch.linalg.solve(
+        square + ridge * torch.eye(len(square)).to(square), (shares[:, None] * u).T @ v
+    )
+    left = shares @ (v - u @ coefficients).square()
+    own = shares @ v.square()
+    precision = 1.0 / torch.maximum(left, LEAST * own).clamp(min=1e-300)
+    coupling.weight.copy_(torch.where(own > 0, coefficients * precision, 0.0))
+    bias = visible.bias.double()
+    for scale in gaussians(visible):
+        inside = range(*acted.indices(visible.width))
+        if scale.columns.start in inside:
+            here = slice(scale.columns.start - acted.start, scale.columns.stop - acted.start)
+            known = (own > 0)[here]
+            log = torch.where(known, precision[here].log(), scale.units.log_precision.double())
+            scale.units.log_precision.copy_(log)
+            bias[scale.columns] = log.exp() * mean[scale.columns]
+    bias[acted] -= mean[given] @ coupling.weight.double()
+    visible.bias.copy_(bias)
+    rest = x.clone()
+    rest[:, given], rest[:, acted] = mean[given], mean[acted] + v - u @ coefficients
+    return rest
 
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:

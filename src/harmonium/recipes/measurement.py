@@ -20,13 +20,13 @@ from harmonium.learning.state import gathered, scattered
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget, cost
-from harmonium.models import BlockModel, EnergyModel, GraphModel, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel, GraphModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
 from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import GAPPED, log_weights, log_weights_of
+from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
@@ -105,9 +105,11 @@ class Meter:
         train: states of training rows, (rows, n_visible), NaN where free.
         valid: validation rows, if any.
         decay: the penalty that follows the validation rows, if any.
+        objective: what is learned, where it isn't log P of whole rows: likelihoods are then those of some
+            columns given the others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is measured, and by which clock
         self,
         learner: Learner,
         average: Average,
@@ -115,10 +117,11 @@ class Meter:
         train: Tensor,
         valid: Rows | None,
         decay: WeightDecay | None,
+        objective: Objective | None = None,
     ) -> None:
         self.learner, self.average, self.schedule = learner, average, schedule
         self.train, self.valid, self.decay = train, valid, decay
-        self.known = train
+        self.known, self.objective = train, objective
         self.exact = exactly_summable(learner.model)
         self.track: LogPartitionTrack | None = None
         self.monitor = MixingWatch()
@@ -176,6 +179,8 @@ class Meter:
         if not model.has_free_energy():
             return self._estimated(step, updates)
         seed = derived_seed(self.settings.seed, step)
+        if self.objective is not None:
+            return self._conditional(self.objective, seed)
         train, error = log_weights(model, self.known, seed)
         record: Record = {}
         if self.valid is not None:
@@ -197,6 +202,21 @@ class Meter:
                 "validation_log_likelihood_stderr": math.hypot(stderr, valid_error),
                 "validation_spread": float(valid.std()) / len(valid) ** 0.5,
             }
+        return record
+
+    def _conditional(self, objective: Objective, seed: int) -> Record:
+        """Likelihoods of what is learned, each row with a log Z of its own."""
+        model, record = self.average.model, {}
+        held = objective.held(self.known.shape[1])
+        parts = {"train": self.known}
+        if self.valid is not None:
+            parts["validation"] = torch.cat(list(self.valid.pieces()))
+        for name, rows in parts.items():
+            found, error = conditional_log_weights(model, rows, held, seed)
+            record[f"{name}_log_likelihood"] = float(found.mean())
+            record[f"{name}_log_likelihood_stderr"] = error
+        if self.valid is not None:
+            record["validation_spread"] = float(found.std()) / len(found) ** 0.5
         return record
 
     def _estimated(self, step: int, updates: int) -> Record:

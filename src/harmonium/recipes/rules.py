@@ -350,7 +350,8 @@ class KeepBest(Rule):
         if best is None or last.validation_log_likelihood is None:
             return None
         gain, error = best.score - last.score, doubt(run.at(best.step), last)
-        if gain > error > 0.0 and run.average.model.has_free_energy():
+        estimated = run.average.model.has_free_energy() and run.meter.objective is None
+        if gain > error > 0.0 and estimated:
             gain, error = self.measured_anew(run, best)
         if gain <= self.errors * error:
             return None

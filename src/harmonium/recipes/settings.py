@@ -16,8 +16,11 @@ from harmonium import checks, processes
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
+    ConditionalChains,
+    ConditionalCompletions,
     ExactNegatives,
     GradientDescent,
+    HybridNegatives,
     NaturalGradient,
     NegativePhase,
     PersistentChains,
@@ -25,7 +28,8 @@ from harmonium.learning import (
 )
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.likelihood.clamped import states_of_free
+from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
@@ -156,12 +160,17 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
 
 
-def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
+CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
+
+
+def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | None = None) -> float:
     """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units.
 
     Rows that all repeat each other show the distribution as it is: where hardly a new row would be another
     one, the prior fades.
     """
+    if objective is not None:
+        return CONDITIONAL_PRIOR / len(rows)
     bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
     if not bounded or len(rows) < HOLD_OUT_FROM:
         return 0.0
@@ -232,7 +241,12 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
 
 
 def resolve(
-    model: EnergyModel, rows: Rows, asked: UserSettings, optimiser: Any, negatives: NegativePhase
+    model: EnergyModel,
+    rows: Rows,
+    asked: UserSettings,
+    optimiser: Any,
+    negatives: NegativePhase,
+    objective: Objective | None = None,
 ) -> Settings:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
@@ -255,7 +269,7 @@ def resolve(
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
         weight_decay=checks.number(
-            "weight_decay", default_weight_decay(model, rows) if decay is None else decay, 0.0
+            "weight_decay", default_weight_decay(model, rows, objective) if decay is None else decay, 0.0
         ),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
@@ -273,6 +287,23 @@ def optimiser_name(model: EnergyModel, given: Any) -> str:
     if not isinstance(given, str):
         return "given"
     return checks.one_of("optimiser", given, LEARNING_RATES)
+
+
+COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
+
+
+def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSettings) -> NegativePhase:
+    """The negative phase of an objective: exact where what isn't given has few states."""
+    held = objective.held(model.visible_space.width)
+    states = states_of_free(model, held, COMPLETED)
+    phase: NegativePhase
+    if states is None:
+        phase = ConditionalChains(held, _number("gibbs_steps", asked.gibbs_steps, SWEEPS), asked.seed)
+    else:
+        phase = ConditionalCompletions(~held, states)
+    if objective.joint_share == 0.0:
+        return phase
+    return HybridNegatives(phase, negative_phase(model, asked, None), objective.joint_share)
 
 
 def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> NegativePhase:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,19 @@ from harmonium.recipes.tracking import free_energies
 
 PAIRS = 2**20  # of a row and a state that are summed at every measurement
 GAPPED = 500  # rows with gaps, an even choice, that chains fill
+
+
+def conditional_log_weights(
+    model: EnergyModel, v: Tensor, held: Tensor, seed: int
+) -> tuple[np.ndarray, float]:
+    """(log P(v_A | v_B) of rows, nats; standard error of their mean), with the columns B `held`; as
+    `log_weights`, which its arguments are those of.
+    """
+    clamped, error = log_weights(model, torch.where(held.to(v.device), v, torch.nan), seed)
+    if len(clamped) < len(v):
+        v = v[torch.linspace(0, len(v) - 1, len(clamped), device=v.device).long()]
+    whole, own = log_weights(model, v, seed)
+    return whole - clamped, math.hypot(error, own)
 
 
 def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, float]:
