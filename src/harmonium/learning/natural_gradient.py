@@ -24,6 +24,7 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.learning.centred_gradient import Centring, centre_gradients
+from harmonium.learning.direct_steps import step_directly
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
@@ -31,6 +32,7 @@ from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.pairwise import DirectCoupling
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
+LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
 
 
@@ -113,26 +115,24 @@ class NaturalGradient:
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]
-        for side in zip(model.layers, offsets, plain, self.covariances, strict=True):
-            layer, offset, gradient, covariance = side
-            scale_steps(layer, offset, gradient, covariance.diagonal())
-        shape_steps(model.layers[0], self.shapes, plain[0])
+        variances, about = [covariance.diagonal() for covariance in self.covariances], list(offsets)
         for direct in model.direct_couplings():
-            self._step_directly(visible, direct, offsets[0], plain[0])
+            moments = self._given(direct)
+            about[0] = step_directly(model.layers[0], direct, offsets[0], plain[0], moments)
+            variances[0] = moments[1]
+        for side in zip(model.layers, about, plain, variances, strict=True):
+            scale_steps(*side)
+        shape_steps(model.layers[0], self.shapes, plain[0])
 
-    def _step_directly(self, bias: Tensor, coupling: DirectCoupling, offset: Tensor, plain: Tensor) -> None:
-        """A step of couplings A from columns that are given to others of their block: with u given, the
-        Fisher information is ⟨uuᵀ⟩ times the covariance of the others given u, which is the inverse of their
-        part of the inverse covariance.
-        """
-        weight, given, acted = coupling
-        if weight.grad is None or bias.grad is None:
-            return
-        covariance = self.covariances[0][given, given]
-        added = self.damping * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
-        centred = weight.grad - torch.outer(offset[given], plain[acted])
-        weight.grad = torch.linalg.solve(covariance + added, centred) @ self.inverses[0][acted, acted]
-        bias.grad[acted] -= offset[given] @ weight.grad
+    def _given(self, coupling: DirectCoupling) -> tuple[Tensor, Tensor]:
+        """(⟨uuᵀ⟩ of the columns that are given, damped; variances of all columns given these)."""
+        covariance, (_, _, given, acted) = self.covariances[0], coupling
+        left, square = covariance.diagonal().clone(), covariance[given, given]
+        ridge = square + torch.diag(LEAST_LEFT * left[given])
+        explained = torch.linalg.solve(ridge, covariance[given, acted])
+        rest = left[acted] - (covariance[given, acted] * explained).sum(0)
+        left[acted] = torch.maximum(rest, LEAST_LEFT * left[acted])
+        return square + torch.diag(self.damping * square.diagonal()), left
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks
-from harmonium.models.blocks import Bipartite, State
+from harmonium.models.blocks import Bipartite, Pair, State
+from harmonium.models.energy import backward
 from harmonium.models.objective import Objective
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.models.rbm import RBM
@@ -23,7 +24,8 @@ class ConditionalRBM(RBM):
     context u (Taylor, Hinton & Roweis 2007).
 
     A row is [v | u]: visible columns first, then those of the context, which is always given and never
-    modelled. So B is the lower part of `weight` and W the upper one, A is `direct`, and
+    modelled. So B is the lower part of `weight` and W the upper one, A is `direct`, for Gaussian columns
+    times their precision, and
 
         P(v | u) = exp(-F(v, u)) / Z(u),     Z(u) = Σᵥ exp(-F(v, u)),
 
@@ -78,19 +80,30 @@ class ConditionalRBM(RBM):
         """A, from the context to the visible columns."""
         if self.direct is None or self.context is None:
             return ()
-        return (DirectCoupling(self.direct, self.context, slice(0, self.context.start)),)
+        return (DirectCoupling(self.direct, self._scale(), self.context, slice(0, self.context.start)),)
+
+    def _scale(self) -> Tensor:
+        """γ of Gaussian columns and 1 for others, (visible columns,)."""
+        parts = parts_of(self.visible)[: self._parts]
+        one = self.visible.bias.new_ones(1)
+        return torch.cat([p.precision if isinstance(p, Gaussian) else one.expand(p.width) for p in parts])
+
+    def _direct_field(self, x: Tensor) -> Tensor:
+        """γ Cᵀu, (batch, visible columns)."""
+        assert self.direct is not None
+        return x[:, self.context] @ self.direct * self._scale()
 
     def field_of_given(self, v: Tensor) -> Tensor | None:
         """Aᵀu on the visible columns and 0 on those of the context, (batch, width); None without A."""
         if self.direct is None:
             return None
-        return torch.nn.functional.pad(v[:, self.context] @ self.direct, (0, self.direct.shape[0]))
+        return torch.nn.functional.pad(self._direct_field(v), (0, self.direct.shape[0]))
 
     def _direct_energy(self, x: Tensor) -> Tensor | float:
         """-uᵀA v, (batch,), nats."""
         if self.direct is None:
             return 0.0
-        return -((x[:, self.context] @ self.direct) * x[:, : self.direct.shape[1]]).sum(-1)
+        return -(self._direct_field(x) * x[:, : self.direct.shape[1]]).sum(-1)
 
     def energy(self, *state: Any) -> Tensor:
         """E(v, h | u) of rows [v | u], (batch, n_visible), and `h`, (batch, n_hidden); (batch,), nats."""
@@ -113,6 +126,10 @@ class ConditionalRBM(RBM):
         rest = super().energy_without(block, state)
         return rest if block == 0 else rest + self._direct_energy(state[0])
 
+    def pair(self) -> Pair:
+        """Both blocks and what is between them; A is inside of the first."""
+        return Pair(self._operator(), *self.layers)
+
     def bipartite(self) -> Bipartite | None:
         """One coupling between two blocks, where there is no direct one inside of the first."""
         return super().bipartite() if self.direct is None else None
@@ -120,11 +137,9 @@ class ConditionalRBM(RBM):
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
         """Add Σₙ wₙ ∂F(vₙ, uₙ)/∂θ to the gradients."""
         super().accumulate_gradient(v, weights)
-        if self.direct is not None and self.direct.requires_grad:
-            with torch.no_grad():
-                visible = v[:, : self.direct.shape[1]]
-                step = -(v[:, self.context] * weights[:, None].to(v)).T @ visible
-                self.direct.grad = step if self.direct.grad is None else self.direct.grad.add_(step)
+        if self.direct is not None:
+            with torch.enable_grad():  # C and γ, few numbers beside W
+                backward((weights.to(v) * self._direct_energy(v)).sum())
 
     def accumulate_phases(self, data: Any, negatives: Any) -> Any:
         """Both phases as one product, where there is no direct coupling."""
@@ -150,7 +165,7 @@ class ConditionalRBM(RBM):
         rbm.weight.copy_(self.weight[:n])
         rbm.hidden.bias.add_((u @ self.weight[n:])[0])
         if self.direct is not None:
-            rbm.visible.bias.add_((u @ self.direct)[0])
+            rbm.visible.bias.add_((u @ self.direct)[0] * self._scale())
         return rbm
 
     def config(self) -> dict[str, Any]:

@@ -18,9 +18,13 @@ from harmonium.units.mixed import parts_of
 
 
 class DirectCoupling(NamedTuple):
-    """The energy term -xₛᵀ A xₜ between columns s and t of the visible block, of which s are always given."""
+    """The energy term -xₛᵀ C γ xₜ between columns s and t of the visible block, of which s are always given.
 
-    weight: Tensor  # (columns s, columns t)
+    With γ the precisions of Gaussian columns, and 1 for others, C are coefficients of a regression.
+    """
+
+    weight: Tensor  # C, (columns s, columns t)
+    scale: Tensor  # γ, (columns t,)
     given: slice
     acted: slice
 

@@ -60,8 +60,8 @@ def regress_on_given(
 ) -> Tensor:
     """Let direct couplings be the regression of columns on those that are given, by least squares.
 
-    With coefficients C, and the variance σ² that is left of a column, Gaussian units get A = C / σ² and the
-    precision 1 / σ², which is the regression; for others A is that of two normal clouds (Fisher 1936).
+    With the variance σ² that is left of a column, Gaussian units get its coefficients and the precision 1/σ²,
+    which is the regression; for others the field is that of two normal clouds (Fisher 1936).
 
     Args:
         visible: units of the block, which match the rows already; changed in place.
@@ -75,7 +75,7 @@ def regress_on_given(
     """
     shares = torch.ones(len(x)) if weights is None else weights
     shares = (shares / shares.sum()).to(x.device, torch.float64)
-    _, given, acted = coupling
+    _, _, given, acted = coupling
     x = x.double()
     x = torch.where(torch.isnan(x), column_moments(x)[0], x)
     mean = shares @ x
@@ -89,7 +89,7 @@ def regress_on_given(
     own = shares @ v.square()
     precision = 1.0 / torch.maximum(left, LEAST * own).clamp(min=1e-300)
     coupling.weight.copy_(torch.where(own > 0, coefficients * precision, 0.0))
-    bias = visible.bias.double()
+    bias, field = visible.bias.double(), coupling.weight.double()
     for scale in gaussians(visible):
         inside = range(*acted.indices(visible.width))
         if scale.columns.start in inside:
@@ -98,7 +98,8 @@ def regress_on_given(
             log = torch.where(known, precision[here].log(), scale.units.log_precision.double())
             scale.units.log_precision.copy_(log)
             bias[scale.columns] = log.exp() * mean[scale.columns]
-    bias[acted] -= mean[given] @ coupling.weight.double()
+            coupling.weight[:, here] /= log.exp()
+    bias[acted] -= mean[given] @ field
     visible.bias.copy_(bias)
     rest = x.clone()
     rest[:, given], rest[:, acted] = mean[given], mean[acted] + v - u @ coefficients

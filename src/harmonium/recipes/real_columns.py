@@ -113,8 +113,8 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     """
     operator, (visible, hidden) = model.couplings()[0].operator, model.layers
     hidden.bias.copy_(hidden.bias.double() + by.double() @ operator.dense().double())
-    for direct, given, acted in model.direct_couplings():
-        visible.bias[acted] += by[given] @ direct
+    for direct, scale_of, given, acted in model.direct_couplings():
+        visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
 
