@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+
 import typecheck
 
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -1,7 +1,7 @@
 """An import hook that holds every call of a module's functions against their signatures, by beartype.
 
-A signature is resolved at the first call, when all names of its module are there; a hint whose name is imported
-for type checkers alone stays open.
+A signature is resolved at the first call, when all names of its module are there; a hint whose name is
+imported for type checkers alone stays open.
 """
 
 import ast
