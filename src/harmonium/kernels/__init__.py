@@ -160,8 +160,8 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
 
 @taking_the_next
 def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor | None = None) -> Tensor:
-    """Draws successes out of so many trials with P(x = k) ∝ (trials over k) exp(k field), or where `trials` is
-    0 counts without a limit, P(x = k) ∝ exp(k field) / k!.
+    """Draws successes out of so many trials, P(x = k) ∝ (trials over k) exp(k field), or where `trials` is 0
+    counts without a limit, P(x = k) ∝ exp(k field) / k!.
 
     Args:
         field: (rows, units), float64.
