@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,12 @@ from harmonium.kernels import Side
 from harmonium.random import Address, Purpose
 
 Weighted = tuple[Tensor, Tensor]  # states (n, width) and their weights (n,)
+StepSize = Callable[[Tensor], Tensor | float]  # the step size of each number of a parameter
+
+
+def no_step(parameter: Tensor) -> float:
+    """The `StepSize` of parameters that stay where they are."""
+    return 0.0
 
 
 class Operator(ABC):
@@ -147,8 +153,8 @@ class Operator(ABC):
         """Multiply some rows of W by numbers, (rows,), in place; False, and nothing done, where it can't."""
         return False
 
-    def settle(self, rate: float) -> None:  # noqa: B027  # most have nothing to do
-        """What follows each step of size `rate`: exact zeros, ties, proximal steps. None here."""
+    def settle(self, step: StepSize = no_step) -> None:  # noqa: B027  # most have nothing to do
+        """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
     def take_zeros(self, other: Operator) -> None:  # noqa: B027  # as before
         """What is exactly zero in `other`, of the same kind, becomes so here. Nothing where zeros aren't
@@ -218,6 +224,15 @@ class Kind(Operator, nn.Module):
     def extra_repr(self) -> str:
         """What stands between the brackets when it is printed."""
         return " × ".join(map(str, self.shape)) if hasattr(self, "shape") else ""
+
+
+def shrink(weight: Tensor, groups: Sequence[int], amount: Tensor) -> None:
+    """The proximal step of the group lasso: each group shorter by an amount, and 0 where it isn't longer.
+
+    In place; the norms of groups are over the dimensions `groups` of `weight`, and `amount` is like them.
+    """
+    norm = weight.square().sum(list(groups), keepdim=True).sqrt() if groups else weight.abs()
+    weight.mul_((1.0 - amount / norm.clamp(min=1e-30)).clamp(min=0.0))
 
 
 class Coupling(NamedTuple):

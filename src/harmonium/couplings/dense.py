@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks, kernels
-from harmonium.couplings.base import Kind, Operator, Weighted, initial, small
+from harmonium.couplings.base import Kind, Operator, StepSize, Weighted, initial, no_step, small
 from harmonium.kernels import Side
 
 
@@ -164,7 +164,7 @@ class Masked(Kind):
         return True
 
     @torch.no_grad()
-    def settle(self, rate: float) -> None:
+    def settle(self, step: StepSize = no_step) -> None:
         self.weight.mul_(self.mask)
 
     def config(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks
-from harmonium.couplings.base import Kind, Operator, initial, small
+from harmonium.couplings.base import Kind, Operator, StepSize, initial, no_step, shrink, small
 from harmonium.couplings.dense import Dense
 
 
@@ -18,8 +18,7 @@ class Sparse(Kind):
 
     Each step of training, of size η, is followed by the proximal step of the penalty, which shrinks every
     group by η · strength · √|g| and sets what is smaller exactly to zero (Yuan & Lin 2006; Parikh & Boyd
-    2014). That goes with the plain and the centred gradient, and `hm.fit` takes the latter; under optimisers
-    that scale each coordinate by itself the penalty is scaled the other way round.
+    2014). With Adam each coupling has an η of its own, and a group takes the mean.
 
     Args:
         strength: nats per unit of coupling, at least 0.
@@ -28,7 +27,7 @@ class Sparse(Kind):
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(hm.Bernoulli(4), hm.Bernoulli(2), couplings=Sparse(0.1))
-    >>> rbm.settle(10.0)
+    >>> rbm.settle(lambda weight: 10.0)
     >>> bool((rbm.weight == 0).all())
     True
     """
@@ -68,19 +67,19 @@ class Sparse(Kind):
     def scale_rows(self, rows: slice, factor: Tensor) -> bool:
         return Dense(self.weight).scale_rows(rows, factor)
 
-    def groups(self) -> Tensor:
-        """W by groups, (groups down, rows of each, groups across, columns of each), sharing memory."""
+    def by_groups(self, x: Tensor) -> Tensor:
+        """Numbers like W by groups, (groups down, rows of each, groups across, columns of each)."""
         rows, columns = (size or width for size, width in zip(self.block, self.shape, strict=True))
-        return self.weight.unflatten(1, (-1, columns)).unflatten(0, (-1, rows))
+        return x.unflatten(1, (-1, columns)).unflatten(0, (-1, rows))
 
     @torch.no_grad()
-    def settle(self, rate: float) -> None:
+    def settle(self, step: StepSize = no_step) -> None:
         """The proximal step."""
-        groups = self.groups()
+        groups = self.by_groups(self.weight)
+        sizes = torch.as_tensor(step(self.weight)).to(self.weight).expand(self.shape)
+        mean = self.by_groups(sizes).mean((1, 3), keepdim=True)
         size = groups.shape[1] * groups.shape[3]
-        norm = groups.square().sum((1, 3), keepdim=True).sqrt()
-        less = rate * self.strength * size**0.5
-        groups.mul_((1.0 - less / norm.clamp(min=1e-30)).clamp(min=0.0))
+        shrink(groups, (1, 3), self.strength * size**0.5 * mean)
 
     @torch.no_grad()
     def take_zeros(self, other: Operator) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.couplings import Convolution
+from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.rbm import RBM
 from harmonium.units import Bernoulli, Categorical, Units
 
@@ -90,9 +91,9 @@ class ConvolutionalRBM(RBM):
         return self.coupling.geometry.maps(self.hidden_given_visible(v))
 
     @torch.no_grad()
-    def settle(self, rate: float) -> None:
+    def settle(self, step: StepSize = no_step) -> None:
         """Keep the biases (and scales) of a map equal, and 0 those of what is off."""
-        super().settle(rate)
+        super().settle(step)
         g = self.coupling.geometry
         for parameter in self.hidden.parameters():
             if g.pooled > 1:

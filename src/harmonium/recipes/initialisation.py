@@ -42,7 +42,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     couple_standardised(model)
     if fresh and model.pair() is not None:
         couple(model, states, weights)
-    model.settle(0.0)  # what is tied may have been moved apart
+    model.settle()  # what is tied may have been moved apart
 
 
 def couple(model: PairwiseModel, states: Tensor, weights: Tensor | None) -> None:
