@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,12 @@ from harmonium.kernels import Side
 from harmonium.random import Address, Purpose
 
 Weighted = tuple[Tensor, Tensor]  # states (n, width) and their weights (n,)
+StepSize = Callable[[Tensor], Tensor | float]  # the step size of each number of a parameter
+
+
+def no_step(parameter: Tensor) -> float:
+    """The `StepSize` of parameters that stay where they are."""
+    return 0.0
 
 
 class Operator(ABC):
@@ -28,6 +34,8 @@ class Operator(ABC):
     full = False
     """Whether every entry of W is a parameter of its own."""
     shape: tuple[int, int]
+    places = 1
+    """How many entries of W share one of θ."""
 
     @abstractmethod
     def tensors(self) -> tuple[Tensor, ...]:
@@ -57,15 +65,9 @@ class Operator(ABC):
         """W as a matrix where products with it are the way to multiply, else None."""
         return self.dense()
 
+    @abstractmethod
     def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """∂/∂θ from ∂/∂W, (rows, columns)."""
-        with torch.enable_grad():
-            tensors = [t.detach().requires_grad_() for t in self.tensors()]
-            return torch.autograd.grad(self.at(tensors).dense(), tensors, gradient)
-
-    def at(self, tensors: Sequence[Tensor]) -> Operator:
-        """The same operator of other θ."""
-        raise NotImplementedError
 
     def rows(self, rows: slice) -> Tensor:
         """Some rows of W as a matrix."""
@@ -109,22 +111,32 @@ class Operator(ABC):
     ) -> None:
         """Take the gradients in coordinates centred at offsets μ (rows) and λ (columns), in place.
 
-        ∇'θ = ∇θ - S(a, λ) - S(μ, b) with the gradients a and b of the biases and S of `statistics`; then
-        a' ← a' - dW λ and b' ← b' - dWᵀ μ with dW `along` ∇'θ.
+        ∇'θ = [∇θ - S(a, λ) - S(μ, b)] / places with the gradients a and b of the biases and S of
+        `statistics`: where W shares its entries, the mean over the places is as large as the gradient of a
+        coupling by itself, and takes steps of the same size. Then a' ← a' - dW λ and b' ← b' - dWᵀ μ with
+        dW `along` ∇'θ.
         """
         (a, b), (mu, lam) = biases, offsets
         gradients = [t.grad for t in self.tensors()]
         away = zip(self.statistics(a[None], lam[None]), self.statistics(mu[None], b[None]), strict=True)
         for g, (left, right) in zip(gradients, away, strict=True):
             assert g is not None  # as the caller has checked
-            g.sub_(left).sub_(right)
+            g.sub_(left).sub_(right).div_(self.places)
         change = self.along([g for g in gradients if g is not None])
         shifted[0].sub_(change.transposed(lam[None])[0])
         shifted[1].sub_(change.product(mu[None])[0])
 
-    def kept(self, matrix: Tensor) -> Tensor:
-        """The part of a matrix that this operator can take, for those with `natural`."""
-        return matrix
+    def nearest(self, matrix: Tensor) -> Tensor | None:
+        """What `take` would make of a matrix; None where W can't follow one."""
+        return None
+
+    def take(self, matrix: Tensor) -> None:
+        """Become the nearest W to a matrix.
+
+        Raises:
+            TypeError: it can't follow one.
+        """
+        raise TypeError(f"couplings: {type(self).__name__} can't be set to a matrix.")
 
     def squared_norm(self) -> Tensor:
         """Σ θ², what weight decay halves."""
@@ -141,8 +153,8 @@ class Operator(ABC):
         """Multiply some rows of W by numbers, (rows,), in place; False, and nothing done, where it can't."""
         return False
 
-    def settle(self, rate: float) -> None:  # noqa: B027  # most have nothing to do
-        """What follows each step of size `rate`: exact zeros, ties, proximal steps. None here."""
+    def settle(self, step: StepSize = no_step) -> None:  # noqa: B027  # most have nothing to do
+        """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
     def take_zeros(self, other: Operator) -> None:  # noqa: B027  # as before
         """What is exactly zero in `other`, of the same kind, becomes so here. Nothing where zeros aren't
@@ -157,7 +169,8 @@ class Operator(ABC):
 class Kind(Operator, nn.Module):
     """An operator with parameters of its own, as `hm.RBM(…, couplings=…)` takes it.
 
-    It may be made before the widths of the blocks are known; `begin` then makes its parameters.
+    It may be made before the widths of the blocks are known; `begin` then makes its parameters. A kind says
+    what it is `at` given θ, and the products are those of that.
     """
 
     def __init__(self) -> None:
@@ -171,13 +184,55 @@ class Kind(Operator, nn.Module):
             ValueError: it is of another shape.
         """
 
+    @abstractmethod
+    def at(self, tensors: Sequence[Tensor]) -> Operator:
+        """The operator of given θ, by itself."""
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(self.parameters())
+
     def begun(self) -> bool:
         """Whether it belongs to a model already."""
         return any(True for _ in self.parameters())
 
+    def along(self, direction: Sequence[Tensor]) -> Operator:
+        return self.at(direction)  # for W that is linear in θ
+
+    def product(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        return self.at(self.tensors()).product(x, add)
+
+    def transposed(self, y: Tensor, add: Tensor | None = None) -> Tensor:
+        return self.at(self.tensors()).transposed(y, add)
+
+    def statistics(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return self.at(self.tensors()).statistics(x, y)
+
+    def dense(self) -> Tensor:
+        return self.at(self.tensors()).dense()
+
+    def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        return self.at(self.tensors()).pull(gradient)
+
+    def check_shape(self, rows: int, columns: int) -> None:
+        """Raise a ValueError unless it is of this shape."""
+        if self.shape != (rows, columns):
+            raise ValueError(
+                f"couplings: expected a {type(self).__name__} of shape ({rows}, {columns}) for these units,"
+                f" got {self.shape}."
+            )
+
     def extra_repr(self) -> str:
         """What stands between the brackets when it is printed."""
         return " × ".join(map(str, self.shape)) if hasattr(self, "shape") else ""
+
+
+def shrink(weight: Tensor, groups: Sequence[int], amount: Tensor) -> None:
+    """The proximal step of the group lasso: each group shorter by an amount, and 0 where it isn't longer.
+
+    In place; the norms of groups are over the dimensions `groups` of `weight`, and `amount` is like them.
+    """
+    norm = weight.square().sum(list(groups), keepdim=True).sqrt() if groups else weight.abs()
+    weight.mul_((1.0 - amount / norm.clamp(min=1e-30)).clamp(min=0.0))
 
 
 class Coupling(NamedTuple):

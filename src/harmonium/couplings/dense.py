@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks, kernels
-from harmonium.couplings.base import Kind, Operator, Weighted, initial, small
+from harmonium.couplings.base import Kind, Operator, StepSize, Weighted, initial, no_step, small
 from harmonium.kernels import Side
 
 
@@ -37,9 +37,6 @@ class Dense(Operator):
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,)
-
-    def at(self, tensors: Sequence[Tensor]) -> Dense:
-        return Dense(tensors[0])
 
     def along(self, direction: Sequence[Tensor]) -> Operator:
         return Dense(direction[0])
@@ -81,6 +78,13 @@ class Dense(Operator):
     ) -> None:
         assert self.weight.grad is not None  # as the caller has checked
         kernels.centre(self.weight.grad, biases, offsets, shifted)
+
+    def nearest(self, matrix: Tensor) -> Tensor:
+        return matrix
+
+    @torch.no_grad()
+    def take(self, matrix: Tensor) -> None:
+        self.weight.copy_(matrix)
 
     def by_unit(self) -> tuple[Tensor, Tensor | None]:
         return self.weight, self.weight.grad
@@ -132,27 +136,11 @@ class Masked(Kind):
         self.shape = (self.mask.shape[0], self.mask.shape[1])
 
     def begin(self, rows: int, columns: int, seed: int) -> None:
-        if self.shape != (rows, columns):
-            raise ValueError(f"couplings: expected a pattern of shape ({rows}, {columns}), got {self.shape}.")
+        self.check_shape(rows, columns)
         self.weight = nn.Parameter(initial(rows, columns, seed, small(rows, columns)) * self.mask)
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (self.weight,)
 
     def at(self, tensors: Sequence[Tensor]) -> Operator:
         return Dense(tensors[0] * self.mask)
-
-    def along(self, direction: Sequence[Tensor]) -> Operator:
-        return Dense(direction[0] * self.mask)
-
-    def dense(self) -> Tensor:
-        return self.weight * self.mask
-
-    def product(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        return Dense(self.dense()).product(x, add)
-
-    def transposed(self, y: Tensor, add: Tensor | None = None) -> Tensor:
-        return Dense(self.dense()).transposed(y, add)
 
     def statistics(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         return (kernels.product(x, y, transposed=True).mul_(self.mask),)
@@ -160,8 +148,12 @@ class Masked(Kind):
     def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
         return (gradient * self.mask,)
 
-    def kept(self, matrix: Tensor) -> Tensor:
+    def nearest(self, matrix: Tensor) -> Tensor:
         return matrix * self.mask
+
+    @torch.no_grad()
+    def take(self, matrix: Tensor) -> None:
+        self.weight.copy_(self.nearest(matrix))
 
     def by_unit(self) -> tuple[Tensor, Tensor | None]:
         return self.weight, self.weight.grad
@@ -172,7 +164,7 @@ class Masked(Kind):
         return True
 
     @torch.no_grad()
-    def settle(self, rate: float) -> None:
+    def settle(self, step: StepSize = no_step) -> None:
         self.weight.mul_(self.mask)
 
     def config(self) -> dict[str, Any]:

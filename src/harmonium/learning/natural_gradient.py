@@ -111,7 +111,8 @@ class NaturalGradient:
         (weight,) = operator.tensors()
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
-        step = operator.kept(kernels.product(kernels.product(left, weight.grad), right))
+        step = operator.nearest(kernels.product(kernels.product(left, weight.grad), right))
+        assert step is not None  # since the operator is made of entries
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]

@@ -3,6 +3,7 @@
 from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.conditional import ConditionalRBM
+from harmonium.models.convolutional import ConvolutionalRBM
 from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.labelled import LabelledRBM
@@ -20,6 +21,7 @@ __all__ = [
     "BlockModel",
     "BoltzmannMachine",
     "ConditionalRBM",
+    "ConvolutionalRBM",
     "EnergyModel",
     "GraphModel",
     "Interpolation",

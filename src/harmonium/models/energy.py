@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.columns import Schema
+from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
@@ -281,8 +282,8 @@ class EnergyModel(nn.Module, ABC):
         """
         return None
 
-    def settle(self, rate: float) -> None:
-        """What follows each step of training, of size `rate`: exact zeros, ties, proximal steps."""
+    def settle(self, step: StepSize = no_step) -> None:
+        """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
     def take_zeros(self, other: EnergyModel) -> None:
         """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.couplings import Coupling
+from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
 from harmonium.models.energy import EnergyModel
 from harmonium.numerics import HALF_LOG_TWO_PI
@@ -83,9 +84,9 @@ class PairwiseModel(BlockModel):
             return None
         return Pair(couplings[0].operator, *self.layers)
 
-    def settle(self, rate: float) -> None:
+    def settle(self, step: StepSize = no_step) -> None:
         for coupling in self.couplings():
-            coupling.operator.settle(rate)
+            coupling.operator.settle(step)
 
     def take_zeros(self, other: EnergyModel) -> None:
         if isinstance(other, PairwiseModel):

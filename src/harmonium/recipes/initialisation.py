@@ -13,7 +13,7 @@ from harmonium.models.intake import Rows
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import most_rows, natural_gradient_fits, seen_first
+from harmonium.recipes.settings import NATURAL_WIDTH, most_rows, natural_gradient_fits, seen_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
@@ -39,11 +39,18 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     couple_standardised(model)
     for direct in model.direct_couplings():
         states = regress_on_given(model.layers[0], direct, states, weights)
-    if not fresh or not natural_gradient_fits(model):
+    if fresh and model.pair() is not None:
+        couple(model, states, weights)
+    model.settle()  # what is tied may have been moved apart
+
+
+def couple(model: PairwiseModel, states: Tensor, weights: Tensor | None) -> None:
+    """Couple a fresh two-block model to the clouds of its data, their leading directions, or just boldly."""
+    operator = model.couplings()[0].operator
+    if natural_gradient_fits(model) and operator.full and couple_to_clouds(model, states, weights):
         return
-    if model.couplings()[0].operator.full and couple_to_clouds(model, states, weights):
-        return
-    if not len(couple_along_principal_directions(model, states, weights)):
+    narrow = max(operator.shape) <= NATURAL_WIDTH
+    if not narrow or not len(couple_along_principal_directions(model, states, weights)):
         couple_boldly(model, states)
 
 
@@ -144,7 +151,9 @@ def couple_along_principal_directions(
         λ of the directions that were taken up, in falling order.
     """
     (visible, hidden), operator = model.layers, model.couplings()[0].operator
-    (weight,) = operator.tensors()
+    weight = operator.dense()
+    if operator.nearest(weight) is None:
+        return x.new_empty(0)
     counts = torch.ones(len(x)) if weights is None else weights
     counts = counts.to(x.device, torch.float64)
     centre, scale, found, directions = _principal_directions(visible, x.double(), counts)
@@ -157,12 +166,13 @@ def couple_along_principal_directions(
     noise = directions.T @ standardised
     strength = (1.0 - 1.0 / found[:n]).clamp(max=STRONGEST).sqrt()
     along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
-    coupled = operator.kept(weight + scale[:, None] * (directions @ (along - noise)))
+    coupled = operator.nearest(weight + scale[:, None] * (directions @ (along - noise)))
+    assert coupled is not None  # as before
     field = (coupled.square() @ variance).sqrt()  # standard deviation of the fields on the visible units
     skewness = _skewness(visible)
     shrunk = 1.0 / (skewness.abs() * field).clamp(min=1.0)
     coupled, field = coupled * shrunk[:, None], field * shrunk
-    weight.copy_(coupled)
+    operator.take(coupled)
     visible.bias.sub_((coupled @ mean + 0.5 * skewness * field.square()).to(weight))
     hidden.bias.sub_((centre @ coupled).to(weight))
     return found[:n]
@@ -180,16 +190,16 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
         model: its visible units match the data already; changed in place.
         x: visible states, (rows, n_visible).
     """
-    (visible, hidden), (weight,) = model.layers, model.couplings()[0].operator.tensors()
+    (visible, hidden), operator = model.layers, model.couplings()[0].operator
     if not visible.tail == hidden.tail == Tail.BOUNDED:
         return
-    mean, varies = (
-        column_moments(x.to(weight))[0],
-        x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0),
-    )
-    weight.mul_(1.0 + (BOLD - 1.0) * varies[:, None].to(weight))
-    visible.bias.sub_(weight @ hidden.mean(hidden.bias[None])[0])
-    hidden.bias.sub_(mean.nan_to_num() @ weight)
+    mean = column_moments(x.to(visible.bias))[0].nan_to_num()
+    varies = x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0)
+    if not operator.scale_rows(slice(None), 1.0 + (BOLD - 1.0) * varies.to(mean)):
+        for tensor in operator.tensors():
+            tensor.mul_(BOLD)
+    visible.bias.sub_(operator.transposed(hidden.mean(hidden.bias[None]))[0])
+    hidden.bias.sub_(operator.product(mean[None])[0])
 
 
 def _skewness(layer: Units) -> Tensor:
