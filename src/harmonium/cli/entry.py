@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from harmonium.cli import torchrun
+
 DONE = 0
 FAILED = 1
 """Training diverged, or a self-test failed."""
@@ -88,7 +90,8 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
+    if torchrun.talks():
+        print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
     return status
 
 

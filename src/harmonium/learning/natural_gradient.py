@@ -184,9 +184,7 @@ def _moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, 
     return [*second, weights @ x, weights @ h]
 
 
-def _shifted(
-    moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
-) -> list[Tensor]:
+def _shifted(moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]) -> list[Tensor]:
     """The second ones of `_moments` about offsets `now`, from all about `before`.
 
     With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.

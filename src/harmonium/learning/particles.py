@@ -25,7 +25,6 @@ class Particles(NamedTuple):
         """The visible states, (n, n_visible)."""
         return self.state[0]
 
-
     def numbers(self) -> np.ndarray:
         """The number of each among the particles of all processes, (n,)."""
         n = len(self.weights)

@@ -77,8 +77,7 @@ class Interruption:
         sentence = f"training is {what}; {self.checkpoint.path} is saved, and resume=True goes on from it."
         if signal.getsignal(number) is signal.default_int_handler:
             raise KeyboardInterrupt(sentence)
-        if signal.getsignal(number) is signal.SIG_DFL:
-            if processes.first():
-                print(f"harmonium: {sentence}", file=sys.stderr, flush=True)
+        if signal.getsignal(number) is signal.SIG_DFL and processes.first():
+            print(f"harmonium: {sentence}", file=sys.stderr, flush=True)
         signal.raise_signal(number)
         raise KeyboardInterrupt(sentence)

@@ -178,9 +178,7 @@ def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Ten
     return state[0]
 
 
-def _divided(
-    model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address
-) -> Tensor:
+def _divided(model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address) -> Tensor:
     """What `_annealed` draws, each process a share of the chains; all of them where chains share what they
     adapt, or are fewer than processes.
     """
