@@ -76,6 +76,10 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
         return _say(str(error), interrupted[0])
     except (KeyboardInterrupt, typer.Abort):
         return _say(NOTHING_WRITTEN, interrupted[0])
+    except RuntimeError as error:
+        if type(error).__name__ != "LostProcess":  # which is known only where there are others
+            raise
+        return _say(str(error), FAILED)
     except FloatingPointError as error:
         return _say(str(error), FAILED)
     except OSError as error:
@@ -90,7 +94,7 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    if torchrun.talks():
+    if torchrun.talks() or status == FAILED:
         print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
     return status
 
