@@ -1,9 +1,9 @@
 """Several processes are one: the same chains, rows, decisions and files, sums up to their rounding."""
 
-import process_work
 import pytest
 import torch
 
+import process_work
 from harmonium import processes
 
 ROUNDING = 1e-9  # of float64 sums in another order, after some updates

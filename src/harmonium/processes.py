@@ -30,7 +30,7 @@ LOST = ("connection", "timed out", "timeout", "peer")
 """Words of what Gloo and NCCL say about a process that is gone."""
 
 
-class LostProcess(RuntimeError):
+class LostProcess(ConnectionError):
     """Another process has ended in the middle of the work."""
 
 

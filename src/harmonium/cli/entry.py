@@ -12,7 +12,7 @@ from harmonium.cli import torchrun
 
 DONE = 0
 FAILED = 1
-"""Training diverged, or a self-test failed."""
+"""Training diverged, another process has ended, or a self-test failed."""
 MISTAKE = 2
 """The user's: in the options, or in the data."""
 INTERRUPTED = 130
@@ -76,14 +76,10 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
         return _say(str(error), interrupted[0])
     except (KeyboardInterrupt, typer.Abort):
         return _say(NOTHING_WRITTEN, interrupted[0])
-    except RuntimeError as error:
-        if type(error).__name__ != "LostProcess":  # which is known only where there are others
-            raise
-        return _say(str(error), FAILED)
     except FloatingPointError as error:
         return _say(str(error), FAILED)
     except OSError as error:
-        return _say(_os_sentence(error), MISTAKE)
+        return _say(_os_sentence(error), FAILED if isinstance(error, ConnectionError) else MISTAKE)
     except ValueError as error:
         if not _raised_by_harmonium(error):
             raise
@@ -94,7 +90,7 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    if torchrun.talks() or status == FAILED:
+    if torchrun.talks():
         print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
     return status
 

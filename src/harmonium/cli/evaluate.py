@@ -39,9 +39,9 @@ def _run(
     with processes.agreeing():
         saved = open_model(model)
         require_energy_model(saved.model)
-        learned_from = saved.about.get("data", {}).get("fingerprint")
-        rows, notes = data.load_table(source, split, learned_from)
-        x, more = values.states(saved.model, rows, source, seed)
+    learned_from = saved.about.get("data", {}).get("fingerprint")
+    rows, notes = data.load_table(source, split, learned_from)
+    x, more = values.states(saved.model, rows, source, seed)
     with screen.waiting("measuring", not processes.first()) as progress:
         measured = x if saved.model.schema is None else rows  # in the table's own units
         estimate = log_likelihood(saved.model, measured, seconds=seconds, seed=seed, progress=progress)

@@ -36,8 +36,7 @@ def _run(options: FitOptions, device: str) -> None:
     if options.resume:
         options = resumed(options, processes.by_first(partial(folder.read_settings, options.out)))
     check_options(options)
-    with processes.agreeing():
-        dataset = in_codes(options, with_shape(data.load(options.data), options.shape))
+    dataset = in_codes(options, with_shape(data.load(options.data), options.shape))
     facts = processes.by_first(partial(data_facts, options.data, dataset))
     if options.resume:
         processes.by_first(partial(check_same_data, options, facts["fingerprint"]))

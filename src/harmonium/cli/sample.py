@@ -25,7 +25,7 @@ def run(
                 check_new_file(out, ENDINGS, force)
             saved = open_model(model)
             require_energy_model(saved.model)
-            known = None if given is None else _known(saved, given, number)
+        known = None if given is None else _known(saved, given, number)
         drawn = sample_states(saved.model, number, known, seed=seed, sweeps=sweeps)
         with processes.agreeing():
             if processes.first():

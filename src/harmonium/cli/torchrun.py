@@ -52,7 +52,11 @@ def joined(device: str = "cpu") -> Iterator[str]:
     if on_gpus and device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    store, rank, count = next(distributed.rendezvous("env://"))
+    # torchrun may keep its store when it starts workers again: the addresses of those before are in it
+    store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
         yield device
     finally:
@@ -76,7 +80,7 @@ def restarted(options: FitOptions, settings: Mapping[str, Any] | None) -> FitOpt
         settings: what has been written down in the folder of the run, if anything.
     """
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    if not again or settings is None or settings.get("launch") != launch():
+    if not again or settings is None or launch() is None or settings.get("launch") != launch():
         return options
     return replace(options, resume=True, force=False)
 
