@@ -26,6 +26,14 @@ Answer = TypeVar("Answer")
 RAISED = (FileNotFoundError, OSError, TypeError, FloatingPointError, ValueError)
 """Errors that the other processes raise as what they are; anything else becomes a RuntimeError."""
 
+LOST = ("connection", "timed out", "timeout", "peer")
+"""Words of what Gloo and NCCL say about a process that is gone."""
+
+
+class LostProcess(ConnectionError):
+    """Another process has ended in the middle of the work."""
+
+
 _whole: ContextVar[bool] = ContextVar("whole", default=False)
 _signals = {"own": 0, "any": 0}  # by which this process was told to stop, and any of them by the last sum
 
@@ -105,7 +113,8 @@ def add_(tensors: Sequence[Tensor]) -> None:
     hand = tensors[0].new_zeros(count())
     hand[rank()] = _signals["own"]
     flat = torch.cat([hand, *(x.reshape(-1) for x in tensors)])
-    group.all_reduce(flat)
+    with _others():
+        group.all_reduce(flat)
     hand, *sums = flat.split([count(), *(x.numel() for x in tensors)])
     _signals["any"] = int(hand.max())
     for x, total in zip(tensors, sums, strict=True):
@@ -130,11 +139,12 @@ def _gather(x: Tensor) -> Tensor:
     n = group.get_world_size()
     lengths = torch.zeros(n, dtype=torch.int64, device=x.device)
     lengths[group.get_rank()] = len(x)
-    group.all_reduce(lengths)
-    padded = x.new_zeros(int(lengths.max()), *x.shape[1:])
-    padded[: len(x)] = x
-    found = [torch.empty_like(padded) for _ in range(n)]
-    group.all_gather(found, padded)
+    with _others():
+        group.all_reduce(lengths)
+        padded = x.new_zeros(int(lengths.max()), *x.shape[1:])
+        padded[: len(x)] = x
+        found = [torch.empty_like(padded) for _ in range(n)]
+        group.all_gather(found, padded)
     return torch.cat([part[:length] for part, length in zip(found, lengths.tolist(), strict=True)])
 
 
@@ -148,8 +158,19 @@ def from_first(value: Answer) -> Answer:
 def broadcast_(tensors: Sequence[Tensor]) -> None:
     """Each tensor becomes that of the first process, in place."""
     if together():
-        for x in tensors:
-            group.broadcast(x, 0)
+        with _others():
+            for x in tensors:
+                group.broadcast(x, 0)
+
+
+@contextmanager
+def _others() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(word in str(error).lower() for word in LOST):
+            raise
+        raise LostProcess("another process has ended, and this one can't go on without it.") from error
 
 
 def _shared(value: Any, choose: Callable[[list[Any]], Any]) -> Any:
@@ -210,7 +231,8 @@ def told() -> int:
     if count() > 1:
         return _signals["any"]
     hand = torch.tensor([_signals["own"]])
-    group.all_reduce(hand, group.ReduceOp.MAX)
+    with _others():
+        group.all_reduce(hand, group.ReduceOp.MAX)
     return int(hand)
 
 
