@@ -118,13 +118,13 @@ def take(x: Stored, numbers: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x[numbers], x.dtype.newbyteorder("=")))
 
 
-def pieces(x: Stored) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Successive (row numbers, rows as stored) of about CELLS cells."""
-    n = len(x)
+def pieces(x: Stored, part: slice | None = None) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Successive (row numbers, rows as stored) of about CELLS cells; of a part of the rows where given."""
+    begin, n = (0, len(x)) if part is None else (part.start, part.stop)
     size = max(1, CELLS // (x.x if isinstance(x, Selected) else x).shape[1])
-    for start in range(0, n, size):
+    for start in range(begin, n, size):
         numbers = np.arange(start, min(start + size, n))
-        yield numbers, x[start : start + size] if isinstance(x, Tensor) else take(x, numbers)
+        yield numbers, x[start : numbers[-1] + 1] if isinstance(x, Tensor) else take(x, numbers)
 
 
 # -- what came -------------------------------------------------------------------------------------------
