@@ -11,7 +11,8 @@ from torch import Tensor
 
 from harmonium import processes
 from harmonium.models import table
-from harmonium.models.table import Table
+from harmonium.models.sparse import SparseRows
+from harmonium.models.table import Table, Values
 
 CHUNK = 2**24
 """Bytes of a table that are looked at together, so that a file larger than memory can be surveyed."""
@@ -38,17 +39,17 @@ def as_table(title: str, x: Any, columns: tuple[str, ...] | None = None) -> Tabl
     return Table(values, columns, first=1)
 
 
-def chunks(x: np.ndarray | Tensor, part: slice | None = None) -> Iterator[tuple[int, np.ndarray]]:
+def chunks(x: Values, part: slice | None = None) -> Iterator[tuple[int, np.ndarray]]:
     """Successive blocks of rows of about CHUNK bytes, each with the number of its first row; of a part of the
     rows where given.
     """
     begin, end = (0, len(x)) if part is None else (part.start, part.stop)
-    rows = max(1, CHUNK // max(1, x[:1].nbytes))
+    rows = max(1, CHUNK // max(1, x.dtype.itemsize * x.shape[1]))
     for start in range(begin, end, rows):
         block = x[start : min(start + rows, end)]
         if isinstance(block, Tensor):
             block = (block.float() if block.dtype.itemsize < 4 else block).cpu().numpy()
-        yield start, block
+        yield start, block.dense(slice(None)) if isinstance(block, SparseRows) else block
 
 
 def describe_support(x: np.ndarray, title: str = "the data") -> str:

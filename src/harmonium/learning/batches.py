@@ -72,17 +72,17 @@ class Batches:
             return self._share(rows, step)
         v = self.prepare(take(self.x, rows), rows, step // self.per_epoch)
         if self.weights is None:
-            return equally_weighted(v)
+            return equally_weighted(v)._replace(rows=rows)
         w = self.weights[torch.from_numpy(rows)].to(v)
-        return Particles((v,), w / w.sum())
+        return Particles((v,), w / w.sum(), rows=rows)
 
     def _share(self, rows: np.ndarray, step: int) -> Particles:
         places = self.places(rows)
         some = rows[places] if len(places) else np.array([processes.share(len(self.x)).start])
         v = self.prepare(take(self.x, some), some, step // self.per_epoch)
         if not len(places):  # a state that counts for nothing, so that no kernel meets an empty batch
-            return Particles((torch.zeros_like(v),), v.new_zeros(1))
+            return Particles((torch.zeros_like(v),), v.new_zeros(1), rows=some)
         if self.weights is None:
-            return equally_weighted(v, of=len(rows), chain=places)
+            return equally_weighted(v, of=len(rows), chain=places)._replace(rows=some)
         w = self.weights[torch.from_numpy(rows)].to(v)
-        return Particles((v,), w[places] / w.sum(), places)
+        return Particles((v,), w[places] / w.sum(), places, some)

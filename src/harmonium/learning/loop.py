@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harmonium import kernels, processes
 from harmonium.learning.batches import Batches
-from harmonium.learning.descent import GradientDescent
+from harmonium.learning.descent import GradientDescent, step_size
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
@@ -88,6 +88,7 @@ class Learner:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
+        self.model.settle(lambda parameter: step_size(self.optimiser, parameter))
         return Update(step + 1, self.model, data, phases.negatives)
 
     def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:

@@ -24,12 +24,15 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.learning.centred_gradient import Centring, centre_gradients
+from harmonium.learning.direct_steps import step_directly
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.pairwise import DirectCoupling
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
+LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
 
 
@@ -83,9 +86,15 @@ class NaturalGradient:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel) or len(model.couplings()) != 1 or len(model.layers) != 2:
+        pair = model.pair() if isinstance(model, PairwiseModel) else None
+        if not isinstance(model, PairwiseModel) or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
+            )
+        if not pair.operator.natural:
+            raise TypeError(
+                "model: the natural gradient expects couplings that are learned entry by entry, got"
+                f" {type(pair.operator).__name__}; use the centred gradient."
             )
         widths = [layer.width for layer in model.layers]
         rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
@@ -98,17 +107,33 @@ class NaturalGradient:
         visible, hidden = (layer.bias for layer in model.layers)
         plain = [b.grad.clone() for b in (visible, hidden) if b.grad is not None]
         centre_gradients(model, offsets)
-        weight = model.couplings()[0].weight
+        operator = model.couplings()[0].operator
+        (weight,) = operator.tensors()
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
-        step = kernels.product(kernels.product(left, weight.grad), right)
+        step = operator.nearest(kernels.product(kernels.product(left, weight.grad), right))
+        assert step is not None  # since the operator is made of entries
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]
-        for side in zip(model.layers, offsets, plain, self.covariances, strict=True):
-            layer, offset, gradient, covariance = side
-            scale_steps(layer, offset, gradient, covariance.diagonal())
+        variances, about = [covariance.diagonal() for covariance in self.covariances], list(offsets)
+        for direct in model.direct_couplings():
+            moments = self._given(direct)
+            about[0] = step_directly(model.layers[0], direct, offsets[0], plain[0], moments)
+            variances[0] = moments[1]
+        for side in zip(model.layers, about, plain, variances, strict=True):
+            scale_steps(*side)
         shape_steps(model.layers[0], self.shapes, plain[0])
+
+    def _given(self, coupling: DirectCoupling) -> tuple[Tensor, Tensor]:
+        """(⟨uuᵀ⟩ of the columns that are given, damped; variances of all columns given these)."""
+        covariance, (_, _, given, acted) = self.covariances[0], coupling
+        left, square = covariance.diagonal().clone(), covariance[given, given]
+        ridge = square + torch.diag(LEAST_LEFT * left[given])
+        explained = torch.linalg.solve(ridge, covariance[given, acted])
+        rest = left[acted] - (covariance[given, acted] * explained).sum(0)
+        left[acted] = torch.maximum(rest, LEAST_LEFT * left[acted])
+        return square + torch.diag(self.damping * square.diagonal()), left
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""

@@ -19,6 +19,7 @@ class Particles(NamedTuple):
     state: tuple[Tensor, ...]  # one (n, width) tensor per block, or the visible one alone
     weights: Tensor  # (n,)
     chain: int | np.ndarray = 0  # number of the first among the particles of all processes, or of each
+    rows: np.ndarray | None = None  # their numbers in the table, for a batch of data
 
     @property
     def v(self) -> Tensor:

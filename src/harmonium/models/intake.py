@@ -120,7 +120,10 @@ def rows_of(
     drawn, gaps = _looked_at(table, support, name, seed is not None, free)
     kind = "probabilities" if drawn else "codes" if support.coded else "states"
     names = None if numbered(table.columns) else table.columns
-    return Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    if gaps and model.context is not None:
+        _check_context(rows, model.context, name)
+    return rows
 
 
 def _looked_at(table: Table, support: Support, name: str, drawing: bool, free: bool) -> tuple[bool, bool]:
@@ -152,6 +155,19 @@ def _checked(
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
             drawn = True
     return drawn, gaps
+
+
+def _check_context(rows: Rows, context: slice, name: str) -> None:
+    """Refuse rows whose context has free cells: nothing says what these could be."""
+    start = 0
+    for states in rows.pieces():
+        wrong = torch.isnan(states[:, context]).any(1).nonzero().flatten().tolist()
+        start += len(states)
+        if wrong:
+            raise ValueError(
+                f"{name} must give the context (columns {context.start} to {context.stop - 1}) of every row,"
+                f" got none in row {start - len(states) + wrong[0]}."
+            )
 
 
 def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:

@@ -86,6 +86,8 @@ def sample_states(
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
+    if given is None and model.context is not None:
+        raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
     address = Address(seed, Purpose.SAMPLE)
     if sweeps is None:
