@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import arguments, phases, processor, reference
-from harmonium.kernels.launch import multiplying
+from harmonium.kernels.launch import multiplying, on_one_thread
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -33,6 +33,7 @@ __all__ = [
     "gibbs",
     "lead",
     "multiplying",
+    "on_one_thread",
     "product",
     "sweeps_suit",
     "two_phases",
