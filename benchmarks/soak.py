@@ -2,8 +2,9 @@
 
     python -m benchmarks.soak --updates 10000000
 
-An RBM of 4 and 3 units learns with 512 persistent chains, records, rules and checkpoints as in any run of
-on at the weights reached, are held against P(v) summed over all states (chi-square over the 16 visible states).
+An RBM of 4 and 3 units learns with 512 persistent chains, records and checkpoints as any run of `hm.fit`. At
+the end the chains, moved on at the weights reached, are held against P(v) summed over all states (chi-square
+over the 16 visible states).
 """
 
 from __future__ import annotations

@@ -55,28 +55,35 @@ def test_units_are_matched_to_a_million_rows():
 
 @torch.no_grad()
 def test_statistics_of_a_million_rows():
-    """In float32 one number after another would stand still at 2^24 of its smallest parts."""
+    """In float32 one number after another would be off by 1.6 % here, blocks of 4096 by 2e-5."""
     rbm, (x, _) = machine(), kinds()
     w = torch.full((ROWS,), 1.0 / ROWS)
     few, one = x[:8], torch.full((8,), 1 / 8)
-    found = kernels.two_phases(rbm.weight, Side("bernoulli", 1, rbm.hidden.bias), (x, w), (few, one))
+    before = torch.ones_like(rbm.weight)
+    side = Side("bernoulli", 1, rbm.hidden.bias)
+    found = kernels.two_phases(rbm.weight, side, (x, w), (few, one), before.clone())
     if found is None:
         pytest.skip("these products are not fused here")
     h = [torch.sigmoid(v.double() @ rbm.weight.double() + rbm.hidden.bias.double()) for v in (x, few)]
     right = few.double().T @ (one.double()[:, None] * h[1]) - x.double().T @ (w.double()[:, None] * h[0])
-    assert (found[0].double() - right).abs().max() < 2e-6
+    assert (found[0].double() - before - right).abs().max() < 5e-5
+    for row, phase, share in ((1, 0, w), (2, 1, one)):
+        means = torch.cat([share.double() @ (x, few)[phase].double(), share.double() @ h[phase]])
+        assert (found[1][row].double() - means).abs().max() < 5e-5
 
 
-def test_a_gradient_of_a_million_rows_trains():
-    """Full batches: the exact model is found, as from the same rows counted."""
-    x, rare = kinds(2)
-    whole, counted = machine(2, 1), machine(2, 1)
-    hm.fit(whole, x, steps=30, batch_size=ROWS, seed=0, rules=(), progress=False)
-    rows = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
-    best = (rare * math.log(rare / ROWS) + (ROWS - rare) * math.log1p(-rare / ROWS)) / ROWS
-    assert hm.log_likelihood(whole, x).value > best - 1e-3
-    assert all(bool(p.isfinite().all()) for p in whole.parameters())
-    assert hm.log_likelihood(counted, rows).value < hm.log_likelihood(whole, x).value
+@torch.no_grad()
+def test_products_and_phases_over_a_million_rows_of_any_model():
+    rbm, (x, _) = machine(), kinds()
+    third = torch.full((ROWS, 1), 1 / 3)
+    second = kernels.product(x, third * x, transposed=True)
+    assert (second.double() / (ROWS - 7) - float(third[0, 0])).abs().max() < 2e-5
+    w = torch.full((ROWS,), 1.0 / ROWS)
+    rbm.accumulate_phase((x,), w)
+    wanted = machine().double()
+    wanted.accumulate_phase((x.double(),), w.double())
+    for p, q in zip(rbm.parameters(), wanted.parameters(), strict=True):
+        assert (p.grad.double() - q.grad).abs().max() < 5e-5 * q.grad.abs().max()
 
 
 @torch.no_grad()
@@ -114,18 +121,7 @@ def test_log_z_of_strong_couplings_by_sampling_holds_or_warns(scale):
     right = hm.log_partition(rbm, method="exact").value
     e = annealed_log_partition(rbm, Budget(0.2), 1)
     assert math.isfinite(e.value) and e.low <= e.value <= e.high
-    assert e.low <= right <= e.high or e.warnings
-
-
-def test_a_hundred_thousand_updates_leave_finite_weights_at_the_data():
-    x = torch.tensor([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]).repeat(
-        8, 1
-    )  # a column that is always 1, and none free
-    rbm = machine(3, 2)
-    from harmonium.learning import Batches, ExactNegatives, GradientDescent, Learner, train
-    from harmonium.models.intake import rows_of
-
-    learner = Learner(rbm, Batches(x, 16), ExactNegatives(), GradientDescent(0.5), [])
-    train(learner, 1000)
-    assert all(bool(p.isfinite().all()) for p in rbm.parameters())
-    assert rows_of(rbm, x) is not None
+    assert e.low <= right <= e.high
+    assert any("rounded" in w for w in e.warnings) == (scale > 1e5)
+    double = annealed_log_partition(rbm.double(), Budget(0.2), 1)
+    assert double.low <= right <= double.high and not any("rounded" in w for w in double.warnings)

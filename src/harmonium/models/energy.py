@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.columns import Schema
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
@@ -245,10 +245,12 @@ class EnergyModel(nn.Module, ABC):
         What learning calls for data and for negative particles alike; `state` may be (v,) where the model has
         its free energy.
         """
-        if self.has_free_energy():
-            self.accumulate_gradient(state[0], weights)
-        else:
-            self.accumulate_joint_gradient(state, weights)
+        blocks = [x.split(kernels.ROWS) for x in (*state, weights)]  # whose sums lose nothing in float32
+        for *part, share in zip(*blocks, strict=True):
+            if self.has_free_energy():
+                self.accumulate_gradient(part[0], share)
+            else:
+                self.accumulate_joint_gradient(tuple(part), share)
 
     def accumulate_phases(
         self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
