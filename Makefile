@@ -20,7 +20,7 @@ help:
 	@echo 'make test    run every test'
 	@echo 'make test-matrix   every test under each Python from 3.11 to 3.14 that is here, and with the oldest libraries'
 	@echo 'make soak    kill a run forty times (KILLS), at moments of SEED, and make a million updates (UPDATES)'
-	@echo 'make fuzz    damage files of every format for ten minutes, and read them'
+	@echo 'make fuzz    damage files of every format for ten minutes (FUZZ seconds), by SEED, and read them'
 	@echo 'make check   format, lint, types, import contract'
 	@echo 'make bench   measure speed and growth against other libraries (a quarter of an hour)'
 	@echo 'make dist    build the wheel and the source archive into dist/, twice, which must give the same bytes'
@@ -39,7 +39,7 @@ soak: $(DEV)
 	$(BIN)/python -m benchmarks.soak --updates $${UPDATES:-1000000}
 
 fuzz: $(DEV)
-	HARMONIUM_FUZZ_SECONDS=600 $(BIN)/python -m pytest -q tests/test_fuzz.py
+	HARMONIUM_FUZZ_SECONDS=$${FUZZ:-600} HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 test-matrix:
 	TORCH='$(TORCH)' $(PYTHON) tests/matrix.py
