@@ -223,7 +223,7 @@ def _hear_beginnings(hearing: Hearing, run: Run, result: Bridged) -> None:
         drift, error = result.drift
         reach = abs(drift) + error
         hearing.object(
-            f"replicas of {run.groups} groups travelled to the reference and back {run.round_trips} times only: "
+            f"the replicas of {run.groups} groups made {run.round_trips} journeys to the reference and back: "
             "where they began may still show; give more time",
             (hearing.value - reach, hearing.value + reach),
         )
