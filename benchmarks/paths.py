@@ -1,10 +1,10 @@
-"""From which update on does rounding show? The same training on two paths of this processor, update by update.
+"""From which update on does rounding show? The same training on two paths of a processor, update by update.
 
     python -m benchmarks.paths                      wide against plain, 300 updates
     python -m benchmarks.paths --updates 2000
 
-The draws are the same bits in the same fields. Products round differently from path to path (as from processor
-to processor), so that weights differ in their last bits from the first update on; when a field lies within
+The draws are the same bits in the same fields. Products round differently on each path, as on each processor,
+so that weights differ in their last bits from the first update on; when a field lies within
 that rounding of the number that it is held against, a state flips, and from then on the chains part.
 """
 
