@@ -77,6 +77,12 @@ class BlockModel(EnergyModel):
         Doesn't read state[block].
         """
 
+    def field_of_given(self, v: Tensor) -> Tensor | None:
+        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
+        rows of `v` differ in it; None where nothing does.
+        """
+        return None
+
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]

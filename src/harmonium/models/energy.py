@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from harmonium import checks
 from harmonium.columns import Schema
 from harmonium.couplings.base import StepSize, no_step
+from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
@@ -66,6 +67,9 @@ class EnergyModel(nn.Module, ABC):
     columns: tuple[str, ...] | None = None
     """Names of the columns that the model was trained on, by which later tables are matched; None forgets."""
 
+    context: slice | None = None
+    """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
+
     _schema: Schema | None = None
 
     def __init__(
@@ -109,6 +113,11 @@ class EnergyModel(nn.Module, ABC):
                 "(bounds=[(0, 1), (-1, 1)]), got none."
             )
         return self._visible_space
+
+    @property
+    def objective(self) -> Objective | None:
+        """What `hm.fit` makes large; None for log P(v)."""
+        return None
 
     @property
     def schema(self) -> Schema | None:

@@ -18,6 +18,18 @@ from harmonium.units import Gaussian, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
 
 
+class DirectCoupling(NamedTuple):
+    """The energy term -xₛᵀ C γ xₜ between columns s and t of the visible block, of which s are always given.
+
+    With γ the precisions of Gaussian columns, and 1 for others, C are coefficients of a regression.
+    """
+
+    weight: Tensor  # C, (columns s, columns t)
+    scale: Tensor  # γ, (columns t,)
+    given: slice
+    acted: slice
+
+
 class PairwiseModel(BlockModel):
     """E(x) = Σᵢ [Uᵢ(xᵢ) - biasᵢ·xᵢ] - Σ_{i<j} xᵢᵀ Wᵢⱼ xⱼ over blocks i, each W an operator of any kind.
 
@@ -36,6 +48,10 @@ class PairwiseModel(BlockModel):
 
     def couplings(self) -> Sequence[Coupling]:
         """The couplings, none here."""
+        return ()
+
+    def direct_couplings(self) -> Sequence[DirectCoupling]:
+        """Couplings between what is given and the rest of the visible block, none here."""
         return ()
 
     def field(self, block: int, state: State) -> Tensor:

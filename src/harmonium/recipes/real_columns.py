@@ -24,19 +24,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.columns.frames import listed
 from harmonium.learning import Update
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
-from harmonium.recipes.initialisation import MATCHED_ROWS, untrained
+from harmonium.recipes.initialisation import untrained
+from harmonium.recipes.settings import seen_first
 
-FAR = 1.0  # standard deviations between zero and a mean; what is nearer stays as it is
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
 
 
 def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
-    """Means of the Gaussian columns that are far from zero, and 0 for all others; None where there are none.
+    """Means of the Gaussian columns that lie further from zero than a standard deviation, and 0 for all
+    others; None where there are none.
 
     Only for two coupled blocks, (n_visible,).
     """
@@ -48,8 +50,8 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    mean, deviation = column_moments(rows.states(MATCHED_ROWS).double())
-    far = real & (mean.abs() > FAR * deviation) & (deviation > 0)
+    mean, deviation = column_moments(seen_first(rows).double())
+    far = real & (mean.abs() > deviation) & (deviation > 0)
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
 
 
@@ -57,7 +59,7 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    deviation = column_moments(rows.states(MATCHED_ROWS).double())[1]
+    deviation = column_moments(seen_first(rows).double())[1]
     distance = origin.double().abs() / deviation.clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
@@ -111,12 +113,13 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     """
     operator, (visible, hidden) = model.couplings()[0].operator, model.layers
     hidden.bias.copy_(hidden.bias.double() + by.double() @ operator.dense().double())
+    for direct, scale_of, given, acted in model.direct_couplings():
+        visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
 
 
 FEW = 10  # values at most, each of which comes on average as many times at least
-NAMED = 5  # columns that the warning names
 
 
 class FewValued(NamedTuple):
@@ -138,7 +141,7 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     columns = [c for part in gaussians(model.layers[0]) for c in range(part.columns.start, part.columns.stop)]
     if not columns:
         return None
-    x, values = rows.states(MATCHED_ROWS).double().cpu(), {}
+    x, values = seen_first(rows).double().cpu(), {}
     floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
     for c in columns:
         column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
@@ -156,14 +159,10 @@ def few_values_warning(found: FewValued | None) -> list[str]:
     """One sentence that names the columns and says what to do."""
     if found is None:
         return []
-    named = [
-        f"column {c} ({', '.join(f'{v:g}' for v in values)})"
-        for c, values in list(found.values.items())[:NAMED]
-    ]
-    more = len(found.values) - len(named)
+    named = [f"column {c} ({', '.join(f'{v:g}' for v in values)})" for c, values in found.values.items()]
     least = float(found.floor[found.floor > 0].min())
     return [
-        f"X holds few values in {', '.join(named)}{f' and {more} more' * (more > 0)}, which Gaussian units"
+        f"X holds few values in {listed(named)}, which Gaussian units"
         " take for real numbers; as their likelihood has no bound while the width shrinks, that is kept from"
         f" falling below {least:.2g}. Units that suit such values, side by side with others in hm.Mixed, are"
         " hm.Bernoulli for 0 and 1, hm.Spin for -1 and 1, and hm.Categorical for whole numbers from 0."
