@@ -22,7 +22,7 @@ def run(path: Path) -> None:
 def shape_of(saved: Saved) -> list[tuple[str, str]]:
     """Units, weights and parameters."""
     model = saved.model
-    layers = model.layers if isinstance(model, BlockModel) else []
+    layers = describe.layers_of(model) if isinstance(model, BlockModel) else []
     names = ["visible units"] + ["hidden units"] * len(layers)
     rows = [("model", describe.model_title(model))]
     rows += [(name, describe.layer(layer)) for name, layer in zip(names, layers, strict=False)]

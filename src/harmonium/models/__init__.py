@@ -2,6 +2,7 @@
 
 from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
+from harmonium.models.deep import DeepBoltzmannMachine
 from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.markov import MarkovRandomField
@@ -15,6 +16,7 @@ __all__ = [
     "RBM",
     "BlockModel",
     "BoltzmannMachine",
+    "DeepBoltzmannMachine",
     "EnergyModel",
     "GraphModel",
     "Interpolation",

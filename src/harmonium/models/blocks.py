@@ -53,6 +53,12 @@ class BlockModel(EnergyModel):
         """Whether F(v) has a closed form: one visible block, and at most one hidden."""
         return self.n_visible_blocks == 1 and len(self.layers) <= 2
 
+    def of_observed(self) -> BlockModel:
+        """The part of the model that a fresh start is made for: the observed units and what they are coupled
+        to.
+        """
+        return self
+
     def closed_form_log_partition(self) -> Tensor | None:
         """log Z where a formula gives it; sums over blocks are the business of `models.enumeration`."""
         return None

@@ -29,8 +29,10 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
-    limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
-    states, weights = rows.states(limit), weights if len(rows) <= limit else None
+    model = model.of_observed()
+    width = model.layers[0].width
+    limit = max(MATCHED_ROWS, MATCHED_CELLS // width)
+    states, weights = rows.states(limit)[:, :width], weights if len(rows) <= limit else None
     try:
         match_known(model.layers[0], states, weights)
     except ValueError as error:
@@ -49,7 +51,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    if phase.persistent and isinstance(model, PairwiseModel) and natural_gradient_fits(model):
+    joined = isinstance(model, PairwiseModel) and model.of_observed() is model
+    if phase.persistent and joined and natural_gradient_fits(model):
         states = rows.states(MATCHED_ROWS)
         phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 
