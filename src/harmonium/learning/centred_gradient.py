@@ -68,5 +68,6 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
             )
         pair = shifted[i], shifted[j]
         kernels.centre(grad, (left, right), (offsets[i], offsets[j]), pair)
+    model.restrict([c.weight.grad for c in model.couplings()])
     for layer, gradient in zip(model.layers, shifted, strict=True):
         layer.bias.grad = gradient

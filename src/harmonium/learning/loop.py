@@ -19,7 +19,7 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.state import gathered, part_of, scattered
-from harmonium.models import EnergyModel
+from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
 from harmonium.sampling.free import filled
@@ -81,6 +81,8 @@ class Learner:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
+        if isinstance(self.model, PairwiseModel):
+            self.model.restrict([c.weight.detach() for c in self.model.couplings()])
         return Update(step + 1, self.model, data, phases.negatives)
 
     def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:

@@ -71,6 +71,7 @@ class NaturalGradient:
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
         step = kernels.product(kernels.product(left, weight.grad), right)
+        model.restrict([step])
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks, kernels
+from harmonium.models.blocks import BlockModel, State
 from harmonium.models.pairwise import Coupling, PairwiseModel, check_pairing
 from harmonium.models.rbm import TwoBlocks
 from harmonium.random import Address, Purpose
@@ -114,6 +115,15 @@ class DeepBoltzmannMachine(TwoBlocks):
         pairs = zip(columns, columns[1:], strict=False)
         return [weight[b, a] if level % 2 else weight[a, b] for level, (a, b) in enumerate(pairs)]
 
+    def restrict(self, matrices: Sequence[Tensor | None]) -> None:
+        """Zero between layers that aren't neighbours, as v and h₃."""
+        columns = _columns(self._units)
+        for level, a in enumerate(columns):
+            for b in columns[level + 3 :: 2]:
+                for x in matrices:
+                    if x is not None:
+                        x[(b, a) if level % 2 else (a, b)] = 0.0
+
     def by_layer(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(x₀, x₁, x₂, …) of a state of the two blocks."""
         return tuple(state[level % 2][:, c] for level, c in enumerate(_columns(self._units)))
@@ -135,6 +145,26 @@ class DeepBoltzmannMachine(TwoBlocks):
         """v and h₁ alone, sharing their parameters."""
         visible, first = map(_sharing, self.stack[:2])
         return _Pair(visible, first, self.weights[0].detach())
+
+    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
+        super().accumulate_gradient(v, weights)
+        self.restrict([self.weight.grad])
+
+    def accumulate_phases(
+        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        found = super().accumulate_phases(data, negatives)
+        self.restrict([self.weight.grad])
+        return found
+
+    @torch.no_grad()
+    def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
+        """The layers above v, where v is held as a whole and nothing else."""
+        observed = self._units[0].width
+        whole = v.ndim == held.ndim == 2 and observed < len(self.weight)
+        if not whole or not bool(held[:, :observed].all()) or bool(held[:, observed:].any()):
+            return None
+        return _Above(self, v[:, :observed]), observed
 
     def _visible_states(self, v: Any) -> Tensor:
         v, observed = self._visible_rows(v), self._units[0].width
@@ -206,6 +236,34 @@ class _Pair(PairwiseModel):
 
     def couplings(self) -> Sequence[Coupling]:
         return (Coupling(self.weight, 0, 1),)
+
+
+class _Above(BlockModel):
+    """The hidden layers of a deep machine given v, another v for each chain."""
+
+    def __init__(self, machine: DeepBoltzmannMachine, v: Tensor) -> None:
+        super().__init__()
+        (even, odd), start = machine.layers, v.shape[1]
+        latent = side_by_side([units.with_tensors() for units in machine.stack[2::2]])
+        self._machine = (machine,)  # a tuple keeps its parameters out of this one's
+        self._layers = (latent, odd)
+        self._weight, self._bias = machine.weight[start:], even.bias[start:]
+        self._field = torch.addmm(odd.bias, v, machine.weight[:start])
+
+    @property
+    def layers(self) -> Sequence[Units]:
+        return self._layers
+
+    def field(self, block: int, state: State) -> Tensor:
+        if block == 0:
+            return torch.addmm(self._bias, state[1], self._weight.T)
+        return torch.addmm(self._field, state[0], self._weight)
+
+    def energy_without(self, block: int, state: State) -> Tensor:
+        """All terms of E but those of `block`, (rows,), nats."""
+        if block == 1:
+            return self._layers[0].potential(state[0]).sum(-1) - state[0] @ self._bias
+        return self._layers[1].potential(state[1]).sum(-1) - (state[1] * self._field).sum(-1)
 
 
 def _sharing(view: Units) -> Units:

@@ -43,6 +43,9 @@ class PairwiseModel(BlockModel):
         """The coupling matrices, none here."""
         return ()
 
+    def restrict(self, matrices: Sequence[Tensor | None]) -> None:
+        """Set to zero what no parameter of the couplings stands for, in matrices like theirs, in place."""
+
     def field(self, block: int, state: State) -> Tensor:
         """bias + Σ of the products with the neighbouring blocks, (batch, width)."""
         field: Tensor | None = None

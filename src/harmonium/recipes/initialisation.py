@@ -51,8 +51,9 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    joined = isinstance(model, PairwiseModel) and model.of_observed() is model
-    if phase.persistent and joined and natural_gradient_fits(model):
+    if not phase.persistent or not isinstance(model, PairwiseModel) or model.of_observed() is not model:
+        return
+    if natural_gradient_fits(model):
         states = rows.states(MATCHED_ROWS)
         phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 
