@@ -63,8 +63,8 @@ class BlockModel(EnergyModel):
         """(what is left of the model when visible columns `held` are at `v`, the first column that it has);
         None where that is no smaller model, as here.
 
-        Its k-th chain goes with the k-th row. Its blocks are the columns of block 0 from there on, and all other
-        blocks.
+        Its k-th chain goes with the k-th row. Its blocks are the columns of block 0 from there on, and all
+        other blocks.
         """
         return None
 

@@ -83,11 +83,9 @@ class DeepBoltzmannMachine(TwoBlocks):
 
     @property
     def stack(self) -> tuple[Units, ...]:
-        """The units of every layer, v first; they share their parameters with the blocks."""
-        biases = self.by_layer(tuple(block.bias[None] for block in self.layers))
-        return tuple(
-            units.with_tensors(bias=bias[0]) for units, bias in zip(self._units, biases, strict=True)
-        )
+        """The units of every layer, v first; they share the memory of their parameters with the blocks."""
+        biases = self.by_layer(tuple(block.bias.detach()[None] for block in self.layers))
+        return tuple(_with_bias(units, bias[0]) for units, bias in zip(self._units, biases, strict=True))
 
     @property
     def visible(self) -> Units:
@@ -143,8 +141,7 @@ class DeepBoltzmannMachine(TwoBlocks):
 
     def of_observed(self) -> PairwiseModel:
         """v and h₁ alone, sharing their parameters."""
-        visible, first = map(_sharing, self.stack[:2])
-        return _Pair(visible, first, self.weights[0].detach())
+        return _Pair(*self.stack[:2], self.weights[0].detach())
 
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
         super().accumulate_gradient(v, weights)
@@ -244,7 +241,7 @@ class _Above(BlockModel):
     def __init__(self, machine: DeepBoltzmannMachine, v: Tensor) -> None:
         super().__init__()
         (even, odd), start = machine.layers, v.shape[1]
-        latent = side_by_side([units.with_tensors() for units in machine.stack[2::2]])
+        latent = side_by_side(machine.stack[2::2])
         self._machine = (machine,)  # a tuple keeps its parameters out of this one's
         self._layers = (latent, odd)
         self._weight, self._bias = machine.weight[start:], even.bias[start:]
@@ -266,12 +263,11 @@ class _Above(BlockModel):
         return self._layers[1].potential(state[1]).sum(-1) - (state[1] * self._field).sum(-1)
 
 
-def _sharing(view: Units) -> Units:
-    """A layer whose bias is a parameter of its own, at the memory of another's."""
-    units = copy.copy(view)
-    del units.__dict__["bias"]
-    units._parameters = {**view._parameters, "bias": nn.Parameter(view.bias.detach())}
-    return units
+def _with_bias(units: Units, bias: Tensor) -> Units:
+    """The same layer with its bias at this memory."""
+    layer = copy.copy(units)
+    layer._parameters = {**units._parameters, "bias": nn.Parameter(bias)}
+    return layer
 
 
 def side_by_side(layers: Sequence[Units]) -> Units:
