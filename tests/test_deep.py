@@ -178,7 +178,6 @@ def test_the_gradient_is_that_of_log_p(name):
     picked = torch.cat([(number == k).nonzero().flatten()[:1] for k in (0, len(v) // 2, len(v) - 1)])
     log_p = torch.stack([torch.logsumexp(-energy[number == number[k]], 0) for k in picked]).mean()
     exact = torch.autograd.grad(torch.logsumexp(-energy, 0) - log_p, parameters)
-    dbm.restrict(exact[:1])  # the weight comes first, and not all of it is learned
     teacher, found = learner(dbm, chosen.repeat(copies, 1)), []
     for step in range(updates):
         teacher.update(step)
@@ -326,8 +325,6 @@ def test_exact_sums_know_the_cells_above():
 def test_mistakes_are_told():
     with pytest.raises(TypeError, match="hidden: expected layers of units"):
         hm.DeepBoltzmannMachine(hm.Bernoulli(3), [])
-    with pytest.raises(TypeError):
-        hm.DeepBoltzmannMachine(hm.Bernoulli(3), [4])
     with pytest.raises(ValueError, match="infinite"):
         hm.DeepBoltzmannMachine(hm.Bernoulli(3), [hm.Poisson(2), hm.Gaussian(2)])
     same = hm.Bernoulli(3)

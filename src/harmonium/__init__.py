@@ -37,10 +37,14 @@ _HOME = {
         "RBM",
         "BlockModel",
         "BoltzmannMachine",
+        "ConditionalRBM",
+        "ConvolutionalRBM",
         "DeepBoltzmannMachine",
         "EnergyModel",
+        "LabelledRBM",
         "MarkovRandomField",
         "PairwiseModel",
+        "TemporalRBM",
     ],
     "sampling": [
         "HMC",
@@ -52,6 +56,7 @@ _HOME = {
         "GraphGibbs",
         "SiteGibbs",
         "UnadjustedLangevin",
+        "continuation",
         "sample",
     ],
     "diagnostics": ["show_versions"],
@@ -72,12 +77,12 @@ _HOME = {
     ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_PACKAGES = ("columns", "estimators")  # that are public themselves
+_PACKAGES = ("columns", "couplings", "estimators", "testsystems")  # that are public themselves
 
 __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
-    from harmonium import columns, estimators
+    from harmonium import columns, couplings, estimators, testsystems
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
@@ -85,10 +90,14 @@ if TYPE_CHECKING:
         RBM,
         BlockModel,
         BoltzmannMachine,
+        ConditionalRBM,
+        ConvolutionalRBM,
         DeepBoltzmannMachine,
         EnergyModel,
+        LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        TemporalRBM,
     )
     from harmonium.recipes import conditional, fit, impute, surprise
     from harmonium.reports import report
@@ -102,6 +111,7 @@ if TYPE_CHECKING:
         GraphGibbs,
         SiteGibbs,
         UnadjustedLangevin,
+        continuation,
         sample,
     )
     from harmonium.store import (

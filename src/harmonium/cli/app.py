@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harmonium import __version__
-from harmonium.cli import answers
+from harmonium.cli import answers, torchrun
 from harmonium.cli.arguments import Data, Force, Model, Seed, Split
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ def harmonium(
     Energies and log-likelihoods are in nats. After a mistake in the options or
     the data the exit status is 2, and one sentence on stderr says what it was.
     """
+    torchrun.check(context.invoked_subcommand)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit()

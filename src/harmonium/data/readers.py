@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harmonium import processes
 from harmonium.data import bounds
 from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
@@ -39,6 +40,11 @@ def read(path: Path) -> Content:
             f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
             " numbers in text can be named .csv."
         )
+    with processes.agreeing():  # the file may be missing on one machine
+        return _read(path, reader)
+
+
+def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
     bounds.check_file(path)
     try:
         return reader(path)

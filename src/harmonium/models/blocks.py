@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.couplings import Operator
 from harmonium.models.energy import EnergyModel
 from harmonium.random import Address
 from harmonium.units import Units
@@ -29,6 +30,18 @@ class Bipartite(NamedTuple):
     bias: tuple[Tensor, Tensor]
     base: tuple[Tensor, Tensor] | None = None  # None for 0
     beta: Tensor | None = None  # (batch, 1), None for 1
+
+
+class Pair(NamedTuple):
+    """Two blocks of units and the one operator between them."""
+
+    operator: Operator
+    visible: Units
+    hidden: Units
+
+    def hidden_field(self, v: Tensor) -> Tensor:
+        """The field of visible states on the hidden units, (batch, hidden width)."""
+        return self.operator.product(v, self.hidden.bias)
 
 
 class BlockModel(EnergyModel):
@@ -79,9 +92,19 @@ class BlockModel(EnergyModel):
         Doesn't read state[block].
         """
 
+    def field_of_given(self, v: Tensor) -> Tensor | None:
+        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
+        rows of `v` differ in it; None where nothing does.
+        """
+        return None
+
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
+
+    def pair(self) -> Pair | None:
+        """This model as two blocks and the operator between them, None where it is anything else."""
+        return None
 
     def bipartite(self) -> Bipartite | None:
         """This model as one coupling between two blocks, None where its fields are anything else."""

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks, kernels
+from harmonium import checks
+from harmonium.couplings import Coupling, Dense, Masked
+from harmonium.couplings.base import initial, small
 from harmonium.models.blocks import BlockModel, State
-from harmonium.models.pairwise import Coupling, PairwiseModel, check_pairing
+from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.models.rbm import TwoBlocks
-from harmonium.random import Address, Purpose
 from harmonium.units import Mixed, Units
 from harmonium.units.mixed import parts_of
 
@@ -66,11 +67,16 @@ class DeepBoltzmannMachine(TwoBlocks):
         nn.Module.__init__(self)
         self._units = tuple(units)
         self.even, self.odd = side_by_side(units[::2]), side_by_side(units[1::2])
-        weight = torch.zeros(self.even.width, self.odd.width, dtype=torch.float64)
-        for level, block in enumerate(self._blocks(weight)):
-            u = kernels.uniform(Address(seed, Purpose.WEIGHTS, step=level), tuple(block.shape), torch.float64)
-            block.copy_(0.1 / sum(block.shape) ** 0.5 * torch.special.ndtri(u))
-        self.weight = nn.Parameter(weight.to(dtype))
+        shape = (self.even.width, self.odd.width)
+        weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
+        for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
+            block.copy_(initial(*block.shape, seed + level, small(*block.shape)))
+            allowed.fill_(True)
+        if bool(mask.all()):
+            self.weight = nn.Parameter(weight)
+        else:
+            self.coupling = Masked(mask)
+            self.coupling.weight = nn.Parameter(weight)
         self.to(device=device, dtype=dtype)
 
     # -- layers ----------------------------------------------------------------------------------------------
@@ -113,15 +119,6 @@ class DeepBoltzmannMachine(TwoBlocks):
         pairs = zip(columns, columns[1:], strict=False)
         return [weight[b, a] if level % 2 else weight[a, b] for level, (a, b) in enumerate(pairs)]
 
-    def restrict(self, matrices: Sequence[Tensor | None]) -> None:
-        """Zero between layers that aren't neighbours, as v and h₃."""
-        columns = _columns(self._units)
-        for level, a in enumerate(columns):
-            for b in columns[level + 3 :: 2]:
-                for x in matrices:
-                    if x is not None:
-                        x[(b, a) if level % 2 else (a, b)] = 0.0
-
     def by_layer(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(x₀, x₁, x₂, …) of a state of the two blocks."""
         return tuple(state[level % 2][:, c] for level, c in enumerate(_columns(self._units)))
@@ -136,38 +133,27 @@ class DeepBoltzmannMachine(TwoBlocks):
             rows = (self._visible_rows(state[0]), *(self._hidden_rows(h) for h in state[1:]))
             for x, units, name in zip(rows, self._units, _names(len(rows)), strict=True):
                 checks.matrix(name, x, units.width)
-            state = self.by_block([x.to(self.weight) for x in rows])
+            state = self.by_block([x.to(self.even.bias) for x in rows])
         return super().energy(*state)
 
     def of_observed(self) -> PairwiseModel:
         """v and h₁ alone, sharing their parameters."""
         return _Pair(*self.stack[:2], self.weights[0].detach())
 
-    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
-        super().accumulate_gradient(v, weights)
-        self.restrict([self.weight.grad])
-
-    def accumulate_phases(
-        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
-        found = super().accumulate_phases(data, negatives)
-        self.restrict([self.weight.grad])
-        return found
-
     @torch.no_grad()
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
         """The layers above v, where v is held as a whole and nothing else."""
         observed = self._units[0].width
-        whole = v.ndim == held.ndim == 2 and observed < len(self.weight)
+        whole = v.ndim == held.ndim == 2 and observed < self.layers[0].width
         if not whole or not bool(held[:, :observed].all()) or bool(held[:, observed:].any()):
             return None
         return _Above(self, v[:, :observed]), observed
 
     def _visible_states(self, v: Any) -> Tensor:
-        v, observed = self._visible_rows(v), self._units[0].width
-        if v.ndim == 2 and v.shape[1] == observed < len(self.weight):
+        v, observed, width = self._visible_rows(v), self._units[0].width, self.layers[0].width
+        if v.ndim == 2 and v.shape[1] == observed < width:
             raise ValueError(
-                f"v: expected the even layers side by side, (batch, {len(self.weight)}), since with v alone,"
+                f"v: expected the even layers side by side, (batch, {width}), since with v alone,"
                 f" (batch, {observed}), the sum over the hidden layers has no closed form;"
                 " hm.log_likelihood estimates it."
             )
@@ -210,7 +196,7 @@ class DeepBoltzmannMachine(TwoBlocks):
         return list(zip(means[1:], fields[1:], strict=True))
 
     def _observed_rows(self, v: Any) -> Tensor:
-        return checks.matrix("v", self._visible_rows(v), self._units[0].width).to(self.weight)
+        return checks.matrix("v", self._visible_rows(v), self._units[0].width).to(self.even.bias)
 
     # -- the same machine in other forms ---------------------------------------------------------------------
 
@@ -232,7 +218,7 @@ class _Pair(PairwiseModel):
         self.weight = weight
 
     def couplings(self) -> Sequence[Coupling]:
-        return (Coupling(self.weight, 0, 1),)
+        return (Coupling(Dense(self.weight), 0, 1),)
 
 
 class _Above(BlockModel):

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.columns import Schema
+from harmonium.couplings.base import StepSize, no_step
+from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
@@ -65,6 +67,9 @@ class EnergyModel(nn.Module, ABC):
     columns: tuple[str, ...] | None = None
     """Names of the columns that the model was trained on, by which later tables are matched; None forgets."""
 
+    context: slice | None = None
+    """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
+
     _schema: Schema | None = None
 
     def __init__(
@@ -108,6 +113,11 @@ class EnergyModel(nn.Module, ABC):
                 "(bounds=[(0, 1), (-1, 1)]), got none."
             )
         return self._visible_space
+
+    @property
+    def objective(self) -> Objective | None:
+        """What `hm.fit` makes large; None for log P(v)."""
+        return None
 
     @property
     def observed_space(self) -> Space | Units:
@@ -278,6 +288,12 @@ class EnergyModel(nn.Module, ABC):
         `sampling.complete` asks for it before it starts clamped chains.
         """
         return None
+
+    def settle(self, step: StepSize = no_step) -> None:
+        """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
+
+    def take_zeros(self, other: EnergyModel) -> None:
+        """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
 
     # -- states ----------------------------------------------------------------------------------------------
 

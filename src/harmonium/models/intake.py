@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks, kernels, processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import is_frame, labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
@@ -117,8 +117,34 @@ def rows_of(
     space = model.observed_space
     table, order = table_of(model, data, name, columns)
     support = Support(space, coded(space, table, name))
-    kind, gaps = "codes" if support.coded else "states", space.width < model.visible_space.width
-    for numbers, stored in pieces(table.values):
+    drawn, gaps = _looked_at(table, support, name, seed is not None, free)
+    gaps = gaps or space.width < model.visible_space.width
+    kind = "probabilities" if drawn else "codes" if support.coded else "states"
+    names = None if numbered(table.columns) else table.columns
+    rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    if gaps and model.context is not None:
+        _check_context(rows, model.context, name)
+    return rows
+
+
+def _looked_at(table: Table, support: Support, name: str, drawing: bool, free: bool) -> tuple[bool, bool]:
+    """(Whether some cells are probabilities, whether some are free) of checked rows; each of several
+    processes looks at a part.
+    """
+    if processes.count() == 1:
+        return _checked(table, support, name, (drawing, free), slice(0, len(table)))
+    with processes.agreeing():
+        own = _checked(table, support, name, (drawing, free), processes.share(len(table)))
+    found = processes.gather_array(np.array([own]))
+    return bool(found[:, 0].any()), bool(found[:, 1].any())
+
+
+def _checked(
+    table: Table, support: Support, name: str, allowed: tuple[bool, bool], part: slice
+) -> tuple[bool, bool]:
+    """The same of some rows; `allowed` says whether there may be either."""
+    drawn, gaps, (drawing, free) = False, False, allowed
+    for numbers, stored in pieces(table.values, part):
         piece = _exact(stored, name)
         missing = torch.isnan(piece) if stored.is_floating_point() else None
         if missing is not None and bool(missing.any()):
@@ -126,11 +152,23 @@ def rows_of(
                 raise ValueError(not_finite(table, name))
             piece, gaps = support.filled(piece, missing, name), True
         if support.wrong(piece):
-            if seed is None or not isinstance(space, Bernoulli) or not between(piece):
+            if not drawing or not isinstance(support.space, Bernoulli) or not between(piece):
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
-            kind = "probabilities"
-    names = None if numbered(table.columns) else table.columns
-    return Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+            drawn = True
+    return drawn, gaps
+
+
+def _check_context(rows: Rows, context: slice, name: str) -> None:
+    """Refuse rows whose context has free cells: nothing says what these could be."""
+    start = 0
+    for states in rows.pieces():
+        wrong = torch.isnan(states[:, context]).any(1).nonzero().flatten().tolist()
+        start += len(states)
+        if wrong:
+            raise ValueError(
+                f"{name} must give the context (columns {context.start} to {context.stop - 1}) of every row,"
+                f" got none in row {start - len(states) + wrong[0]}."
+            )
 
 
 def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:

@@ -30,11 +30,9 @@ from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Uni
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
 COPIES = 2, 8  # chains for each row: two where rows are many, at most eight
 CHAINS = 2**15  # in all, as far as the copies go
-HEATING = 100  # sweeps of each: annealed for the first half, then at the model
-ROUNDS, APART = 16, 5  # draws from each, and sweeps between two of them
+HEATING = 100  # sweeps of each, annealed for the first half; thrice that for a user's draw
+ROUNDS = 16  # draws from each, five sweeps apart
 NUMBERS = 2**25  # drawn at a time
-SWEEPS = 300  # before a draw for the user
-NODES = 5  # of Gauss and Hermite, for the mean of a map of a Gaussian cell
 
 
 def impute(
@@ -93,7 +91,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
     gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
-    sweeps = SWEEPS if isinstance(model, BlockModel) else None
+    sweeps = 3 * HEATING if isinstance(model, BlockModel) else None
     for begin in range(0, draws, at_once):
         copies = min(at_once, draws - begin)
         rows = known.repeat(copies, 1)
@@ -227,7 +225,7 @@ def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Comp
     blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
     states, fields = [], []
     for _ in range(ROUNDS):
-        chains = advance(step, model, chains, APART)
+        chains = advance(step, model, chains, 5)
         states.append(chains.visible)
         if blocks:
             assert isinstance(model, BlockModel)  # as just asked
@@ -291,7 +289,7 @@ def _of_number(
         return mean.round(), spread, None
     if not isinstance(kind, Number):
         return mean, spread, None
-    nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(NODES))
+    nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(5))
     shares = shares / shares.sum() if isinstance(part, Gaussian) else shares
     z = x[..., None] + variance.sqrt()[..., None] * nodes
     own = torch.from_numpy(kind.exact(z.cpu().numpy())).to(x)

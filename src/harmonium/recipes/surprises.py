@@ -24,8 +24,6 @@ from harmonium.recipes.form import Form, codes_of
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTILES = {"5%": 0.05, "50%": 0.5, "95%": 0.95}
-
 
 def conditional(
     model: EnergyModel, X: Any, columns: Any, *, draws: int = DRAWS, seed: int = 0
@@ -215,9 +213,9 @@ def _distribution(cell: Cell, kind: Kind | None, site: Site) -> pd.DataFrame:
     mean = p @ words
     spread = np.sqrt(np.maximum((p * (words[None] - mean[:, None]) ** 2).sum(1), 0.0))
     quantiles = {}
-    for name, q in QUANTILES.items():
+    for q in (0.05, 0.5, 0.95):
         at = cell.quantile(q).cpu().numpy()
-        quantiles[name] = (
+        quantiles[f"{q:.0%}"] = (
             at if kind is None else kind.exact(at) if isinstance(kind, Number) else kind.decode(at)
         )
     return pd.DataFrame({"mean": mean, "std": spread, **quantiles})

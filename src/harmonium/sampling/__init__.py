@@ -7,6 +7,7 @@ from harmonium.sampling.draw import completed_states, sample, sample_states
 from harmonium.sampling.gibbs import BlockGibbs, advance
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
+from harmonium.sampling.sequences import continuation
 from harmonium.sampling.sites import GibbsWithGradients, SiteGibbs
 from harmonium.sampling.start import complete, default_kernel, initial_chains
 
@@ -26,6 +27,7 @@ __all__ = [
     "completed_states",
     "default_kernel",
     "initial_chains",
+    "continuation",
     "sample",
     "sample_states",
 ]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
+from harmonium import checks, kernels, processes
+from harmonium.models import BlockModel, EnergyModel, GraphModel, MarkovRandomField, path_to
 from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
@@ -86,6 +86,8 @@ def sample_states(
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
+    if given is None and model.context is not None:
+        raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
     return _shown(model, observed(model, _drawn(model, n, clamp, seed, sweeps)))
 
@@ -102,7 +104,7 @@ def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: i
         exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
         if exact is not None:
             return exact
-    return _annealed(model, n, sweeps, clamp, address)
+    return _divided(model, n, sweeps, clamp, address)
 
 
 def _shown(model: EnergyModel, v: Tensor) -> Tensor:
@@ -186,6 +188,20 @@ def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Ten
         here = model.block_address(0, address.at(step=1))
         state[0] = model.conditional_units(0).sample(field, here)
     return state[0]
+
+
+def _divided(model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address) -> Tensor:
+    """What `_annealed` draws, each process a share of the chains; all of them where chains share what they
+    adapt, or are fewer than processes.
+    """
+    if processes.count() == 1 or n < processes.count() or not isinstance(model, (BlockModel, GraphModel)):
+        with processes.repeating():
+            return _annealed(model, n, sweeps, clamp, address)
+    own = processes.share(n)
+    if clamp is not None:
+        clamp = Clamp(*(x if x.ndim == 1 else x[own] for x in (clamp.held, clamp.values)))
+    drawn = _annealed(model, processes.size(own), sweeps, clamp, address.at(chain=own.start))
+    return processes.gather(drawn)
 
 
 def _annealed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -28,6 +29,8 @@ class BlockGibbs:
             distribution.
         sweeps: sweeps made by one call.
     """
+
+    divides: ClassVar[bool] = True  # no chain has anything to do with another
 
     clamp: Clamp | None = None
     sweeps: int = 1
