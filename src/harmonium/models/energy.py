@@ -120,6 +120,13 @@ class EnergyModel(nn.Module, ABC):
         return None
 
     @property
+    def observed_space(self) -> Space | Units:
+        """Where the columns of a table live: all visible variables, but for models whose visible block has
+        further ones after them. The cells of these are empty in every row.
+        """
+        return self.visible_space
+
+    @property
     def schema(self) -> Schema | None:
         """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
 
@@ -133,7 +140,7 @@ class EnergyModel(nn.Module, ABC):
         if schema is not None:
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
-            mine, needed = self.visible_space, schema.units()
+            mine, needed = self.observed_space, schema.units()
             if not isinstance(mine, Units) or mine.config() != needed.config():
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
