@@ -1,4 +1,4 @@
-"""Numbers of a large Parquet file, laid out on the disk as a memory map, so that batches read only their rows.
+"""Numbers of a large Parquet file, laid out on the disk as a memory map: batches then read only their rows.
 
 A Parquet file is compressed by columns in groups of rows: to read one row is to unpack its group. One process
 of each machine therefore unpacks a file of plain numbers group by group, once, and all processes of that
