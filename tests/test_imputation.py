@@ -208,7 +208,7 @@ def test_wrong_questions_get_one_sentence(model, table, call, told):
 
 
 def test_draws_beyond_what_is_drawn_at_a_time_come_in_batches_of_their_own(monkeypatch):
-    """7 draws of 60 rows, three at a time: all free cells drawn anew, none twice, by the right probabilities."""
+    """7 draws of 60 rows, three at a time: all free cells drawn anew, none twice, each rightly often."""
     machine = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3), seed=0)
     registry.scatter(machine, 5)
     rows = torch.tensor([[0.0, 1.0, 1.0] + 9 * [NAN]]).repeat(60, 1)
