@@ -37,7 +37,19 @@ _HOME = {
         "Spin",
         "Units",
     ],
-    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "MarkovRandomField", "PairwiseModel"],
+    "models": [
+        "RBM",
+        "BlockModel",
+        "BoltzmannMachine",
+        "ConditionalRBM",
+        "ConvolutionalRBM",
+        "DeepBoltzmannMachine",
+        "EnergyModel",
+        "LabelledRBM",
+        "MarkovRandomField",
+        "PairwiseModel",
+        "TemporalRBM",
+    ],
     "sampling": [
         "HMC",
         "MALA",
@@ -48,6 +60,7 @@ _HOME = {
         "GraphGibbs",
         "SiteGibbs",
         "UnadjustedLangevin",
+        "continuation",
         "sample",
     ],
     "diagnostics": ["show_versions"],
@@ -55,6 +68,7 @@ _HOME = {
     "recipes": ["conditional", "fit", "impute", "surprise"],
     "reports": ["report"],
     "store": [
+        "export_features",
         "from_dimod",
         "from_sklearn",
         "load",
@@ -68,12 +82,12 @@ _HOME = {
     ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_PACKAGES = ("columns", "estimators", "testsystems")  # that are public themselves
+_PACKAGES = ("columns", "couplings", "estimators", "testsystems")  # that are public themselves
 
 __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
-    from harmonium import columns, estimators, testsystems
+    from harmonium import columns, couplings, estimators, testsystems
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
@@ -81,9 +95,14 @@ if TYPE_CHECKING:
         RBM,
         BlockModel,
         BoltzmannMachine,
+        ConditionalRBM,
+        ConvolutionalRBM,
+        DeepBoltzmannMachine,
         EnergyModel,
+        LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        TemporalRBM,
     )
     from harmonium.recipes import conditional, fit, impute, surprise
     from harmonium.reports import report
@@ -97,9 +116,11 @@ if TYPE_CHECKING:
         GraphGibbs,
         SiteGibbs,
         UnadjustedLangevin,
+        continuation,
         sample,
     )
     from harmonium.store import (
+        export_features,
         from_dimod,
         from_sklearn,
         load,

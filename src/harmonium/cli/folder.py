@@ -37,7 +37,7 @@ class Saved:
     @property
     def space(self) -> Units | Space:
         """Where the visible variables live."""
-        return self.model.visible_space
+        return self.model.observed_space
 
     @property
     def shape(self) -> tuple[int, int] | None:

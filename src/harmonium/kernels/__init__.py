@@ -29,6 +29,7 @@ __all__ = [
     "centre",
     "draw_bernoulli",
     "draw_categorical",
+    "draw_counts",
     "draw_spin",
     "gibbs",
     "lead",
@@ -159,6 +160,36 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
         raise ValueError(f"states must be at least 1, got {states}.")
     out = arguments.checked(field, states, address, out)
     return _drawing(field.is_cpu).draw_categorical(field, states, address, out)
+
+
+@taking_the_next
+def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor | None = None) -> Tensor:
+    """Draws successes out of so many trials, P(x = k) ∝ (trials over k) exp(k field), or where `trials` is 0
+    counts without a limit, P(x = k) ∝ exp(k field) / k!.
+
+    Args:
+        field: (rows, units), float64.
+        trials: at most 2^53.
+        address: as in ``draw_bernoulli``.
+        out: as in ``draw_bernoulli``.
+
+    Returns:
+        Tensor of whole numbers like the field; -1 where their variance exceeds 1024, which is too much for
+        sums, and NaN where the field is.
+
+    Raises:
+        TypeError, ValueError: as ``draw_bernoulli``, and where the field isn't float64.
+
+    Example:
+        >>> from harmonium.random import Address, Purpose
+        >>> field = torch.tensor([[-torch.inf, torch.inf]], dtype=torch.float64)
+        >>> draw_counts(field, 7, Address(seed=1, purpose=Purpose.TRIAL)).tolist()
+        [[0.0, 7.0]]
+    """
+    out = arguments.checked(field, 1, address, out)
+    if field.dtype is not torch.float64:
+        raise TypeError(f"field must be torch.float64, got {field.dtype}.")
+    return _drawing(field.is_cpu).draw_counts(field, trials, address, out)
 
 
 @taking_the_next

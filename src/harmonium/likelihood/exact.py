@@ -78,7 +78,8 @@ def compiled_sum(model: BlockModel, block: int) -> float | None:
     assert isinstance(model, PairwiseModel)
     summed, other = model.layers[block], model.layers[1 - block]
     weight = torch.zeros(other.width, summed.width, dtype=torch.float64, device=model.device)
-    for w, i, _ in model.couplings():
+    for operator, i, _ in model.couplings():
+        w = operator.dense()
         weight += (w if i != block else w.T).double()
     middle = other.n // 2
     low, high = half_states(other, 0, middle).double(), half_states(other, middle, other.n).double()

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.likelihood.partition import WORK, annealed_log_partition
+from harmonium.likelihood.partition import KNOWN, WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
@@ -142,18 +143,48 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     X = in_codes(model, X)
-    v = states_with_gaps(model, X)
-    gaps = bool(torch.isnan(v).any())
+    rows = rows_of(inputs.energy_model("model", model), X, free=True)
+    if model.objective is not None and model.context is not None:
+        if log_partition is not None:
+            raise ValueError("log_partition: a conditional model has another one for each context.")
+        v = rows.states()
+        held = model.objective.held(v.shape[1]).to(v.device)
+        found = _given(model, v, held, Budget(WORK, seconds, progress), seed)
+        return found.plus(log_jacobian(model, X, held=held))
     if log_partition is not None:
         inputs.estimate("log_partition", log_partition)
-    if model.has_free_energy() and not gaps:
-        log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-        return _rows(-free_energies(model, v), log_z).plus(log_jacobian(model, X))
+    if model.has_free_energy() and not rows.free:
+        budget = Budget(WORK, seconds, progress)
+        log_z = log_partition or _log_partition(model, rows.states(KNOWN), budget, seed)
+        unnormalised = torch.cat([-free_energies(model, piece) for piece in rows.pieces()])
+        return _rows(unnormalised, log_z).plus(log_jacobian(model, X))
+    v = rows.states()
     halves = [Budget(WORK / 2, None if seconds is None else seconds / 2, progress) for _ in range(2)]
     clamped = hidden_sums(model, v, halves[0], seed)
-    v = filled(model, v, Address(seed, Purpose.CLAMP)) if gaps else v
+    v = filled(model, v, Address(seed, Purpose.CLAMP)) if rows.free else v
     found = _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
     return found.plus(log_jacobian(model, X))
+
+
+def _given(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
+    """log P(what is known of the others | the held columns) of every row."""
+    from harmonium.likelihood.clamped import clamped_log_partitions
+
+    gaps = bool(torch.isnan(v).any())
+    log_z = clamped_log_partitions(model, v, held, budget, seed)
+    if not gaps:
+        value = -free_energies(model, v)
+        return replace(log_z, value=value - log_z.value, low=value - log_z.high, high=value - log_z.low)
+    known = hidden_sums(model, v, budget, seed)
+    return replace(
+        log_z,
+        value=known.value - log_z.value,
+        stderr=(known.stderr**2 + log_z.stderr**2).sqrt(),
+        low=known.low - log_z.high,
+        high=known.high - log_z.low,
+        method=f"log Z: {log_z.method}; known cells: {known.method}",
+        warnings=(*log_z.warnings, *known.warnings),
+    )
 
 
 def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> RowEstimates:
@@ -223,8 +254,13 @@ def states_with_gaps(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
 
 @torch.no_grad()
 def free_energies(model: EnergyModel, v: Tensor) -> Tensor:
-    """F(v) of every row, (rows,), float64, nats."""
-    return torch.cat([model.free_energy(part).double() for part in v.split(ROWS)])
+    """F(v) of every row, (rows,), float64, nats; the rows are divided among the processes."""
+    own = processes.mine(v)
+    if len(own):
+        found = torch.cat([model.free_energy(part).double() for part in own.split(ROWS)])
+    else:
+        found = torch.zeros(0, dtype=torch.float64, device=v.device)
+    return processes.gather(found)
 
 
 def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from harmonium import checks, kernels
 from harmonium.columns import Schema
+from harmonium.couplings.base import StepSize, no_step
+from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
@@ -65,6 +67,9 @@ class EnergyModel(nn.Module, ABC):
     columns: tuple[str, ...] | None = None
     """Names of the columns that the model was trained on, by which later tables are matched; None forgets."""
 
+    context: slice | None = None
+    """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
+
     _schema: Schema | None = None
 
     def __init__(
@@ -110,6 +115,18 @@ class EnergyModel(nn.Module, ABC):
         return self._visible_space
 
     @property
+    def objective(self) -> Objective | None:
+        """What `hm.fit` makes large; None for log P(v)."""
+        return None
+
+    @property
+    def observed_space(self) -> Space | Units:
+        """Where the columns of a table live: all visible variables, but for models whose visible block has
+        further ones after them. The cells of these are empty in every row.
+        """
+        return self.visible_space
+
+    @property
     def schema(self) -> Schema | None:
         """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
 
@@ -123,7 +140,7 @@ class EnergyModel(nn.Module, ABC):
         if schema is not None:
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
-            mine, needed = self.visible_space, schema.units()
+            mine, needed = self.observed_space, schema.units()
             if not isinstance(mine, Units) or mine.config() != needed.config():
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
@@ -288,6 +305,12 @@ class EnergyModel(nn.Module, ABC):
         `sampling.complete` asks for it before it starts clamped chains.
         """
         return None
+
+    def settle(self, step: StepSize = no_step) -> None:
+        """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
+
+    def take_zeros(self, other: EnergyModel) -> None:
+        """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
 
     # -- states ----------------------------------------------------------------------------------------------
 

@@ -28,9 +28,15 @@ from torch import Tensor
 
 from harmonium.models import PairwiseModel
 from harmonium.random import derived_seed
-from harmonium.recipes.measurement import SUBSET, Measurement, log_likelihood, log_partition_anew
+from harmonium.recipes.measurement import (
+    DECISIVE,
+    MEASURED_SHARE,
+    SUBSET,
+    Measurement,
+    log_likelihood,
+    log_partition_anew,
+)
 from harmonium.recipes.run import Action, Kept, Run
-from harmonium.recipes.settings import HALF
 
 
 class Rule:
@@ -72,12 +78,10 @@ class Temper(Rule):
     Attributes:
         r_hat: beyond which more sweeps don't help.
         latest: share of the planned run after which there is no time to begin anew.
-        share: of the work of the run that each log Z at the end may cost.
     """
 
     r_hat: float = 1.8
     latest: float = 2.0 / 3.0
-    share: float = 0.15
 
     def __post_init__(self) -> None:
         self.before: Kept | None = None
@@ -105,7 +109,7 @@ class Temper(Rule):
         if self.before is None or run.chosen is None:
             return None
         rows = run.meter.known if run.meter.valid is None else run.meter.valid.states(SUBSET)
-        work = self.share * run.meter.work(run.measured[-1].step)
+        work = MEASURED_SHARE * run.meter.work(run.measured[-1].step)
         model, found = copy.deepcopy(run.average.model), []
         for kept in (self.before, run.chosen):
             model.load_state_dict(kept.parameters)
@@ -221,8 +225,8 @@ class Shrink(Rule):
 
     def judge(self, run: Run, now: Measurement) -> Action | None:
         decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
-        second = run.schedule.progress(now.step) >= HALF
-        if decay is None or valid is None or not second or not isinstance(model, PairwiseModel):
+        falling = run.schedule.falling(now.step)
+        if decay is None or valid is None or not falling or not isinstance(model, PairwiseModel):
             return None
         first = run.schedule.settings.weight_decay
         judged = run.meter.judged()
@@ -250,14 +254,15 @@ class Shrink(Rule):
 @torch.no_grad()
 def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple[float, float]:
     """(s_train - s_valid, Σ W²) of a two-block model (see `Shrink`); rows are (n, n_visible)."""
-    weight = model.couplings()[0].weight
-    means = [model.layers[1].mean(model.field(1, (v, v.new_empty(len(v), 0)))) for v in (train, valid)]
+    pair = model.pair()
+    assert pair is not None  # since only then the decay may follow
+    means = [pair.hidden.mean(pair.hidden_field(v)) for v in (train, valid)]
     centre_v, centre_h = train.mean(0), means[0].mean(0)
     s = [
-        float((((v - centre_v) @ weight) * (h - centre_h)).sum(1, dtype=torch.float64).mean())
+        float(pair.operator.pairing(v - centre_v, h - centre_h).double().mean())
         for v, h in zip((train, valid), means, strict=True)
     ]
-    return s[0] - s[1], float(weight.square().sum(dtype=torch.float64))
+    return s[0] - s[1], float(pair.operator.squared_norm())
 
 
 @dataclass
@@ -275,7 +280,7 @@ class DecayEarly(Rule):
     window: int = 5
 
     def judge(self, run: Run, now: Measurement) -> Action | None:
-        if run.schedule.progress(now.step) >= HALF or unknown_mixing(run, now):
+        if run.schedule.falling(now.step) or unknown_mixing(run, now):
             return None
         values = _validated(run)
         flat = sum(values[-self.window :]) <= sum(values[-2 * self.window : -self.window])
@@ -305,7 +310,7 @@ class StopEarly(Rule):
 
     def judge(self, run: Run, now: Measurement) -> Action | None:
         progress = run.schedule.progress(now.step)
-        if progress < HALF + self.patience or unknown_mixing(run, now) or not _validated(run):
+        if progress < 0.5 + self.patience or unknown_mixing(run, now) or not _validated(run):
             return None
         seen = [m for m in run.believed if m.validation_log_likelihood is not None]
         best = max(seen, key=lambda m: m.score)
@@ -338,14 +343,15 @@ class KeepBest(Rule):
 
     errors: float = 2.0
     share: float = 0.03
-    least: float = 0.5
+    least: float = DECISIVE
 
     def conclude(self, run: Run) -> Action | None:
         best, last = run.best, run.measured[-1]
         if best is None or last.validation_log_likelihood is None:
             return None
         gain, error = best.score - last.score, doubt(run.at(best.step), last)
-        if gain > error > 0.0 and run.average.model.has_free_energy():
+        estimated = run.average.model.has_free_energy() and run.meter.objective is None
+        if gain > error > 0.0 and estimated:
             gain, error = self.measured_anew(run, best)
         if gain <= self.errors * error:
             return None
