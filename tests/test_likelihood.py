@@ -269,7 +269,9 @@ def fake_run(means, samples=400, drift=0.0, seed=3, journeys=90):
     rung = np.tile(np.arange(2), (groups, 1))
     replicas = Replicas(rbm.random_state(2 * groups, address), rung, address)
     both = np.repeat(works, 2, axis=0)
-    return Run(Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=journeys)
+    return Run(
+        Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=journeys
+    )
 
 
 def test_agreement_raises_no_warning():
