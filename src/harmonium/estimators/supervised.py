@@ -20,7 +20,6 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from harmonium.estimators.base import RBMEstimator
-from harmonium.estimators.stored import Threads
 from harmonium.learning import ConditionalCompletions, HybridNegatives, completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
 from harmonium.likelihood.clamped import PAIRS, exact_sums
@@ -52,16 +51,17 @@ class _Supervised(RBMEstimator):
 
     def _log_conditional(self, X: Any, values: Tensor) -> np.ndarray:
         """log P(target = value | features) of every row and value, (rows, values)."""
-        states = self._seen(X)
+        return self._over(self._seen(X), lambda states: self._of_states(states, values))
+
+    def _of_states(self, states: Tensor, values: Tensor) -> Tensor:
         whole = torch.cat([states, states.new_full((len(states), values.shape[1]), torch.nan)], 1)
         found = states.new_empty(len(states), len(values))
         gaps = torch.isnan(states).any(1)
-        with torch.no_grad(), Threads(self.n_jobs):
-            for some, of_rows in ((~gaps, self._of_whole_rows), (gaps, self._of_rows_with_gaps)):
-                for rows in some.nonzero().flatten().split(self._together(len(values))):
-                    if len(rows):
-                        found[rows] = of_rows(whole[rows], values)
-        return found.cpu().numpy()
+        for some, of_rows in ((~gaps, self._of_whole_rows), (gaps, self._of_rows_with_gaps)):
+            for rows in some.nonzero().flatten().split(self._together(len(values))):
+                if len(rows):
+                    found[rows] = of_rows(whole[rows], values)
+        return found
 
     def _together(self, number: int) -> int:
         """How many rows are looked at together, each with so many values or draws."""

@@ -4,6 +4,7 @@ from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.conditional import ConditionalRBM
 from harmonium.models.convolutional import ConvolutionalRBM
+from harmonium.models.deep import DeepBoltzmannMachine
 from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.labelled import LabelledRBM
@@ -22,6 +23,7 @@ __all__ = [
     "BoltzmannMachine",
     "ConditionalRBM",
     "ConvolutionalRBM",
+    "DeepBoltzmannMachine",
     "EnergyModel",
     "GraphModel",
     "Interpolation",

@@ -19,12 +19,12 @@ from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.intake import rows_of
+from harmonium.models.intake import observed, rows_of
 from harmonium.models.space import Discrete
-from harmonium.models.support import Site, sites_of
+from harmonium.models.support import Site, sites_in, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
-from harmonium.sampling import Clamp, advance, default_kernel, initial_chains, sample_states
+from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
 from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
@@ -88,7 +88,7 @@ def impute(
 
 def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
     """The rows with their free cells drawn, as often as asked; chains for many draws run side by side."""
-    gaps = torch.isnan(states).any(1)
+    gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
     sweeps = 3 * HEATING if isinstance(model, BlockModel) else None
@@ -97,7 +97,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
         rows = known.repeat(copies, 1)
         if len(rows):
             own = derived_seed(seed, begin)
-            rows = sample_states(model, len(rows), rows, seed=own, sweeps=sweeps).to(rows)
+            rows = completed_states(model, rows, seed=own, sweeps=sweeps)
         for drawn in rows.view(copies, *known.shape):
             filled = states.clone()
             filled[gaps] = drawn
@@ -126,7 +126,7 @@ def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | 
     kinds = [None] * len(every) if schema is None else [c.kind for c in schema.entries if c.kind.width]
     value = codes_of(model, states)
     doubt, numbers = torch.zeros_like(value), torch.full_like(value, torch.nan)
-    gaps = torch.isnan(states).any(1).nonzero().flatten()
+    gaps = torch.isnan(observed(model, states)).any(1).nonzero().flatten()
     for part, drawn in completions(model, states, gaps, seed):
         for site, kind in zip(every, kinds, strict=True):
             k, free = site.number, torch.isnan(states[part, site.start])
@@ -193,7 +193,7 @@ def _all_completions(model: EnergyModel, row: Tensor) -> Completions | None:
     if not model.has_free_energy() or int(free.sum()) > EXACT_STATES:
         return None
     v, number = row[None], 1
-    for site in sites_of(model):
+    for site in sites_in(model.visible_space):
         if bool(free[site.start]):
             choices = _choices(model, site)
             if choices is None or number * len(choices) > EXACT_STATES:
@@ -219,7 +219,7 @@ def _choices(model: EnergyModel, site: Site) -> Tensor | None:
 
 def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Completions:
     given = rows.repeat(copies, 1)
-    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(rows)
+    start = completed_states(model, given, seed=seed, sweeps=HEATING)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
     blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
