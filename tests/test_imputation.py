@@ -15,6 +15,7 @@ from harmonium import plots
 from harmonium.recipes import imputation
 from harmonium.recipes.imputation import impute
 from harmonium.recipes.surprises import conditional, surprise
+from statistics_budget import z_threshold
 
 NAN = float("nan")
 
@@ -204,3 +205,29 @@ def test_surprise_is_the_ratio_of_joint_probabilities(model, table):
 def test_wrong_questions_get_one_sentence(model, table, call, told):
     with pytest.raises((TypeError, ValueError), match=told):
         call(model, table.head(3))
+
+
+def test_draws_beyond_what_is_drawn_at_a_time_come_in_batches_of_their_own(monkeypatch):
+    """7 draws of 60 rows, three at a time: all free cells drawn anew, none twice, by the right probabilities."""
+    machine = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3), seed=0)
+    registry.scatter(machine, 5)
+    rows = torch.tensor([[0.0, 1.0, 1.0] + 9 * [NAN]]).repeat(60, 1)
+    monkeypatch.setattr(imputation, "NUMBERS", 3 * rows.numel())
+    batches = []
+    sample = imputation.sample_states
+
+    def counted(model, n, *rest, **more):
+        batches.append((n, more["seed"]))
+        return sample(model, n, *rest, **more)
+
+    monkeypatch.setattr(imputation, "sample_states", counted)
+    drawn = torch.stack(list(impute(machine, rows, draws=7))).float()
+    assert [n for n, _ in batches] == [180, 180, 60] and len({seed for _, seed in batches}) == 3
+    assert (drawn[..., :3] == rows[0, :3]).all() and not drawn.isnan().any()
+    assert not any(torch.equal(drawn[i], drawn[j]) for i in range(7) for j in range(i))
+    exact = exact_cells(machine, rows[0])
+    share = drawn.flatten(0, 1).mean(0).double()
+    reach = z_threshold(9) * (exact * (1 - exact) / 420).sqrt() + 1e-6
+    assert ((share - exact).abs() <= reach).all()
+    again = torch.stack(list(impute(machine, rows, draws=7))).float()
+    assert torch.equal(again, drawn)

@@ -104,10 +104,10 @@ def _units(model: BlockModel) -> Units:
 
 
 def _rows(run: Run) -> np.ndarray:
-    """Training rows, whole: where cells are empty, those that were filled in."""
-    gaps = run.data.train.dtype.kind == "f" and np.isnan(run.data.train).any()
-    pictured = run.measured.pictured
-    return pictured if gaps and pictured is not None else run.data.train
+    """Training rows, whole and dense: where cells are empty, or rows sparse, those that were filled in."""
+    train, pictured = run.data.train, run.measured.pictured
+    whole = isinstance(train, np.ndarray) and not (train.dtype.kind == "f" and np.isnan(train).any())
+    return train if whole or pictured is None else pictured
 
 
 def _typed(run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.columns import Schema
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.objective import Objective
@@ -273,10 +273,27 @@ class EnergyModel(nn.Module, ABC):
         What learning calls for data and for negative particles alike; `state` may be (v,) where the model has
         its free energy.
         """
-        if self.has_free_energy():
+        if len(weights) > kernels.ROWS:
+            self._accumulate_in_blocks(state, weights)
+        elif self.has_free_energy():
             self.accumulate_gradient(state[0], weights)
         else:
             self.accumulate_joint_gradient(state, weights)
+
+    def _accumulate_in_blocks(self, state: tuple[Tensor, ...], weights: Tensor) -> None:
+        """The same block by block, whose sums are added up in float64."""
+        learned = [p for p in self.parameters() if p.requires_grad]
+        before = [p.grad for p in learned]
+        totals = [torch.zeros_like(p, dtype=torch.float64) for p in learned]
+        for *part, share in zip(*(x.split(kernels.ROWS) for x in (*state, weights)), strict=True):
+            for p in learned:
+                p.grad = None
+            self.accumulate_phase(tuple(part), share)
+            for p, total in zip(learned, totals, strict=True):
+                if p.grad is not None:
+                    total += p.grad
+        for p, grad, total in zip(learned, before, totals, strict=True):
+            p.grad = total.to(p.dtype) if grad is None else grad.add_(total)
 
     def accumulate_phases(
         self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]

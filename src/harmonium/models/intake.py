@@ -276,7 +276,7 @@ def _frame(data: Any) -> Any:
         return data.frame
     from pandas import DataFrame
 
-    return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
+    return DataFrame(data.array(), columns=list(data.columns or ()))
 
 
 def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
