@@ -61,7 +61,7 @@ class DeepBoltzmannMachine(TwoBlocks):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        units = copy.deepcopy(_checked(visible, hidden))
+        units = copy.deepcopy(checked_layers(visible, hidden))
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype: expected torch.float32 or torch.float64, got {dtype}.")
         nn.Module.__init__(self)
@@ -292,7 +292,7 @@ def _names(layers: int) -> list[str]:
     return ["v", *(f"h{level}" for level in range(1, layers))]
 
 
-def _checked(visible: Any, hidden: Any) -> list[Units]:
+def checked_layers(visible: Any, hidden: Any) -> list[Units]:
     """All layers, v first, where they can be coupled."""
     if isinstance(hidden, Units):
         hidden = [hidden]
