@@ -309,7 +309,7 @@ def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSetti
 def negative_phase(
     model: EnergyModel, asked: UserSettings, given: Any, objective: Objective | None = None
 ) -> NegativePhase:
-    """What was given, what goes by the name given, that of an objective where there is one, or the default."""
+    """What was given, what goes by the name given, that of an objective if there is one, or the default."""
     if objective is not None:
         return conditional_phase(model, objective, asked)
     chains = _number("chains", asked.chains, CHAINS)
