@@ -33,6 +33,9 @@ def draws():
             assert torch.equal(getattr(kernels, name)(field, HERE), same)
         same = reference.draw_categorical(field, 7, HERE, torch.empty_like(field))
         assert torch.equal(kernels.draw_categorical(field, 7, HERE), same)
+    for trials in (0, 9, 500):
+        same = reference.draw_counts(field, trials, HERE, torch.empty_like(field))
+        assert torch.equal(kernels.draw_counts(field, trials, HERE), same)
 
 
 def machine(visible, hidden):

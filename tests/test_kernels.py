@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2
+from scipy.stats import binom, chi2, poisson
 
 from harmonium import kernels
 from harmonium.kernels import draws, launch, reference
@@ -152,6 +152,33 @@ def test_compiled_categories_equal_the_reference(sites, states, address, dtype):
     field[1, -1] = math.nan
     drawn = kernels.draw_categorical(field, states, address)
     assert same(drawn, reference.draw_categorical(field, states, address, torch.empty_like(field)))
+
+
+@pytest.mark.parametrize("trials", [0, 1, 7, 64, 3000, 2**53])
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+@pytest.mark.parametrize("shape", [(4, 1), (4, 37), (4, 2100)], ids=str)
+def test_compiled_counts_equal_the_reference(shape, address, trials, monkeypatch):
+    monkeypatch.setattr(draws, "FEW", -1)
+    field = fields(*shape, torch.float64)
+    extremes = torch.tensor([-math.inf, -800.0, 800.0, math.inf, math.nan, 6.93, 6.94], dtype=torch.float64)
+    field[0, : len(extremes)] = extremes[: shape[1]]
+    found = kernels.draw_counts(field, trials, address)
+    assert same(found, reference.draw_counts(field, trials, address, torch.empty_like(field)))
+    assert bool(((found == found.floor()) | field.isnan()).all()) and float(found.nan_to_num().min()) >= -1.0
+
+
+@pytest.mark.parametrize("trials", [0, 2, 30, 3000])
+def test_a_count_is_the_least_whose_probability_reaches_the_uniform(trials):
+    field = torch.log(torch.linspace(0.01, 30.0, 5000, dtype=torch.float64))[:, None]
+    field = field - math.log(trials) if trials else field
+    law = poisson(field.exp().numpy()) if trials == 0 else binom(trials, torch.sigmoid(field).numpy())
+    expected = law.ppf(kernels.uniform(HERE, (5000, 1), torch.float64).numpy())
+    assert np.array_equal(kernels.draw_counts(field, trials, HERE).numpy(), expected)
+
+
+def test_counts_are_drawn_in_float64():
+    with pytest.raises(TypeError, match=r"^field must be torch.float64, got torch.float32\.$"):
+        kernels.draw_counts(torch.zeros(1, 1), 3, HERE)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

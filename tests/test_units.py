@@ -21,6 +21,7 @@ from registry import (
     uniforms,
 )
 from site_reference import site_at
+from statistics_budget import z_threshold
 
 SINGLE_TYPES = [name for name in LAYERS if name not in ("Categorical", "Mixed", "MixedCounts")]
 FIELDS = [-1e4, -200.0, -30.0, -5.0001, -1.0, -1e-8, 0.0, 1e-8, 0.3, 1.0, 5.0, 8.0, 30.0, 200.0, 1e4]
@@ -376,3 +377,42 @@ def test_site_potential_is_written_for_every_type():
     for name in LAYERS:
         for part in parts(layer(name)):
             assert site_potential(part, 0, torch.zeros(1, 1, dtype=DOUBLE)).shape == (1,)
+
+
+def interleaved():
+    """A layer whose parts of one kind lie apart, with parameters of their own."""
+    parts = [hm.Gaussian(1), hm.Bernoulli(2), hm.Categorical(1, 3), hm.Poisson(1), hm.Gaussian(2)]
+    parts += [hm.Binomial(1, 4), hm.Categorical(2, 3), hm.Bernoulli(1), hm.Binomial(1, 5), hm.Poisson(2)]
+    mixed = hm.Mixed(*parts, hm.Categorical(1, 2))
+    with torch.no_grad():
+        mixed.parts[0].log_precision.fill_(0.7)
+        mixed.parts[4].log_precision.copy_(torch.tensor([-0.4, 0.2]))
+    return mixed
+
+
+def test_parts_of_one_kind_that_lie_apart_are_as_if_each_were_alone():
+    mixed = interleaved()
+    field = uniforms(5, 200, mixed.width) - 0.5
+    x = mixed.sample(field, address(6)).detach()
+    assert mixed.violation(x) is None
+    each = list(zip(mixed.parts, mixed.columns(), strict=True))
+    for name in ("mean", "variance", "mode", "cumulant"):
+        alone = torch.cat([getattr(part, name)(field[:, columns]) for part, columns in each], 1)
+        torch.testing.assert_close(getattr(mixed, name)(field), alone)
+    alone = torch.cat([part.potential(x[:, columns]) for part, columns in each], 1)
+    torch.testing.assert_close(mixed.potential(x), alone)
+    assert torch.equal(mixed.decode(x), torch.cat([p.decode(x[:, c]).to(x) for p, c in each], 1))
+    assert torch.equal(mixed.encode(mixed.decode(x)), x)
+    scales = [mixed.parts[0].log_precision, mixed.parts[4].log_precision]
+    found, expected = (torch.autograd.grad(y.sum(), scales) for y in (mixed.potential(x), alone))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_parts_of_one_kind_that_lie_apart_draw_from_their_own_fields():
+    mixed = interleaved()
+    field = torch.linspace(-1.0, 1.0, mixed.width)
+    x = mixed.sample(field.expand(40_000, -1), address(7)).detach()
+    mean, variance = (f(field[None])[0].detach() for f in (mixed.mean, mixed.variance))
+    z = (x.mean(0) - mean).abs() / (variance / len(x)).sqrt()
+    assert float(z.max()) <= z_threshold(comparisons=mixed.width)

@@ -10,6 +10,7 @@ from scipy import stats
 
 import harmonium as hm
 from goodness import assert_counts, assert_distribution, assert_means
+from harmonium import kernels
 from harmonium.units import binomial, quantile
 from registry import CONTINUOUS, DOUBLE, FINITE, LAYERS, address, layer, table, uniforms
 from site_reference import distribution, site_at
@@ -115,7 +116,16 @@ def test_draws_of_many_trials_have_their_distribution(trials):
 @pytest.mark.parametrize("trials", [1, 3, 64])
 def test_many_trials_are_drawn_as_few_are(trials):
     u, field = uniforms(11, 4000, 2, dtype=DOUBLE), 16.0 * uniforms(12, 4000, 2, dtype=DOUBLE) - 8.0
-    assert torch.equal(binomial._quantile(u, field, trials), binomial._small_quantile(u, field, trials))
+    assert torch.equal(binomial._quantile(u, field, trials), kernels.draw_counts(field, trials, address(11)))
+
+
+def test_counts_of_a_large_rate_go_on_where_sums_end():
+    # rates below and above the largest variance that is summed, by the same uniforms, against SciPy's
+    field = torch.log(torch.linspace(1000.0, 1050.0, DRAWS, dtype=DOUBLE))[:, None]
+    x = hm.Poisson(1).double().sample(field, address(13))
+    assert np.array_equal(
+        x.numpy(), stats.poisson(field.exp().numpy()).ppf(uniforms(13, DRAWS, dtype=DOUBLE))
+    )
 
 
 @pytest.mark.parametrize("guess", [0.0, 37.0, 41.0, 1e3, 1e6])

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import arguments, phases, processor, reference
-from harmonium.kernels.launch import multiplying
+from harmonium.kernels.launch import multiplying, on_one_thread
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -29,16 +29,21 @@ __all__ = [
     "centre",
     "draw_bernoulli",
     "draw_categorical",
+    "draw_counts",
     "draw_spin",
     "gibbs",
     "lead",
     "multiplying",
+    "on_one_thread",
     "product",
     "sweeps_suit",
     "two_phases",
     "unchanged",
     "uniform",
 ]
+
+
+ROWS = 2**12  # rows summed over at a time: one after another, a million in float32 were off by 1.6 %
 
 
 def _drawing(on_cpu: bool) -> ModuleType:
@@ -158,6 +163,36 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor |
 
 
 @taking_the_next
+def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor | None = None) -> Tensor:
+    """Draws successes out of so many trials, P(x = k) ∝ (trials over k) exp(k field), or where `trials` is 0
+    counts without a limit, P(x = k) ∝ exp(k field) / k!.
+
+    Args:
+        field: (rows, units), float64.
+        trials: at most 2^53.
+        address: as in ``draw_bernoulli``.
+        out: as in ``draw_bernoulli``.
+
+    Returns:
+        Tensor of whole numbers like the field; -1 where their variance exceeds 1024, which is too much for
+        sums, and NaN where the field is.
+
+    Raises:
+        TypeError, ValueError: as ``draw_bernoulli``, and where the field isn't float64.
+
+    Example:
+        >>> from harmonium.random import Address, Purpose
+        >>> field = torch.tensor([[-torch.inf, torch.inf]], dtype=torch.float64)
+        >>> draw_counts(field, 7, Address(seed=1, purpose=Purpose.TRIAL)).tolist()
+        [[0.0, 7.0]]
+    """
+    out = arguments.checked(field, 1, address, out)
+    if field.dtype is not torch.float64:
+        raise TypeError(f"field must be torch.float64, got {field.dtype}.")
+    return _drawing(field.is_cpu).draw_counts(field, trials, address, out)
+
+
+@taking_the_next
 def product(
     left: Tensor,
     right: Tensor,
@@ -190,6 +225,12 @@ def product(
         from harmonium.kernels.matrix import products
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
+    if transposed and len(left) > ROWS:
+        out = right.new_zeros(left.shape[1], right.shape[1], dtype=torch.float64)
+        for rows, others in zip(left.split(ROWS), right.split(ROWS), strict=True):
+            out += rows.T @ others
+        out = (out if bias is None else out + bias).to(right.dtype)
+        return out if add_to is None else add_to.add_(out)
     left = left.T if transposed else left
     with multiplying(left.numel() * right.shape[1]):
         if add_to is not None:
@@ -236,6 +277,8 @@ def two_phases(
     if hidden.kind not in ("bernoulli", "spin"):
         return None
     weight, hidden = weight.detach(), replace(hidden, bias=hidden.bias.detach())
+    if max(len(data[0]), len(negatives[0])) > ROWS:
+        return _in_blocks(weight, hidden, data, negatives, add_to)
     if _on_units((data[0], negatives[0]), weight, add_to):
         from harmonium.kernels.matrix import phases as on_units
 
@@ -245,6 +288,27 @@ def two_phases(
     if any(x.dtype is not weight.dtype for x in (*data, *negatives, hidden.bias)):
         return None
     return phases.two_phases(weight, hidden, data, negatives, add_to)
+
+
+def _in_blocks(
+    weight: Tensor,
+    hidden: Side,
+    data: tuple[Tensor, Tensor],
+    negatives: tuple[Tensor, Tensor],
+    add_to: Tensor | None,
+) -> tuple[Tensor, Tensor] | None:
+    """`two_phases` of many particles: as many blocks of both, summed in float64."""
+    blocks = -(-max(len(data[0]), len(negatives[0])) // ROWS)
+    total = torch.zeros_like(weight, dtype=torch.float64)
+    sums = total.new_zeros(3, sum(weight.shape))
+    for v, w, other, its in zip(*(x.tensor_split(blocks) for x in (*data, *negatives)), strict=True):
+        done = two_phases(weight, hidden, (v, w), (other, its))
+        if done is None:
+            return None
+        total += done[0]
+        sums += done[1]
+    out = total.to(weight.dtype)
+    return out if add_to is None else add_to.add_(out), sums.to(weight.dtype)
 
 
 def _plain(*vectors: Tensor) -> bool:

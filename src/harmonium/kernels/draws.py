@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium.kernels import draw_loops, launch, reference
+from harmonium.kernels import count_loops, draw_loops, launch, reference
 from harmonium.random import Address
 
 SERIAL = 8192  # numbers in a block below which starting threads costs more than it saves
@@ -29,6 +29,7 @@ _LOOPS: dict[tuple[int, torch.dtype], Callable[[Any], None]] = {
     (draw_loops.CATEGORICAL, torch.float32): draw_loops.categories32,
     (draw_loops.CATEGORICAL, torch.float64): draw_loops.categories64,
 }
+COUNTING = 30  # numbers that take about as long as a count
 KINDS = {"bernoulli": draw_loops.BERNOULLI, "spin": draw_loops.SPIN, "categorical": draw_loops.CATEGORICAL}
 _drawn: dict[Callable[[Any], None], int] = {}  # numbers drawn by the reference in a loop's place
 
@@ -55,7 +56,12 @@ def _few(loop: Callable[[Any], None], numbers: int) -> bool:
 
 
 def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1) -> None:
-    loop = _LOOPS[kind, field.dtype]
+    _run(_LOOPS[kind, field.dtype], kind, address, field, out, states)
+
+
+def _run(  # noqa: PLR0913
+    loop: Callable[[Any], None], kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1
+) -> None:
     stride, columns = field.stride()
     if columns != 1:
         field = field.contiguous()
@@ -97,6 +103,14 @@ def draw_categorical(field: Tensor, states: int, address: Address, out: Tensor) 
     if _few(_LOOPS[draw_loops.CATEGORICAL, field.dtype], field.numel()):
         return reference.draw_categorical(field, states, address, out)
     _draw(draw_loops.CATEGORICAL, address, field, out, states)
+    return out
+
+
+def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor) -> Tensor:
+    """As ``reference.draw_counts``."""
+    if _few(count_loops.counts64, field.numel() * COUNTING):
+        return reference.draw_counts(field, trials, address, out)
+    _run(count_loops.counts64, trials, address, field, out)
     return out
 
 

@@ -160,3 +160,54 @@ def chosen(field: Tensor, u: Tensor) -> Tensor:
         one_hot[:, :, k] = ((before <= threshold) & (after > threshold)).to(field.dtype)
         before = after
     return torch.where(total.isnan()[:, :, None], math.nan, one_hot)
+
+
+CUT = 2.0**-60  # of the mode's weight: beyond it a uniform of 52 bits finds nothing
+MOST_VARIANCE = 1024.0  # above which the weights are too many to be summed
+
+
+def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor) -> Tensor:
+    """The smallest k with u Σⱼ wⱼ <= Σ_{j <= k} wⱼ; -1 where the variance exceeds MOST_VARIANCE, NaN for NaN.
+
+    The weights are P(j) / P(mode), by their ratios from the mode outwards until they fall below CUT: with
+    θ = exp(field) the ratio P(k + 1) / P(k) is θ / (k + 1), or θ (trials - k) / (k + 1) where there are
+    trials.
+    """
+    u, theta = uniform(address, (field.shape[0], field.shape[1]), field.dtype, field.device), exp(field)
+    variance = trials * (theta / (theta + 1.0)) / (theta + 1.0) if trials else theta
+    x = torch.where(theta.isnan(), theta, -1.0)
+    some = variance <= MOST_VARIANCE
+    x[some] = _counted(u[some], theta[some], trials)
+    return out.copy_(x)
+
+
+def _counted(u: Tensor, theta: Tensor, trials: int) -> Tensor:
+    """The counts of these uniforms, (draws,)."""
+    mode = torch.floor((trials + 1.0) * (theta / (theta + 1.0)) if trials else theta)
+    if trials:
+        mode = mode.clamp(max=trials)
+
+    def up(k: Tensor) -> Tensor:
+        return theta * (trials - k) / (k + 1.0) if trials else theta / (k + 1.0)
+
+    def down(k: Tensor) -> Tensor:
+        return k / (theta * (trials - k + 1.0)) if trials else k / theta
+
+    below, weight, k = torch.zeros_like(u), torch.ones_like(u), mode
+    while bool((on := (k > 0.0) & (weight > CUT)).any()):
+        weight = torch.where(on, weight * down(k), weight)
+        below, k = torch.where(on, below + weight, below), torch.where(on, k - 1.0, k)
+    total, weight, k = below + 1.0, torch.ones_like(u), mode
+    while bool((on := weight > CUT).any()):
+        weight = torch.where(on, weight * up(k), weight)
+        total, k = torch.where(on, total + weight, total), torch.where(on, k + 1.0, k)
+    wanted = u * total
+    rises = wanted > below
+    reached, weight, k = torch.where(rises, below + 1.0, below), torch.ones_like(u), mode
+    while bool((on := rises & (reached < wanted) & (weight > CUT)).any()):
+        weight = torch.where(on, weight * up(k), weight)
+        reached, k = torch.where(on, reached + weight, reached), torch.where(on, k + 1.0, k)
+    while bool((on := ~rises & (k > 0.0) & (reached >= wanted) & (weight > CUT)).any()):
+        weight = torch.where(on, weight * down(k), weight)
+        reached, k = torch.where(on, reached - weight, reached), torch.where(on, k - 1.0, k)
+    return k

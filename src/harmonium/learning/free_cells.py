@@ -19,13 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains
-from harmonium.sampling.free import BURN_IN, begun, moved, redraws_hidden
+from harmonium.sampling.free import begun, moved, redraws_hidden
 
 STRIDE = 2**10  # times between two updates: room for their sweeps
 INFO = "info."
+NEW = 3  # sweeps more where cells are new; they go on from visit to visit
 
 
 class FreeCells:
@@ -82,7 +84,7 @@ class FreeCells:
         x, new = known.masked_scatter(free, cells), bool(torch.isnan(cells).any())
         address = Address(self.seed, Purpose.FREE_CELLS, step=step * STRIDE, chain=numbers.numpy())
         chains = Chains(self._state(model, x, row, address, new), address.at(step=address.step + 2))
-        chains = moved(model, chains, free, self.sweeps + BURN_IN * new, self.info)
+        chains = moved(model, chains, free, self.sweeps + NEW * new, self.info)
         self.values[at] = chains.visible.masked_select(free).to(self.values)
         self.info = dict(chains.info)
         for kept, block in zip(self.hidden, chains.state[1:], strict=False):
@@ -111,9 +113,12 @@ class FreeCells:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The states, what their kernel has adapted, and a number that says which cells these are."""
-        state = {f"hidden.{i}": h for i, h in enumerate(self.hidden)}
+        own = processes.share(len(self.counts))
+        before = self.counts[: own.start], self.counts[: own.stop]
+        cells, rows = (slice(*(int(f(n)) for n in before)) for f in (torch.sum, torch.count_nonzero))
+        state = {f"hidden.{i}": processes.gather(h[rows]) for i, h in enumerate(self.hidden)}
         state |= {INFO + name: torch.tensor(x, dtype=torch.float64) for name, x in self.info.items()}
-        return state | {"values": self.values, "where": torch.tensor(self.where)}
+        return state | {"values": processes.gather(self.values[cells]), "where": torch.tensor(self.where)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`; cells of other rows begin anew."""

@@ -9,6 +9,7 @@ row, or the hidden states, are few; otherwise every row gets replica exchange of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +122,18 @@ def _sites(model: EnergyModel) -> _Sites:
     )
 
 
+def states_of_free(model: EnergyModel, held: Tensor, most: int = COMPLETIONS) -> Tensor | None:
+    """All states of the visible columns that aren't held, bool (n_visible,), (states, columns); None where
+    there are more than `most`.
+    """
+    sites, free = _sites(model), ~by_site(model.visible_space, held)[None].to(model.device)
+    count = torch.where(free, sites.counts, 1.0).prod(1)
+    if float(count) > most:
+        return None
+    row = torch.zeros(1, len(held), dtype=model.dtype, device=model.device)
+    return _completions(row, free, count.long(), sites)[:, ~held.to(model.device)]
+
+
 # -- exact sums ------------------------------------------------------------------------------------------
 
 
@@ -174,6 +187,36 @@ def _sum_completions(model: EnergyModel, v: Tensor, free: Tensor, sites: _Sites)
     return torch.cat(parts)
 
 
+@torch.no_grad()
+def completions(
+    model: EnergyModel, v: Tensor, most: int, in_all: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(numbers of rows, their completions, the probabilities of these) for rows that have few.
+
+    Shapes are (rows,), (completions, rows, n_visible) and (completions, rows), float64: rows with equally
+    many completions come together, as long as there is room.
+
+    Args:
+        model: the model; nothing comes where it doesn't have its free energy.
+        v: visible states, (rows, n_visible), NaN where a cell is free.
+        most: completions of a row at most.
+        in_all: completions of all rows at most; rows with few go first.
+    """
+    if not model.has_free_energy():
+        return
+    sites, free = _sites(model), by_site(model.visible_space, torch.isnan(v))
+    counts = torch.where(free, sites.counts.log(), 0.0).sum(1).exp().round()
+    order = counts.argsort(stable=True)
+    few = order[(counts[order] <= most) & (counts[order].cumsum(0) <= in_all)]
+    for count in counts[few].unique().long().tolist():
+        equal = few[counts[few] == count]
+        for rows in equal.split(max(1, CHUNK // (count * v.shape[1]))):
+            each = torch.full((len(rows),), count, device=v.device)
+            full = _completions(v[rows], free[rows], each, sites)
+            energies = free_energies(model, full).view(len(rows), count).T
+            yield rows, full.view(len(rows), count, -1).transpose(0, 1), torch.softmax(-energies, 0)
+
+
 def _completions(v: Tensor, free: Tensor, counts: Tensor, sites: _Sites) -> Tensor:
     """All completions of all rows, row by row, (sum of counts, n_visible)."""
     row = torch.arange(len(v), device=v.device).repeat_interleave(counts)
@@ -196,11 +239,17 @@ def _sum_hidden(model: PairwiseModel, v: Tensor, held: Tensor, free: Tensor) -> 
     count = int(hidden.n_states or 0)
     known, open_sites = torch.where(held, v, 0.0).double(), free.double()
     total = torch.full((len(v),), -math.inf, dtype=torch.float64, device=v.device)
-    chunk = max(1, CHUNK // max(len(v), visible.width))
+    own = model.field_of_given(v)
+    chunk = max(1, CHUNK // (max(len(v), visible.width) if own is None else len(v) * visible.width))
     for start in range(0, count, chunk):
         h = hidden.states(torch.arange(start, min(start + chunk, count), device=v.device)).to(v)
         field = model.field(0, (v[:0], h))
         terms = torch.addmm(-hidden.energy(h).double(), known, field.double().T)
-        terms.addmm_(open_sites, visible.cumulant(field).double().T)
+        if own is None:
+            terms.addmm_(open_sites, visible.cumulant(field).double().T)
+        else:
+            sums = visible.cumulant((own[:, None] + field).flatten(0, 1)).double()
+            terms += (open_sites[:, None] * sums.view(len(v), len(h), -1)).sum(2)
+            terms += (known * own.double()).sum(1, keepdim=True)
         total = torch.logaddexp(total, torch.logsumexp(terms, 1))
     return total - torch.where(free, 0.0, visible.potential(v).double()).sum(1)

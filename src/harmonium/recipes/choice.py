@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
@@ -28,7 +29,7 @@ from harmonium.random import derived_seed
 from harmonium.recipes.history import History
 from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
 from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import conditional_log_weights, log_weights_of
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -113,10 +114,13 @@ def scored(history: History, rows: Rows) -> Score:
     """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
     model, plan = history.model, history.settings
     assert isinstance(model, RBM)
+    if model.objective is not None:
+        v = torch.cat(list(rows.pieces()))
+        return Score(*conditional_log_weights(model, v, model.objective.held(v.shape[1]), plan["seed"]))
     sweeps = history.records[-1]["step"] * (plan["gibbs_steps"] + 2)  # two for both phases
     work = max(DECISIVE, 2.0 * MEASURED_SHARE * sweeps * cost(model, plan["chains"]))
     log_z, stderr = log_partition_anew(model, rows.states(SUBSET), work, derived_seed(plan["seed"]))
-    weights, error = log_weights(model, torch.cat(list(rows.pieces())), plan["seed"])
+    weights, error = log_weights_of(model, rows, plan["seed"])
     return Score(weights - log_z, math.hypot(stderr, error))
 
 
@@ -233,7 +237,7 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
 
     def pays(more: int, fewer: int) -> bool:
         gain, stderr = score(more).ahead_of(score(fewer))
-        return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
+        return processes.from_first(gain > max(stderr, WORTH * abs(float(score(more).rows.mean()))))
 
     tried: dict[int, Score] = {}
     best = number = first_number(make(1).visible.width)

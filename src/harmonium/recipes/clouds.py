@@ -281,7 +281,10 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
 def _write(model: PairwiseModel, where: tuple[Tensor, Tensor, Tensor], machine: Machine) -> None:
     """Let the first hidden units of `model` be the machine of columns in units of their deviations."""
     columns, centre, deviation = where
-    (layer, hidden), weight = model.layers, model.couplings()[0].weight
+    (layer, hidden), weight = (
+        model.layers,
+        model.couplings()[0].weight,
+    )  # a parameter: only full ones come here
     rate = machine.shrink.exp() / deviation  # from columns as they are to units of the machine
     n = len(machine.hidden)
     coupling, bias = rate[:, None] * machine.weight, rate * machine.bias

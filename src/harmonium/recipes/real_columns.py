@@ -42,7 +42,8 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
 
     Only for two coupled blocks, (n_visible,).
     """
-    if not isinstance(model, PairwiseModel) or len(model.layers) != 2 or len(model.couplings()) != 1:
+    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    if not isinstance(model, PairwiseModel) or pair is None or not pair.operator.natural:
         return None
     real = torch.zeros(model.layers[0].width, dtype=torch.bool, device=model.device)
     for scale in gaussians(model.layers[0]):
@@ -110,10 +111,10 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     >>> print(hm.log_likelihood(rbm, [[-2.5]]))
     -1.0245 (exact, sum over 4 states)
     """
-    weight, i, _ = model.couplings()[0]
-    weight = weight if i == 0 else weight.T
-    visible, hidden = model.layers
-    hidden.bias.copy_(hidden.bias.double() + by.double() @ weight.double())
+    operator, (visible, hidden) = model.couplings()[0].operator, model.layers
+    hidden.bias.copy_(hidden.bias.double() + by.double() @ operator.dense().double())
+    for direct, scale_of, given, acted in model.direct_couplings():
+        visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
 
@@ -191,6 +192,6 @@ class ScaleFloor:
             change = (most - log_precision).clamp(max=0.0)
             log_precision.add_(change)
             part.bias.mul_(change.exp())
-            for weight, i, _ in model.couplings():
-                if i == 0 and weight.is_leaf:
-                    weight[part.columns] *= change.exp()[:, None]
+            for operator, i, _ in model.couplings():
+                if i == 0:
+                    operator.scale_rows(part.columns, change.exp())

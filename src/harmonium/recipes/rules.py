@@ -254,14 +254,15 @@ class Shrink(Rule):
 @torch.no_grad()
 def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple[float, float]:
     """(s_train - s_valid, Σ W²) of a two-block model (see `Shrink`); rows are (n, n_visible)."""
-    weight = model.couplings()[0].weight
-    means = [model.layers[1].mean(model.field(1, (v, v.new_empty(len(v), 0)))) for v in (train, valid)]
+    pair = model.pair()
+    assert pair is not None  # since only then the decay may follow
+    means = [pair.hidden.mean(pair.hidden_field(v)) for v in (train, valid)]
     centre_v, centre_h = train.mean(0), means[0].mean(0)
     s = [
-        float((((v - centre_v) @ weight) * (h - centre_h)).sum(1, dtype=torch.float64).mean())
+        float((pair.operator.product(v - centre_v) * (h - centre_h)).sum(1, dtype=torch.float64).mean())
         for v, h in zip((train, valid), means, strict=True)
     ]
-    return s[0] - s[1], float(weight.square().sum(dtype=torch.float64))
+    return s[0] - s[1], float(pair.operator.squared_norm())
 
 
 @dataclass
@@ -350,7 +351,8 @@ class KeepBest(Rule):
         if best is None or last.validation_log_likelihood is None:
             return None
         gain, error = best.score - last.score, doubt(run.at(best.step), last)
-        if gain > error > 0.0 and run.average.model.has_free_energy():
+        estimated = run.average.model.has_free_energy() and run.meter.objective is None
+        if gain > error > 0.0 and estimated:
             gain, error = self.measured_anew(run, best)
         if gain <= self.errors * error:
             return None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
+    ConditionalChains,
+    ConditionalCompletions,
     ExactNegatives,
     GradientDescent,
+    HybridNegatives,
     NaturalGradient,
     NegativePhase,
     PersistentChains,
@@ -24,7 +28,8 @@ from harmonium.learning import (
 )
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.likelihood.clamped import states_of_free
+from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
@@ -76,19 +81,19 @@ class Settings:
 
 def natural_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
-    return (
-        isinstance(model, PairwiseModel)
-        and len(model.layers) == 2
-        and len(model.couplings()) == 1
-        and max(layer.width for layer in model.layers) <= NATURAL_WIDTH
-    )
+    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
 def default_optimiser(model: EnergyModel) -> str:
-    """The method by name: natural for two coupled blocks, centred for other pairwise models, else adam."""
+    """The method by name: natural for two blocks whose couplings allow it, centred for other pairwise models,
+    else adam.
+    """
     if natural_gradient_fits(model):
         return "natural"
-    leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
+    leaves = isinstance(model, PairwiseModel) and all(
+        tensor.is_leaf for c in model.couplings() for tensor in c.operator.tensors()
+    )
     return "centred" if leaves else "adam"
 
 
@@ -155,12 +160,17 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
 
 
-def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
+CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
+
+
+def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | None = None) -> float:
     """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units.
 
     Rows that all repeat each other show the distribution as it is: where hardly a new row would be another
     one, the prior fades.
     """
+    if objective is not None:
+        return CONDITIONAL_PRIOR / len(rows)
     bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
     if not bounded or len(rows) < HOLD_OUT_FROM:
         return 0.0
@@ -174,11 +184,12 @@ def good_turing_unseen(rows: Rows) -> float:
     """
     if len(rows) > most_rows(rows):
         return 1.0
-    states = np.ascontiguousarray(rows.states().cpu().numpy())
-    _, counts = np.unique(
-        states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
+    found = Counter(
+        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        for piece in rows.pieces()
+        for row in piece.cpu().numpy()
     )
-    return float((counts == 1).sum() / len(rows))
+    return sum(count == 1 for count in found.values()) / len(rows)
 
 
 FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
@@ -222,14 +233,20 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
     a cumulant for each column.
     """
-    if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
+    pair = model.pair() if isinstance(model, BlockModel) and model.has_free_energy() else None
+    if pair is None:
         return False
-    count, width = model.layers[1].n_states, model.layers[0].width
+    count, width = pair.hidden.n_states, pair.visible.width
     return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
 def resolve(
-    model: EnergyModel, rows: Rows, asked: UserSettings, optimiser: Any, negatives: NegativePhase
+    model: EnergyModel,
+    rows: Rows,
+    asked: UserSettings,
+    optimiser: Any,
+    negatives: NegativePhase,
+    objective: Objective | None = None,
 ) -> Settings:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
@@ -252,7 +269,7 @@ def resolve(
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
         weight_decay=checks.number(
-            "weight_decay", default_weight_decay(model, rows) if decay is None else decay, 0.0
+            "weight_decay", default_weight_decay(model, rows, objective) if decay is None else decay, 0.0
         ),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
@@ -272,8 +289,29 @@ def optimiser_name(model: EnergyModel, given: Any) -> str:
     return checks.one_of("optimiser", given, LEARNING_RATES)
 
 
-def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> NegativePhase:
-    """What was given, what goes by the name given, or the default."""
+COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
+
+
+def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSettings) -> NegativePhase:
+    """The negative phase of an objective: exact where what isn't given has few states."""
+    held = objective.held(model.visible_space.width)
+    states = states_of_free(model, held, COMPLETED)
+    phase: NegativePhase
+    if states is None:
+        phase = ConditionalChains(held, _number("gibbs_steps", asked.gibbs_steps, SWEEPS), asked.seed)
+    else:
+        phase = ConditionalCompletions(~held, states)
+    if objective.joint_share == 0.0:
+        return phase
+    return HybridNegatives(phase, negative_phase(model, asked, None), objective.joint_share)
+
+
+def negative_phase(
+    model: EnergyModel, asked: UserSettings, given: Any, objective: Objective | None = None
+) -> NegativePhase:
+    """What was given, what goes by the name given, that of an objective if there is one, or the default."""
+    if objective is not None:
+        return conditional_phase(model, objective, asked)
     chains = _number("chains", asked.chains, CHAINS)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
@@ -343,6 +381,7 @@ class Schedule:
         self.turn = 0.5
         self.scale = 1.0
         self.start = time.monotonic()
+        self._said = (-1, 0.0)  # the step and the seconds that the first of several processes has said last
 
     @property
     def seconds(self) -> float:
@@ -353,8 +392,16 @@ class Schedule:
         """Share of the planned run, in updates or minutes, that is over."""
         spent = step / self.settings.steps
         if self.settings.minutes is not None:
-            spent = max(spent, self.seconds / (60.0 * self.settings.minutes))
+            spent = max(spent, self._agreed(step) / (60.0 * self.settings.minutes))
         return spent
+
+    def _agreed(self, step: int) -> float:
+        """Seconds spent, in several processes by the clock of the first one, which says so once a step."""
+        if not processes.together():
+            return self.seconds
+        if self._said[0] != step:
+            self._said = (step, processes.from_first(self.seconds))
+        return self._said[1]
 
     def begin_decay(self, step: int) -> None:
         """Let the learning rate begin to fall."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from harmonium.likelihood import log_partition, tempered
+from harmonium.likelihood import rows as of_rows
 from harmonium.likelihood.interval import uncertainty
 from harmonium.likelihood.partition import KNOWN
 from harmonium.likelihood.proxies import NORMAL_95
@@ -118,8 +119,7 @@ class LogPartitionTrack:
 
 def free_energies(model: EnergyModel, v: Tensor) -> np.ndarray:
     """F(v), (rows,), float64, nats."""
-    with torch.no_grad():
-        return torch.cat([model.free_energy(part).double() for part in v.split(2**13)]).cpu().numpy()
+    return of_rows.free_energies(model, v).cpu().numpy()
 
 
 def exact_value(model: EnergyModel) -> float:

@@ -9,28 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.numerics import log_binomial, softplus
 from harmonium.random import Address
 from harmonium.units.base import Units
 from harmonium.units.quantile import normal_guess, smallest
 
-_FEW = 64  # up to so many trials adding up probabilities is fastest
-
-
-def _small_quantile(u: Tensor, field: Tensor, trials: int) -> Tensor:
-    """The smallest k with P(X ≤ k) ≥ u for few trials, by adding up probabilities."""
-    log_p, log_q = -softplus(-field), -softplus(field)
-    below, x = torch.zeros_like(field), torch.zeros_like(field)
-    for k in range(trials):
-        log_ways = math.log(math.comb(trials, k))
-        below = below + torch.exp(log_ways + k * log_p + (trials - k) * log_q)
-        x += u > below
-    return x
-
 
 def _quantile(u: Tensor, field: Tensor, trials: int) -> Tensor:
-    """The same for any number of trials, where P(X ≤ k) is an incomplete beta function of σ(-I)."""
+    """The smallest k with P(X ≤ k) ≥ u, where P(X ≤ k) is an incomplete beta function of σ(-I)."""
     from scipy.special import betainc
 
     chance = field.nan_to_num(0.0, math.inf, -math.inf).flatten()
@@ -81,13 +68,13 @@ class Binomial(Units):
         return torch.floor((self.trials + 1) * torch.sigmoid(field)).clamp(max=self.trials)
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
-        """Inverse transform: the number of k whose cumulative probability lies below one uniform."""
-        u = self._uniform(field, address, torch.float64)
-        if self.trials <= _FEW:
-            x = _small_quantile(u, field.double(), self.trials)
-        else:
-            x = _quantile(u, field.detach().double(), self.trials)
-        return torch.where(field.isnan(), field, x.to(field))
+        """Inverse transform: the smallest k whose P(X ≤ k) is at least one uniform."""
+        x = kernels.draw_counts(field.detach().double(), self.trials, address)
+        many = x < 0.0
+        if bool(many.any()):
+            u = self._uniform(field, address, torch.float64)
+            x[many] = _quantile(u[many], field.detach()[many].double(), self.trials)
+        return x.to(field)
 
     def violation(self, x: Tensor) -> str | None:
         ok = bool(((x >= 0) & (x <= self.trials) & (x == x.floor())).all())

@@ -8,30 +8,16 @@ import math
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.random import Address
 from harmonium.units.base import Tail, Units
 from harmonium.units.quantile import normal_guess, smallest
 
-_SMALL = 16.0  # up to this rate adding up probabilities is fastest
 _LARGE = 1e12  # above this rate the normal quantile errs by less than 1e-7 of probability
 
 
-def _small_quantile(u: Tensor, rate: Tensor) -> Tensor:
-    """The smallest k with P(X ≤ k) ≥ u for rates up to _SMALL, by adding up probabilities."""
-    p = torch.exp(-rate)
-    below, found = p.clone(), torch.zeros_like(p)
-    for k in range(1, 8 * int(_SMALL)):  # more than this has a probability below 1e-60
-        above = u > below
-        if not bool(above.any()):
-            break
-        found += above
-        p *= rate / k
-        below += p
-    return found
-
-
 def _moderate_quantile(u: Tensor, rate: Tensor) -> Tensor:
-    """The same up to _LARGE, where P(X ≤ k) = Q(k+1, rate)."""
+    """The smallest k with P(X ≤ k) = Q(k+1, rate) ≥ u for rates up to _LARGE."""
     # a uniform of 52 bits lies within 8.3 standard deviations; the additions cover small rates (tail of 1/k!)
     reach = 9.0 * torch.sqrt(rate) + 25.0
     low = torch.floor((rate - reach).clamp(min=0.0)) - 1.0  # P(X ≤ low) < u
@@ -87,12 +73,12 @@ class Poisson(Units):
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Inverse transform: the smallest k whose P(X ≤ k) is at least one uniform."""
         self._check_field(field)
-        rate = torch.exp(field.double())
-        u = self._uniform(field, address, torch.float64)
-        x = _small_quantile(u, rate.clamp(max=_SMALL))
-        moderate, large = ~(rate <= _SMALL) & ~(rate > _LARGE), rate > _LARGE
-        x[moderate] = _moderate_quantile(u[moderate], rate[moderate])
-        x[large] = _large_quantile(u[large], rate[large])
+        x = kernels.draw_counts(field.detach().double(), 0, address)
+        many = x < 0.0
+        if bool(many.any()):
+            rate, u = torch.exp(field[many].double()), self._uniform(field, address, torch.float64)[many]
+            moderate = _moderate_quantile(u, rate.clamp(max=_LARGE))
+            x[many] = torch.where(rate > _LARGE, _large_quantile(u, rate), moderate)
         return x.to(field)
 
     def violation(self, x: Tensor) -> str | None:
