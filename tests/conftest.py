@@ -3,8 +3,9 @@
 import os
 import sys
 
-import jaxtyping
 import pytest
+
+import typecheck
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -16,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WOR
 # The mathematics is checked against its signatures at every call. The ground is left out: its kernels are
 # compiled, and its functions run some thousand times per test.
 CHECKED = ("units", "models", "sampling", "likelihood", "diagnostics", "learning")
-jaxtyping.install_import_hook([f"harmonium.{floor}" for floor in CHECKED], "typecheck.check")
+typecheck.install([f"harmonium.{floor}" for floor in CHECKED])
 
 
 @pytest.fixture(autouse=True)

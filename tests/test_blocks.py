@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from goodness import assert_counts, assert_means
+from harmonium.couplings import Coupling, Dense
 from harmonium.models import Interpolation, PairwiseModel
 from harmonium.models.enumeration import cheapest_block, log_sum_over_states, marginal_states
-from harmonium.models.pairwise import Coupling
 from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, Chains
 from registry import DOUBLE, address, layer, table, uniforms
@@ -27,7 +27,7 @@ class Triangle(PairwiseModel):
         self.weights = torch.nn.ParameterList(draws)
 
     def couplings(self):
-        return [Coupling(w, i, j) for w, (i, j) in zip(self.weights, JOINED, strict=True)]
+        return [Coupling(Dense(w), i, j) for w, (i, j) in zip(self.weights, JOINED, strict=True)]
 
 
 def states_and_energies(model):

@@ -15,7 +15,6 @@ from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
 import harmonium as hm
-from benchmarks._known import CRITICAL, hopfield, kaufman, planted, ring, torus
 from harmonium.likelihood import annealing, interval, schedule, tempered
 from harmonium.likelihood.bridge import Bridges, bridge, exponential_average, solve
 from harmonium.likelihood.partition import annealed_log_partition
@@ -23,8 +22,14 @@ from harmonium.likelihood.tempered import Budget, Run
 from harmonium.models.enumeration import log_sum_over_states
 from harmonium.random import Address, Purpose
 from harmonium.sampling.tempering import Ladder, Replicas, broad
+from harmonium.testsystems import CRITICAL, hopfield, kaufman, planted, ring, torus
 from registry import build, uniforms
 from statistics_budget import tail_probability, z_threshold
+
+
+def truly(known):
+    """(The model, its log Z)."""
+    return known.model, known.log_partition
 
 
 def estimate(model, work=0.4, seed=1, **options):
@@ -41,7 +46,7 @@ def assert_right(e, truth):
 
 # ---------------------------------------------------------------- closed forms
 def test_kaufman_formula_against_enumeration_and_known_values():
-    rbm, log_z = torus(4, 0.5)
+    rbm, log_z = truly(torus(4, 0.5))
     assert log_sum_over_states(rbm.double(), 0) == pytest.approx(log_z, abs=1e-5)  # float32 weights
     known = {
         (16, 0.3): 202.38323226,
@@ -54,30 +59,30 @@ def test_kaufman_formula_against_enumeration_and_known_values():
 
 
 def test_closed_forms_of_rings_and_hopfield_models():
-    assert ring(100, 0.5, 0.0)[1] == pytest.approx(81.3261687518, abs=1e-9)
-    assert ring(100, 1.0, 0.1)[1] == pytest.approx(115.9884919422, abs=1e-9)
+    assert ring(100, 0.5, 0.0).log_partition == pytest.approx(81.3261687518, abs=1e-9)
+    assert ring(100, 1.0, 0.1).log_partition == pytest.approx(115.9884919422, abs=1e-9)
     two_pi = 0.5 * math.log(2 * math.pi)
-    assert hopfield(100, 0.5, 1)[1] == pytest.approx(69.65885524 + two_pi, abs=1e-8)
-    assert hopfield(100, 1.2, 1)[1] == pytest.approx(73.08048176 + two_pi, abs=1e-8)
-    assert hopfield(200, 0.5, 2)[1] == pytest.approx(139.31771048 + 2 * two_pi, abs=1e-8)
-    assert hopfield(200, 1.2, 2)[1] == pytest.approx(146.16096351 + 2 * two_pi, abs=1e-8)
+    assert hopfield(100, 0.5, 1).log_partition == pytest.approx(69.65885524 + two_pi, abs=1e-8)
+    assert hopfield(100, 1.2, 1).log_partition == pytest.approx(73.08048176 + two_pi, abs=1e-8)
+    assert hopfield(200, 0.5, 2).log_partition == pytest.approx(139.31771048 + 2 * two_pi, abs=1e-8)
+    assert hopfield(200, 1.2, 2).log_partition == pytest.approx(146.16096351 + 2 * two_pi, abs=1e-8)
 
 
 @pytest.mark.parametrize("k", [0.3, CRITICAL, 0.6])
 def test_torus(k):
     """Below, at and above the critical point; above it the two modes of the magnet must both be found."""
-    rbm, truth = torus(8, k)
+    rbm, truth = truly(torus(8, k))
     assert_right(estimate(rbm), truth)
 
 
 @pytest.mark.parametrize(("beta", "patterns"), [(0.5, 1), (1.2, 1), (1.2, 2)])
 def test_gaussian_hidden_units(beta, patterns):
-    rbm, truth = hopfield(40, beta, patterns)
+    rbm, truth = truly(hopfield(40, beta, patterns))
     assert_right(estimate(rbm), truth)
 
 
 def test_ring_in_a_field():
-    rbm, truth = ring(40, 1.0, 0.1)
+    rbm, truth = truly(ring(40, 1.0, 0.1))
     assert_right(estimate(rbm), truth)
 
 
@@ -93,7 +98,7 @@ def test_units_of_every_kind(pair):
 
 
 def test_many_planted_modes():
-    rbm, truth = planted(6, 0.4)
+    rbm, truth = truly(planted(6, 0.4))
     assert_right(estimate(rbm, work=0.6), truth)
 
 
@@ -117,8 +122,8 @@ def test_models_that_are_energies_or_graphs():
 
 def test_trajectory_through_checkpoints():
     """The path may lead through earlier states of the model."""
-    rbm, truth = torus(8, 0.5)
-    halfway, _ = torus(8, 0.25)
+    rbm, truth = truly(torus(8, 0.5))
+    halfway, _ = truly(torus(8, 0.25))
     e = estimate(rbm, nodes=(halfway,))
     assert_right(e, truth)
     assert 1.0 in e.details["temperatures"] and e.details["temperatures"][-1] == 2.0
@@ -126,13 +131,13 @@ def test_trajectory_through_checkpoints():
 
 # ---------------------------------------------------------------- the call
 def test_the_same_seed_gives_the_same_estimate():
-    rbm, _ = torus(6, 0.4)
+    rbm, _ = truly(torus(6, 0.4))
     a, b, c = (estimate(rbm, work=0.05, seed=s) for s in (3, 3, 4))
     assert a == b and a.value != c.value
 
 
 def test_more_work_gives_a_narrower_interval():
-    rbm, _ = torus(8, 0.6)
+    rbm, _ = truly(torus(8, 0.6))
     narrow, wide = estimate(rbm, work=1.0), estimate(rbm, work=0.1)
     assert narrow.high - narrow.low < wide.high - wide.low
     assert narrow.ess > wide.ess
@@ -150,7 +155,7 @@ def test_seconds_bound_the_time(monkeypatch, seconds):
 
     monkeypatch.setattr(tempered, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     monkeypatch.setattr(tempered.Budget, "spend", spending)
-    rbm, truth = torus(8, 0.4)
+    rbm, truth = truly(torus(8, 0.4))
     e = hm.log_partition(rbm, method="annealed", seconds=seconds, seed=2)
     assert 0.6 * seconds < clock[0] - 100.0 < 1.2 * seconds
     assert e.low <= truth <= e.high
@@ -158,7 +163,7 @@ def test_seconds_bound_the_time(monkeypatch, seconds):
 
 def test_progress_is_told():
     told = []
-    rbm, _ = torus(6, 0.4)
+    rbm, _ = truly(torus(6, 0.4))
     annealed_log_partition(rbm, Budget(0.1, progress=lambda share, doing: told.append((share, doing))), 1)
     assert told[-1][1] == "done" and all(0 <= share <= 1 for share, _ in told)
     assert {"placing the temperatures", "exchanging replicas", "annealing from both ends"} <= {
@@ -184,7 +189,7 @@ def test_wrong_input_is_refused():
 def test_the_estimate_can_be_written_as_json():
     import json
 
-    rbm, _ = torus(6, 0.3)
+    rbm, _ = truly(torus(6, 0.3))
     text = json.dumps(estimate(rbm, work=0.05).to_dict())
     assert {"temperatures", "overlap", "disagreement", "annealed_forward"} <= set(json.loads(text)["details"])
 
@@ -233,7 +238,7 @@ def test_annealing_forward_and_reverse_hold_the_truth_from_both_sides():
     """Exact starting states at both ends: each bound is on its own side, and Bennett's ratio between them is
     right.
     """
-    rbm, truth = torus(4, 0.45)
+    rbm, truth = truly(torus(4, 0.45))
     start = broad(rbm)
     address = Address(seed=3, purpose=Purpose.TRIAL)
     forward = start.random_state(400, address)
@@ -251,7 +256,7 @@ def test_annealing_forward_and_reverse_hold_the_truth_from_both_sides():
 
 
 # ---------------------------------------------------------------- when parts disagree
-def fake_run(means, samples=400, drift=0.0, seed=3):
+def fake_run(means, samples=400, drift=0.0, seed=3, journeys=90):
     """A run of one pair of rungs whose groups say `means`, spread by a little noise."""
     rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(2))
     groups = len(means)
@@ -264,12 +269,25 @@ def fake_run(means, samples=400, drift=0.0, seed=3):
     rung = np.tile(np.arange(2), (groups, 1))
     replicas = Replicas(rbm.random_state(2 * groups, address), rung, address)
     both = np.repeat(works, 2, axis=0)
-    return Run(Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=9)
+    return Run(
+        Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=journeys
+    )
 
 
 def test_agreement_raises_no_warning():
     e = interval.estimate(fake_run(0.01 * np.array([1, -1, 2, -2, 1, -2, 2, -1])), 5.0)
     assert not e.warnings and abs(e.value - 5.0) < 0.02 and e.high - e.low < 0.1
+
+
+def test_few_journeys_widen_the_interval_by_what_a_drift_may_hide():
+    means = 0.01 * np.array([1, -1, 2, -2, 1, -2, 2, -1])
+    many, few = (interval.estimate(fake_run(means, journeys=n), 5.0) for n in (24, 23))
+    assert not many.warnings and "made 23 journeys" in few.warnings[0] and len(few.warnings) == 1
+    assert few.low <= many.low and few.high >= many.high and few.value == many.value
+    drifting = fake_run(means, drift=0.004, journeys=9)
+    drift, error = drifting.bridged().drift
+    e = interval.estimate(drifting, 5.0)
+    assert e.high >= e.value + abs(drift) + error and e.low <= e.value - abs(drift) - error
 
 
 def test_ends_that_disagree_widen_the_interval():
@@ -357,7 +375,7 @@ def test_a_model_that_is_too_hard_for_the_time_gets_a_warning_and_a_wide_interva
 
 
 def test_plain_annealing_is_sure_of_a_wrong_number_where_ours_is_right():
-    rbm, truth = torus(8, 0.6)
+    rbm, truth = truly(torus(8, 0.6))
     plain = hm.likelihood.annealed_importance_sampling(rbm, 300, 100, seed=1)
     assert plain.high < truth  # the mode of all zeros alone: low by log 2
     assert_right(estimate(rbm), truth)

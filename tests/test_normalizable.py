@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.couplings import Coupling, Dense
 from harmonium.models import PairwiseModel
-from harmonium.models.pairwise import Coupling
 from registry import DOUBLE, INFEASIBLE, PAIRS, QUADRATIC, build, layer
 
 
@@ -82,7 +82,11 @@ def test_quadratic_tails_of_all_blocks_count_together():
     class Triangle(PairwiseModel):
         def couplings(self):
             weight = torch.full((1, 1), self.strength)
-            return [Coupling(weight, 0, 1), Coupling(weight, 0, 2), Coupling(weight, 1, 2)]
+            return [
+                Coupling(Dense(weight), 0, 1),
+                Coupling(Dense(weight), 0, 2),
+                Coupling(Dense(weight), 1, 2),
+            ]
 
     model = Triangle(hm.Gaussian(1), hm.Gaussian(1), hm.Gaussian(1))
     model.strength = 0.49  # the largest eigenvalue of three equal couplings w is 2w

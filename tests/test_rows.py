@@ -110,9 +110,9 @@ WRONG = [
     ("digits", TypeError, r"^X must be a table of numbers, got 'digits'\.$"),
     ({"a": [1]}, TypeError, r"^X must be a table of numbers, got \{'a': \[1\]\}\.$"),
     (
-        scipy.sparse.csr_matrix(np.eye(3)),
+        scipy.sparse.csr_matrix(1j * np.eye(3)),
         TypeError,
-        r"^X must be a dense table, got a csr_matrix; its toarray",
+        r"^X must hold real numbers of at most 64 bits, got csr_matrix of shape \(3, 3\) and type complex128",
     ),
     ([[1, 2], [3]], ValueError, r"^X must be a table of numbers, rows of one length each\.$"),
     (np.array([["a"]]), TypeError, r"^X must hold real numbers, got text\.$"),

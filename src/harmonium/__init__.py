@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 # they spin about 50 microseconds. It counts only when torch is not loaded yet, and a value already set wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# MKL's products then have the same bits on any number of threads, at no cost that could be measured
+# (docs/kernels.md). It counts until the first product, and a value already set wins.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -33,7 +37,20 @@ _HOME = {
         "Spin",
         "Units",
     ],
-    "models": ["RBM", "BlockModel", "BoltzmannMachine", "EnergyModel", "MarkovRandomField", "PairwiseModel"],
+    "models": [
+        "RBM",
+        "BlockModel",
+        "BoltzmannMachine",
+        "ConditionalRBM",
+        "ConvolutionalRBM",
+        "DeepBeliefNetwork",
+        "DeepBoltzmannMachine",
+        "EnergyModel",
+        "LabelledRBM",
+        "MarkovRandomField",
+        "PairwiseModel",
+        "TemporalRBM",
+    ],
     "sampling": [
         "HMC",
         "MALA",
@@ -44,6 +61,7 @@ _HOME = {
         "GraphGibbs",
         "SiteGibbs",
         "UnadjustedLangevin",
+        "continuation",
         "sample",
     ],
     "diagnostics": ["show_versions"],
@@ -51,6 +69,7 @@ _HOME = {
     "recipes": ["conditional", "fit", "impute", "surprise"],
     "reports": ["report"],
     "store": [
+        "export_features",
         "from_dimod",
         "from_sklearn",
         "load",
@@ -64,12 +83,12 @@ _HOME = {
     ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_PACKAGES = ("columns", "estimators")  # that are public themselves
+_PACKAGES = ("columns", "couplings", "estimators", "testsystems")  # that are public themselves
 
 __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  # computed from the table above
 
 if TYPE_CHECKING:
-    from harmonium import columns, estimators
+    from harmonium import columns, couplings, estimators, testsystems
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
@@ -77,9 +96,15 @@ if TYPE_CHECKING:
         RBM,
         BlockModel,
         BoltzmannMachine,
+        ConditionalRBM,
+        ConvolutionalRBM,
+        DeepBeliefNetwork,
+        DeepBoltzmannMachine,
         EnergyModel,
+        LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        TemporalRBM,
     )
     from harmonium.recipes import conditional, fit, impute, surprise
     from harmonium.reports import report
@@ -93,9 +118,11 @@ if TYPE_CHECKING:
         GraphGibbs,
         SiteGibbs,
         UnadjustedLangevin,
+        continuation,
         sample,
     )
     from harmonium.store import (
+        export_features,
         from_dimod,
         from_sklearn,
         load,

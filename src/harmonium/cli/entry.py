@@ -8,9 +8,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from harmonium.cli import torchrun
+
 DONE = 0
 FAILED = 1
-"""Training diverged, or a self-test failed."""
+"""Training diverged, another process has ended, or a self-test failed."""
 MISTAKE = 2
 """The user's: in the options, or in the data."""
 INTERRUPTED = 130
@@ -77,7 +79,7 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
     except FloatingPointError as error:
         return _say(str(error), FAILED)
     except OSError as error:
-        return _say(_os_sentence(error), MISTAKE)
+        return _say(_os_sentence(error), FAILED if isinstance(error, ConnectionError) else MISTAKE)
     except ValueError as error:
         if not _raised_by_harmonium(error):
             raise
@@ -88,7 +90,8 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
+    if torchrun.talks():
+        print(f"harmonium: {' '.join(sentence.split())}", file=sys.stderr)
     return status
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, data
-from harmonium.cli import baseline, screen, values
+from harmonium import checks, data, processes
+from harmonium.cli import baseline, screen, torchrun, values
 from harmonium.cli.folder import open_model, require_energy_model
 from harmonium.cli.measure import mean_log_jacobian
 from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
 from harmonium.models import RBM, EnergyModel
+from harmonium.models.intake import with_latent
 
 PROXY_CELLS = 2**16
 """Cells of the rows whose pseudo-likelihood is taken: it costs some free energies for each."""
@@ -25,22 +26,32 @@ def run(
     model: Path, source: str, *, as_json: bool, split: str | None, seconds: float | None, seed: int
 ) -> None:
     """Measure, and print the Estimate for people or as JSON."""
+    with torchrun.joined():
+        _run(model, source, as_json=as_json, split=split, seconds=seconds, seed=seed)
+
+
+def _run(
+    model: Path, source: str, *, as_json: bool, split: str | None, seconds: float | None, seed: int
+) -> None:
     if seconds is not None:
         checks.positive("--seconds", seconds)
     if split is not None:
         checks.one_of("--split", split, data.PARTS)
-    saved = open_model(model)
-    require_energy_model(saved.model)
+    with processes.agreeing():
+        saved = open_model(model)
+        require_energy_model(saved.model)
     learned_from = saved.about.get("data", {}).get("fingerprint")
     rows, notes = data.load_table(source, split, learned_from)
     x, more = values.states(saved.model, rows, source, seed)
-    with screen.waiting("measuring") as progress:
+    with screen.waiting("measuring", not processes.first()) as progress:
         measured = x if saved.model.schema is None else rows  # in the table's own units
         estimate = log_likelihood(saved.model, measured, seconds=seconds, seed=seed, progress=progress)
         change = mean_log_jacobian(saved.model, rows)
         if progress is not None:
             progress(1.0, "proxies")
         more_figures = {**compared(saved.about, x, change), **proxies(saved.model, x)}
+    if not processes.first():
+        return
     if as_json:
         found = estimate.to_dict()
         found["details"] |= {**more_figures, "notes": notes + more}
@@ -65,7 +76,7 @@ def findings(estimate: Estimate) -> list[tuple[str, str]]:
 def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     """Cheaper measures that say less, where the model has them; of many rows an even choice."""
     found: dict[str, float] = {}
-    if bool(torch.isnan(x).any()):  # they need whole rows
+    if bool(torch.isnan(with_latent(model, x)).any()):  # they need whole rows
         return found
     if model.visible_space.n_states is not None and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harmonium import data, store
+from harmonium import data, processes, store
 from harmonium.cli import folder, screen
 from harmonium.cli.measure import measure
 from harmonium.cli.options import FitOptions
@@ -16,11 +16,13 @@ from harmonium.cli.plain import plain
 from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
 from harmonium.learning import Update
-from harmonium.models import RBM
+from harmonium.models import BlockModel
 from harmonium.recipes import History
 
 
-def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, seconds: float) -> None:
+def finish(
+    options: FitOptions, model: BlockModel, dataset: Dataset, history: History, seconds: float
+) -> None:
     """Write the model, measure it, write what was found, and say so."""
     last = history.records[-1] if history.records else {}
     training = {
@@ -30,16 +32,20 @@ def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, 
         "seconds": last.get("seconds", seconds),
         "settings": {name: str(value) for name, value in history.settings.items()},
     }
-    about = {"data": data_facts(options.data, dataset), "training": training}
-    # at once: training must not be lost to anything that goes wrong after it
-    store.save(model, options.out / folder.MODEL, about)
-    write_metrics(options.out / folder.METRICS, history.records)
-    measured = measure(model, dataset, options.seed, options.quiet)
-    store.save(model, options.out / folder.MODEL, {**about, **measured.facts()})
-    told = Run(model, dataset, measured, history.records, training, history.warnings)
-    with store.replacing(options.out / folder.REPORT) as new:
-        new.write_text(report(told), encoding="utf-8", errors="backslashreplace")
-    say(options, told)
+    facts = processes.by_first(lambda: data_facts(options.data, dataset))
+    about = {"data": facts, "training": training}
+    with processes.agreeing():
+        if processes.first():  # at once: training must not be lost to anything that goes wrong after it
+            store.save(model, options.out / folder.MODEL, about)
+            write_metrics(options.out / folder.METRICS, history.records)
+    measured = measure(model, dataset, options.seed, options.quiet or not processes.first())
+    with processes.agreeing():
+        if processes.first():
+            store.save(model, options.out / folder.MODEL, {**about, **measured.facts()})
+            told = Run(model, dataset, measured, history.records, training, history.warnings)
+            with store.replacing(options.out / folder.REPORT) as new:
+                new.write_text(report(told), encoding="utf-8", errors="backslashreplace")
+            say(options, told)
 
 
 def say(options: FitOptions, told: Run) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from harmonium.cli import screen, values
+from harmonium import processes
+from harmonium.cli import screen, torchrun, values
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
@@ -18,13 +19,18 @@ def run(
     model: Path, out: Path, *, number: int, given: Path | None, sweeps: int | None, seed: int, force: bool
 ) -> None:
     """Draw, and write the rows."""
-    check_new_file(out, ENDINGS, force)
-    saved = open_model(model)
-    require_energy_model(saved.model)
-    known = None if given is None else _known(saved, given, number)
-    drawn = sample_states(saved.model, number, known, seed=seed, sweeps=sweeps)
-    write(out, Table(values.rows_in_words(saved.model, drawn), saved.columns, saved.shape))
-    screen.say(f"{number:,} samples in {out}")
+    with torchrun.joined():
+        with processes.agreeing():
+            if processes.first():
+                check_new_file(out, ENDINGS, force)
+            saved = open_model(model)
+            require_energy_model(saved.model)
+        known = None if given is None else _known(saved, given, number)
+        drawn = sample_states(saved.model, number, known, seed=seed, sweeps=sweeps)
+        with processes.agreeing():
+            if processes.first():
+                write(out, Table(values.rows_in_words(saved.model, drawn), saved.columns, saved.shape))
+                screen.say(f"{number:,} samples in {out}")
 
 
 def _known(saved: Saved, path: Path, number: int) -> Tensor:
@@ -33,6 +39,6 @@ def _known(saved: Saved, path: Path, number: int) -> Tensor:
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
     found = partly_known(saved.model, rows, str(path))
     for note in notes + values.moved(found, str(path)):
-        screen.say(note)
+        screen.say(note, not processes.first())
     known = found.states()
     return known[0] if len(known) == 1 else known

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.data import bounds
 from harmonium.data.bundled import BUNDLED
 from harmonium.data.dataset import PARTS, WHOLE, Dataset, assemble, checked
@@ -85,7 +86,7 @@ def load_rows(
     """
     table, notes = load_table(source, split, learned_from)
     if table.values.dtype != object:
-        return np.asanyarray(table.values), notes
+        return table.array(), notes
     from harmonium.data.tables import as_numbers
 
     values = as_numbers(Path(source), table.frame)  # or a sentence on the first cell that is none
@@ -100,7 +101,7 @@ def load_table(
     """The same with the names of the columns; arguments and errors are those of `load_rows`."""
     if split is not None:
         checks.one_of("split", split, PARTS)
-    elif _bundled(source) is None and fingerprint(source) != learned_from:
+    elif _bundled(source) is None and processes.by_first(partial(fingerprint, source)) != learned_from:
         path = Path(source)
         content = read(path)
         if WHOLE in content.parts:

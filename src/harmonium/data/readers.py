@@ -6,13 +6,20 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from harmonium.data import bounds
+from harmonium import processes
+from harmonium.data import bounds, laid_out
 from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
+from harmonium.models.sparse import SparseRows, sparse_rows
+
+SPARSE = {"format", "shape", "data"}
+"""Keys of an .npz that scipy.sparse.save_npz wrote."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Content:
     its columns have names the table itself, in its own words.
     """
 
-    parts: dict[str, np.ndarray]
+    parts: dict[str, Any]  # of `Values`
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
     frame: Any = None
@@ -39,6 +46,17 @@ def read(path: Path) -> Content:
             f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
             " numbers in text can be named .csv."
         )
+    try:
+        with processes.agreeing():  # the file may be missing on one machine
+            _read(path, laid_out.lay_out)
+        with processes.agreeing():
+            return _read(path, reader)
+    finally:
+        if path.suffix.lower() == ".parquet" and path.exists():
+            laid_out.clear(path)
+
+
+def _read(path: Path, reader: Callable[[Path], Answer]) -> Answer:
     bounds.check_file(path)
     try:
         return reader(path)
@@ -70,7 +88,19 @@ def _npz(path: Path) -> Content:
         raise DataError(f"{path} can't be read as .npz: it is empty or not in NumPy's format.")
     bounds.check_npz(path)
     with np.load(path, allow_pickle=False) as file:
+        if set(file.keys()) >= SPARSE:
+            return Content({WHOLE: _sparse(path)})
         return _pick(path, list(file.keys()), lambda key: np.asarray(file[key]))
+
+
+def _sparse(path: Path) -> SparseRows:
+    """What scipy.sparse.save_npz wrote; cells outside of the table are refused."""
+    import scipy.sparse
+
+    x = scipy.sparse.csr_array(scipy.sparse.load_npz(path))
+    bounds.check_size(path, "a row", 8 * x.shape[1])
+    x.check_format(full_check=True)
+    return sparse_rows(x, path.name)
 
 
 def _h5(path: Path) -> Content:
@@ -109,6 +139,12 @@ def _csv(path: Path) -> Content:
 def _parquet(path: Path) -> Content:
     from harmonium.data.tables import read_parquet
 
+    large = laid_out.laid_out(path)
+    if large is not None:
+        note = (
+            f"{path.name}: too large for memory, so its columns are told by their values, without a schema."
+        )
+        return Content({WHOLE: large[0]}, large[1], [note])
     bounds.check_parquet(path)
     found = read_parquet(path)
     return Content({WHOLE: found.values}, found.names, found.notes, found.frame)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.models import table
-from harmonium.models.table import Table
+from harmonium.models.sparse import SparseRows
+from harmonium.models.table import Table, Values
 
 CHUNK = 2**24
 """Bytes of a table that are looked at together, so that a file larger than memory can be surveyed."""
@@ -37,14 +39,17 @@ def as_table(title: str, x: Any, columns: tuple[str, ...] | None = None) -> Tabl
     return Table(values, columns, first=1)
 
 
-def chunks(x: np.ndarray | Tensor) -> Iterator[tuple[int, np.ndarray]]:
-    """Successive blocks of rows of about CHUNK bytes, each with the number of its first row."""
-    rows = max(1, CHUNK // max(1, x[:1].nbytes))
-    for start in range(0, len(x), rows):
-        block = x[start : start + rows]
+def chunks(x: Values, part: slice | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Successive blocks of rows of about CHUNK bytes, each with the number of its first row; of a part of the
+    rows where given.
+    """
+    begin, end = (0, len(x)) if part is None else (part.start, part.stop)
+    rows = max(1, CHUNK // max(1, x.dtype.itemsize * x.shape[1]))
+    for start in range(begin, end, rows):
+        block = x[start : min(start + rows, end)]
         if isinstance(block, Tensor):
             block = (block.float() if block.dtype.itemsize < 4 else block).cpu().numpy()
-        yield start, block
+        yield start, block.dense(slice(None)) if isinstance(block, SparseRows) else block
 
 
 def describe_support(x: np.ndarray, title: str = "the data") -> str:
@@ -87,10 +92,25 @@ class Survey(NamedTuple):
 def survey(title: str, rows: Table, free: bool = False) -> Survey:
     """Looks at all values of a table in chunks; a DataError says where one is infinite, or free.
 
-    Where cells may be `free` the others are looked at, of which there must be one.
+    Where cells may be `free` the others are looked at, of which there must be one. Several processes look at
+    a part of the rows each.
     """
+    if processes.count() == 1:
+        result = _surveyed(title, rows, free, slice(0, len(rows)))
+    else:
+        with processes.agreeing():
+            own = _surveyed(title, rows, free, processes.share(len(rows)))
+        found = processes.gather_array(np.array([own], dtype=np.float64)).tolist()
+        result = joint(Survey(low, high, bool(whole), bool(zero)) for low, high, whole, zero in found)
+    if free and not math.isfinite(result.low):
+        raise DataError(table.not_finite(rows, title))
+    return result
+
+
+def _surveyed(title: str, rows: Table, free: bool, part: slice) -> Survey:
+    """The survey of a part of the rows."""
     result = Survey(math.inf, -math.inf, True, False)
-    for _, block in chunks(rows.values):
+    for _, block in chunks(rows.values, part):
         if free and block.dtype.kind == "f":
             block = block[~np.isnan(block)]
             if not block.size:
@@ -101,8 +121,6 @@ def survey(title: str, rows: Table, free: bool = False) -> Survey:
         whole = result.whole and bool(block.dtype.kind in "biu" or (block == np.floor(block)).all())
         zero = whole and least >= -1 and most <= 1 and bool((block == 0).any())
         result = joint([result, Survey(least, most, whole, zero)])
-    if free and not math.isfinite(result.low):
-        raise DataError(table.not_finite(rows, title))
     return result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.diagnostics.mixing import STUCK, MixingReport, autocorrelation_time, split_r_hat
 from harmonium.models import EnergyModel
 
@@ -62,7 +62,7 @@ class MixingWatch:
     def __call__(self, update: Any) -> None:
         """Look at the chains after an update, one with `step`, `model` and `negatives.v`."""
         if update.step % self.every == 0:
-            self.look(update.model, update.negatives.v)
+            self.look(update.model, processes.gather(update.negatives.v))
 
     @torch.no_grad()
     def look(self, model: EnergyModel, v: Tensor) -> None:

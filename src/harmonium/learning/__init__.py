@@ -5,6 +5,7 @@ from harmonium.learning.ancestral import AncestralNegatives
 from harmonium.learning.average import Average
 from harmonium.learning.batches import Batches
 from harmonium.learning.centred_gradient import Centring, centre_gradients
+from harmonium.learning.conditional_chains import ConditionalChains
 from harmonium.learning.descent import GradientDescent
 from harmonium.learning.discriminative import (
     ConditionalCompletions,
@@ -34,6 +35,7 @@ __all__ = [
     "Average",
     "Batches",
     "Centring",
+    "ConditionalChains",
     "ConditionalCompletions",
     "ContrastiveDivergence",
     "ExactNegatives",

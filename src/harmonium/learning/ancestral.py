@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks, kernels, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import BlockModel, EnergyModel
@@ -28,6 +28,7 @@ class AncestralNegatives(NegativePhase):
     """
 
     n: int
+    divides = True
 
     def __init__(self, particles: int = 512, seed: int = 0, limit: int = 2**16) -> None:
         self.n = checks.positive_integer("particles", particles)
@@ -42,10 +43,12 @@ class AncestralNegatives(NegativePhase):
         assert isinstance(model, BlockModel)  # as it was for its states
         h, address = self._states, Address(self.seed, Purpose.CHAIN, step=2 * step)
         energy = model.marginal_energy(0, (h.new_empty(len(h), 0), h))
-        h = h[_systematic(torch.softmax(-energy.double(), 0), self.n, address)]
+        own = processes.share_of("chains", self.n)
+        h = h[_systematic(torch.softmax(-energy.double(), 0), self.n, address)[own]]
         field = model.field(0, (h.new_empty(len(h), 0), h))
-        v = model.layers[0].sample(field, model.block_address(0, address.at(step=2 * step + 1)))
-        return equally_weighted(v, h)
+        here = address.at(step=2 * step + 1, chain=own.start)
+        v = model.layers[0].sample(field, model.block_address(0, here))
+        return equally_weighted(v, h, of=self.n, chain=own.start)
 
 
 def _systematic(p: Tensor, n: int, address: Address) -> Tensor:

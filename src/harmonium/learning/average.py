@@ -42,6 +42,7 @@ class Average:
         rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
         locations = [scale.location for scale in _gaussians(self.model)]
         torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
+        self.model.take_zeros(update.model)
         for location, own, new in zip(
             locations, _gaussians(self.model), _gaussians(update.model), strict=True
         ):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks, kernels, processes
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models.table import Stored, take
 from harmonium.random import Address, Purpose
@@ -19,7 +19,8 @@ class Batches:
     read.
 
     Each epoch visits every row once, in an order of its own; a remainder that fills no batch waits for
-    another epoch.
+    another epoch. Where several processes divide the work each has its own neighbouring rows, of which it
+    takes those that are in the batch of all: it never reads any others.
 
     Args:
         x: rows, (n_rows, columns), or a selection of them.
@@ -53,17 +54,35 @@ class Batches:
         return self._order[1]
 
     def numbers(self, step: int) -> np.ndarray:
-        """The numbers of the rows of update `step`."""
+        """The numbers of the rows of update `step`, in all processes together."""
         epoch, place = divmod(step, self.per_epoch)
         if self.per_epoch == 1 and self.size == len(self.x):
             return np.arange(len(self.x))
         return self._rows(epoch)[place * self.size : (place + 1) * self.size]
 
+    def places(self, numbers: np.ndarray) -> np.ndarray:
+        """Which places of a batch of these rows are this process's."""
+        own = processes.share(len(self.x))
+        return np.flatnonzero((numbers >= own.start) & (numbers < own.stop))
+
     def batch(self, step: int) -> Particles:
-        """The batch of update `step`."""
+        """The batch of update `step`, or this process's share of it."""
         rows = self.numbers(step)
+        if processes.count() > 1:
+            return self._share(rows, step)
         v = self.prepare(take(self.x, rows), rows, step // self.per_epoch)
         if self.weights is None:
-            return equally_weighted(v)
+            return equally_weighted(v)._replace(rows=rows)
         w = self.weights[torch.from_numpy(rows)].to(v)
-        return Particles((v,), w / w.sum())
+        return Particles((v,), w / w.sum(), rows=rows)
+
+    def _share(self, rows: np.ndarray, step: int) -> Particles:
+        places = self.places(rows)
+        some = rows[places] if len(places) else np.array([processes.share(len(self.x)).start])
+        v = self.prepare(take(self.x, some), some, step // self.per_epoch)
+        if not len(places):  # a state that counts for nothing, so that no kernel meets an empty batch
+            return Particles((torch.zeros_like(v),), v.new_zeros(1), rows=some)
+        if self.weights is None:
+            return equally_weighted(v, of=len(rows), chain=places)._replace(rows=some)
+        w = self.weights[torch.from_numpy(rows)].to(v)
+        return Particles((v,), w[places] / w.sum(), places, some)

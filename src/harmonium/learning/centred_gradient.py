@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
 
@@ -60,13 +60,14 @@ def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
     """Replace the gradients of couplings and biases by those taken in coordinates centred at `offsets`."""
     bias = [layer.bias.grad for layer in model.layers]
     shifted = [None if g is None else g.clone() for g in bias]
-    for weight, i, j in model.couplings():
-        grad, left, right = weight.grad, bias[i], bias[j]
-        if grad is None or left is None or right is None:
+    for operator, i, j in model.couplings():
+        left, right = bias[i], bias[j]
+        if left is None or right is None or any(t.grad is None for t in operator.tensors()):
             raise ValueError(
                 "model: centring needs the gradients of all couplings and biases; some are missing."
             )
-        pair = shifted[i], shifted[j]
-        kernels.centre(grad, (left, right), (offsets[i], offsets[j]), pair)
+        here, there = shifted[i], shifted[j]
+        assert here is not None and there is not None  # as their gradients are there
+        operator.centre((left, right), (offsets[i], offsets[j]), (here, there))
     for layer, gradient in zip(model.layers, shifted, strict=True):
         layer.bias.grad = gradient

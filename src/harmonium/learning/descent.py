@@ -56,3 +56,16 @@ class GradientDescent:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
+
+
+def step_size(optimiser: GradientDescent | torch.optim.Optimizer, parameter: Tensor) -> Tensor | float:
+    """The factor of the gradient in the step that was just made, number by number for Adam.
+
+    That is what a proximal step takes in place of η where the optimiser scales coordinates, η / (√v̂ + ε).
+    """
+    group = next(g for g in optimiser.param_groups if any(p is parameter for p in g["params"]))
+    state = optimiser.state.get(parameter, {})
+    if "exp_avg_sq" not in state:
+        return float(group["lr"])
+    seen = 1.0 - group["betas"][1] ** float(state["step"])
+    return group["lr"] / ((state["exp_avg_sq"] / seen).sqrt() + group["eps"])

@@ -20,7 +20,7 @@ from harmonium.models import EnergyModel
 from harmonium.sampling import Chains, Kernel
 
 
-def completions(v: Tensor, columns: slice, values: Tensor) -> Tensor:
+def completions(v: Tensor, columns: slice | Tensor, values: Tensor) -> Tensor:
     """Every row with each of these values in its columns, (rows · states, n_visible), row by row.
 
     >>> completions(torch.zeros(1, 3), slice(1, 3), torch.eye(2)).tolist()
@@ -31,7 +31,9 @@ def completions(v: Tensor, columns: slice, values: Tensor) -> Tensor:
     return full
 
 
-def completion_log_probabilities(model: EnergyModel, v: Tensor, columns: slice, values: Tensor) -> Tensor:
+def completion_log_probabilities(
+    model: EnergyModel, v: Tensor, columns: slice | Tensor, values: Tensor
+) -> Tensor:
     """log P(v_A = value | all other visible variables) of every row and value, (rows, states), nats.
 
     Args:
@@ -49,7 +51,7 @@ class ConditionalCompletions(NegativePhase):
     """The negative phase of -log P(v_A | v_B): each row of the batch with every state of v_A.
 
     Args:
-        columns: of v_A.
+        columns: of v_A, a slice or a mask, bool, (n_visible,).
         values: all its states, (states, columns).
 
     >>> import harmonium as hm
@@ -60,7 +62,9 @@ class ConditionalCompletions(NegativePhase):
     torch.Size([8, 3])
     """
 
-    def __init__(self, columns: slice, values: Tensor) -> None:
+    divides = True
+
+    def __init__(self, columns: slice | Tensor, values: Tensor) -> None:
         self.columns, self.values = columns, checks.matrix("values", values)
 
     @torch.no_grad()
@@ -95,6 +99,11 @@ class HybridNegatives(NegativePhase):
     def chains(self) -> Chains | None:  # type: ignore[override]
         """Those of the joint part."""
         return self.joint.chains
+
+    @property
+    def divides(self) -> bool:  # type: ignore[override]
+        """As both parts do."""
+        return self.conditional.divides and self.joint.divides
 
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
         self.joint.begin(model, rows)

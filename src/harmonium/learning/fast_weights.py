@@ -37,6 +37,8 @@ class FastPersistentChains(PersistentChains):
         fast: θ' by the names of the parameters.
     """
 
+    divides = False  # the fast weights follow the whole gradient, before it is there
+
     def __init__(
         self, chains: int = 500, k: int = 1, seed: int = 0, rate: float = 0.05, decay: float = 0.95
     ) -> None:

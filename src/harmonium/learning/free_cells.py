@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains
@@ -112,9 +113,12 @@ class FreeCells:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The states, what their kernel has adapted, and a number that says which cells these are."""
-        state = {f"hidden.{i}": h for i, h in enumerate(self.hidden)}
+        own = processes.share(len(self.counts))
+        before = self.counts[: own.start], self.counts[: own.stop]
+        cells, rows = (slice(*(int(f(n)) for n in before)) for f in (torch.sum, torch.count_nonzero))
+        state = {f"hidden.{i}": processes.gather(h[rows]) for i, h in enumerate(self.hidden)}
         state |= {INFO + name: torch.tensor(x, dtype=torch.float64) for name, x in self.info.items()}
-        return state | {"values": self.values, "where": torch.tensor(self.where)}
+        return state | {"values": processes.gather(self.values[cells]), "where": torch.tensor(self.where)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state_dict`; cells of other rows begin anew."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.couplings import Operator
 from harmonium.learning.loop import Update
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.units import Categorical, Mixed, Units
@@ -42,12 +43,28 @@ def fix_gauge(model: EnergyModel, gauge: str = "zero-sum") -> None:
     checks.one_of("gauge", gauge, GAUGES)
     if not isinstance(model, PairwiseModel):
         raise TypeError(f"model: a gauge expects blocks with pairwise couplings, got {type(model).__name__}.")
-    for weight, i, j in model.couplings():
+    for operator, i, j in model.couplings():
+        weight = _whole_sites(operator, model.layers[i], model.layers[j])
+        if weight is None:
+            continue
         # rows first, then columns: what moves out of one side is a field on the other
         model.layers[j].bias.add_(_take_out(weight, model.layers[i], gauge))
         model.layers[i].bias.add_(_take_out(weight.T, model.layers[j], gauge))
     for layer in model.layers:
         _take_out(layer.bias[:, None], layer, gauge)
+
+
+def _whole_sites(operator: Operator, left: Units, right: Units) -> Tensor | None:
+    """W where it can be rewritten in place; None where no layer has one-hot sites."""
+    sites = [*_one_hot_parts(left), *_one_hot_parts(right)]
+    if not sites:
+        return None
+    if not operator.full:
+        raise TypeError(
+            "model: a gauge expects every coupling of one-hot sites to be free, got"
+            f" {type(operator).__name__} ones."
+        )
+    return operator.dense()
 
 
 @dataclass(frozen=True)

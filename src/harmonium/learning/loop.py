@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from harmonium import kernels
+from harmonium import kernels, processes
 from harmonium.learning.batches import Batches
-from harmonium.learning.descent import GradientDescent
+from harmonium.learning.descent import GradientDescent, step_size
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
-from harmonium.learning.phases import Phases
+from harmonium.learning.phases import Phases, summed
 from harmonium.learning.state import gathered, part_of, scattered
-from harmonium.models import EnergyModel
+from harmonium.models import BlockModel, EnergyModel, GraphModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
 from harmonium.sampling.free import filled
@@ -29,7 +29,7 @@ Transform = Callable[[EnergyModel, Phases], None]
 
 
 class Update(NamedTuple):
-    """What has just happened, for callbacks."""
+    """What has just happened, for callbacks; `data` and `negatives` are this process's share."""
 
     step: int  # number of updates made so far
     model: EnergyModel
@@ -70,17 +70,25 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
+        with processes.repeating(not divides(self.model, self.negatives)):
+            return self._update(step)
+
+    def _update(self, step: int) -> Update:
         place = self.made + step
         data = self._complete(self.batches.batch(place), place)
         self.optimiser.zero_grad(set_to_none=True)
         with kernels.unchanged():
             phases = self.negatives.accumulate(self.model, data, place)
+            if processes.count() > 1:
+                looks = [x for t in self.transforms if hasattr(t, "look") for x in t.look(self.model, phases)]
+                phases = summed(self.model, phases, looks)
         for transform in self.transforms:
             transform(self.model, phases)
         if self.learning_rate is not None:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(step)
         self.optimiser.step()
+        self.model.settle(lambda parameter: step_size(self.optimiser, parameter))
         return Update(step + 1, self.model, data, phases.negatives)
 
     def restart(self, state: Mapping[str, Tensor], rows: Tensor) -> None:
@@ -126,14 +134,22 @@ class Learner:
         variables for models that can't sum them out.
         """
         if self.free_cells is not None:
-            v = self.free_cells.fill(self.model, data.v, self.batches.numbers(step), step)
-            data = Particles((v,), data.weights)
+            rows = self.batches.numbers(step)
+            v = self.free_cells.fill(self.model, data.v, rows[self.batches.places(rows)], step)
+            data = data._replace(state=(v,))
         if self.model.has_free_energy():
             return data
-        address = Address(
-            self.batches.seed, Purpose.POSITIVE, step=step * 2**10
-        )  # room for the sweeps between
-        return Particles(complete(self.model, data.v, address), data.weights)
+        address = Address(  # with room for the sweeps between
+            self.batches.seed, Purpose.POSITIVE, step=step * 2**10, chain=data.chain
+        )
+        return data._replace(state=complete(self.model, data.v, address))
+
+
+def divides(model: EnergyModel, negatives: NegativePhase) -> bool:
+    """Whether several processes can each do a share of an update; models of which only the energy is known
+    have chains that share what they adapt.
+    """
+    return negatives.divides and isinstance(model, (BlockModel, GraphModel))
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

@@ -127,8 +127,9 @@ def iterate(model: PairwiseModel, fields: State, order: int, damping: float) -> 
 def _reaction(model: PairwiseModel, block: int, fields: list[Tensor]) -> Tensor:
     """½ (∂c/∂m) Σ W² c on `block`: what its units' own influence on their neighbours brings back."""
     around = torch.zeros_like(fields[block])
-    for weight, i, j in model.couplings():
+    for operator, i, j in model.couplings():
         if block in (i, j):
+            weight = operator.dense()
             other, squares = (j, weight.T**2) if block == i else (i, weight**2)
             around = around + model.layers[other].variance(fields[other]) @ squares
     return 0.5 * _variance_slope(model.layers[block], fields[block]) * around
@@ -159,10 +160,10 @@ def log_partition(model: PairwiseModel, fields: State, order: int) -> Tensor:
         conjugate = _at_mean(layer, field.detach(), mean)
         total = total + layer.cumulant(conjugate).sum(-1) - (conjugate * mean).sum(-1) + mean @ layer.bias
         variances.append(layer.variance(conjugate))
-    for weight, i, j in model.couplings():
-        total = total + ((means[i] @ weight) * means[j]).sum(-1)
+    for operator, i, j in model.couplings():
+        total = total + operator.pairing(means[i], means[j])
         if order == 2:
-            total = total + 0.5 * ((variances[i] @ weight**2) * variances[j]).sum(-1)
+            total = total + 0.5 * ((variances[i] @ operator.dense() ** 2) * variances[j]).sum(-1)
     return total
 
 

@@ -17,18 +17,22 @@ others.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.learning.centred_gradient import Centring, centre_gradients
+from harmonium.learning.direct_steps import step_directly
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.units import Units
+from harmonium.models.pairwise import DirectCoupling
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
+LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
 
 
@@ -49,12 +53,48 @@ class NaturalGradient:
         self.inverses: list[Tensor] = []
         self.shapes: list[Tensor] = []  # statistics of the shape parameters of the visible units
         self.updates = 0
+        self._seen: Seen | None = None
+
+    @torch.no_grad()
+    def look(self, model: EnergyModel, phases: Phases) -> list[Tensor]:
+        """What the next call wants to know of the particles of all processes: their own part of sums, which
+        are completed in place before that call.
+
+        The offsets of that call aren't known yet. Moments are therefore about those of the last one, and
+        shifted by the call.
+        """
+        assert isinstance(model, PairwiseModel)  # else the call says so
+        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in model.layers)
+        self._seen = self._look(model, phases, offsets)
+        return [self._seen.n, *(x for moments in self._seen.moments for x in moments), *self._seen.shapes]
+
+    def _look(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> Seen:
+        """The particles of every `EVERY`-th update: the data, the negatives, or both at first."""
+        n = len(phases.data.v) + len(phases.negatives.v)
+        counted = model.layers[0].bias.new_tensor([n])
+        if self.updates % EVERY:
+            return Seen(offsets, counted, [], [])
+        looked_at = [phases.data if self.updates // EVERY % 2 else phases.negatives]
+        if not self.covariances:
+            looked_at.append(phases.data)
+        moments = [_moments(model, particles, offsets) for particles in looked_at]
+        fresh = []
+        for shape in shapes(model.layers[0]):
+            both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
+            fresh.append((both[0] + both[1]) / 2.0)
+        return Seen(offsets, counted, moments, fresh)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel) or len(model.couplings()) != 1 or len(model.layers) != 2:
+        pair = model.pair() if isinstance(model, PairwiseModel) else None
+        if not isinstance(model, PairwiseModel) or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
+            )
+        if not pair.operator.natural:
+            raise TypeError(
+                "model: the natural gradient expects couplings that are learned entry by entry, got"
+                f" {type(pair.operator).__name__}; use the centred gradient."
             )
         widths = [layer.width for layer in model.layers]
         rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
@@ -67,54 +107,64 @@ class NaturalGradient:
         visible, hidden = (layer.bias for layer in model.layers)
         plain = [b.grad.clone() for b in (visible, hidden) if b.grad is not None]
         centre_gradients(model, offsets)
-        weight = model.couplings()[0].weight
+        operator = model.couplings()[0].operator
+        (weight,) = operator.tensors()
         left, right = self.inverses
         assert weight.grad is not None  # centring has just changed it
-        step = kernels.product(kernels.product(left, weight.grad), right)
+        step = operator.nearest(kernels.product(kernels.product(left, weight.grad), right))
+        assert step is not None  # since the operator is made of entries
         weight.grad = step
         visible.grad = left @ plain[0] - step @ offsets[1]
         hidden.grad = right @ plain[1] - step.T @ offsets[0]
-        for side in zip(model.layers, offsets, plain, self.covariances, strict=True):
-            layer, offset, gradient, covariance = side
-            scale_steps(layer, offset, gradient, covariance.diagonal())
+        variances, about = [covariance.diagonal() for covariance in self.covariances], list(offsets)
+        for direct in model.direct_couplings():
+            moments = self._given(direct)
+            about[0] = step_directly(model.layers[0], direct, offsets[0], plain[0], moments)
+            variances[0] = moments[1]
+        for side in zip(model.layers, about, plain, variances, strict=True):
+            scale_steps(*side)
         shape_steps(model.layers[0], self.shapes, plain[0])
+
+    def _given(self, coupling: DirectCoupling) -> tuple[Tensor, Tensor]:
+        """(⟨uuᵀ⟩ of the columns that are given, damped; variances of all columns given these)."""
+        covariance, (_, _, given, acted) = self.covariances[0], coupling
+        left, square = covariance.diagonal().clone(), covariance[given, given]
+        ridge = square + torch.diag(LEAST_LEFT * left[given])
+        explained = torch.linalg.solve(ridge, covariance[given, acted])
+        rest = left[acted] - (covariance[given, acted] * explained).sum(0)
+        left[acted] = torch.maximum(rest, LEAST_LEFT * left[acted])
+        return square + torch.diag(self.damping * square.diagonal()), left
 
     def _follow(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> None:
         """Move the running covariances on, and invert them from time to time."""
-        if self.updates % EVERY == 0:
-            looks = self.updates // EVERY
-            fresh = _covariances(model, phases.data if looks % 2 else phases.negatives, offsets)
-            if not self.covariances:  # both at once, then in turn
-                self.covariances, rate = _covariances(model, phases.data, offsets), 0.5
+        seen, self._seen = self._seen or self._look(model, phases, offsets), None
+        if seen.moments:
+            fresh, *first = [_shifted(found, seen.offsets, offsets) for found in seen.moments]
+            if first:  # both at once, then in turn
+                (self.covariances,), rate = first, 0.5
             else:
-                rate = max(EVERY * self.centring.rate, 1.0 / (looks + 2))
+                rate = max(EVERY * self.centring.rate, 1.0 / (self.updates // EVERY + 2))
             for c, f in zip(self.covariances, fresh, strict=True):
                 c.lerp_(f, rate)
-            self._follow_shapes(model.layers[0], phases, rate)
+            old = self.shapes or seen.shapes
+            self.shapes = [shape.lerp(f, rate) for shape, f in zip(old, seen.shapes, strict=True)]
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
-            n = len(phases.data.v) + len(phases.negatives.v)
+            n = int(seen.n)
             pairs = zip(model.layers, self.covariances, strict=True)
             self.inverses = [self._inverse(c, damping(layer, c, self.damping, n)) for layer, c in pairs]
         self.updates += 1
 
-    def _follow_shapes(self, visible: Units, phases: Phases, rate: float) -> None:
-        """Move the running statistics of the shape parameters on, by data and model in equal parts."""
-        for i, shape in enumerate(shapes(visible)):
-            both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
-            fresh = (both[0] + both[1]) / 2.0
-            if i == len(self.shapes):
-                self.shapes.append(fresh)
-            self.shapes[i] = self.shapes[i].lerp(fresh, rate)
-
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
-        factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
+        with kernels.on_one_thread():  # whose number would be seen in the last bits
+            factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
+            inverse = torch.cholesky_inverse(factor)
         if int(failed) or not bool(torch.isfinite(factor).all()):
             raise FloatingPointError(
                 f"training diverged within {self.updates + 1} updates; use a smaller learning rate."
             )
         # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its
         # factors
-        return torch.cholesky_inverse(factor).contiguous()
+        return inverse.contiguous()
 
     def forget(self) -> None:
         """Begin again: drop what was seen of the covariances."""
@@ -138,8 +188,19 @@ class NaturalGradient:
             self.shapes = [state[f"shape.{i}"] for i in range(sum(k.startswith("shape.") for k in state))]
 
 
-def _covariances(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
-    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩."""
+class Seen(NamedTuple):
+    """What the transform needs of an update's particles."""
+
+    offsets: tuple[Tensor, ...]  # of both blocks, about which the moments are
+    n: Tensor  # particles of both phases, (1,)
+    moments: list[list[Tensor]]  # as of `_moments`: of one phase or, at first, of the negatives and the data
+    shapes: list[Tensor]  # means of the statistics of both phases
+
+
+def _moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
+    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then the
+    first ones.
+    """
     v, weights = particles.v, particles.weights
     field = model.field(1, (v, v.new_empty(len(v), 0)))
     hidden = model.layers[1]
@@ -147,4 +208,17 @@ def _covariances(model: PairwiseModel, particles: Particles, offsets: tuple[Tens
     spread = weights @ hidden.variance(field)
     second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
     second[1].diagonal().add_(spread)
+    return [*second, weights @ x, weights @ h]
+
+
+def _shifted(moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]) -> list[Tensor]:
+    """The second ones of `_moments` about offsets `now`, from all about `before`.
+
+    With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
+    """
+    second, first = moments[:2], moments[2:]
+    if before is not now:
+        for square, mean, old, new in zip(second, first, before, now, strict=True):
+            shift = new - old
+            square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
     return second

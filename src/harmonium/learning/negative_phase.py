@@ -33,6 +33,8 @@ class NegativePhase:
         exact: whether the gradient has no noise but that of the data.
         persistent: whether chains of the model itself go on from update to update, and could be moved by
             another kernel.
+        divides: whether several processes can each do a share: particles with the weights that they have
+            among all, and states that are whole in `state_dict`. Where not, each process does everything.
     """
 
     n: int | None = None
@@ -40,6 +42,7 @@ class NegativePhase:
     chains: Chains | None = None
     exact: bool = False
     persistent: bool = False
+    divides: bool = False
 
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
         """Get ready before the first update of `model`, with rows of data, (rows, n_visible).

@@ -7,16 +7,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, advance, default_kernel, initial_chains
+from harmonium.sampling.start import picked
 
 STRIDE = 2**12  # times between the chains of two updates: room for k steps of several sweeps each
 MOST_STEPS = STRIDE // 16  # of a chain that starts anew at each update
 INFO = "info."
+
+
+def _divides(kernel: Kernel | None) -> bool:
+    return kernel is None or getattr(kernel, "divides", False)
 
 
 class ContrastiveDivergence(NegativePhase):
@@ -35,12 +40,17 @@ class ContrastiveDivergence(NegativePhase):
         self.seed = checks.seed("seed", seed)
         self.kernel = kernel
 
+    @property
+    def divides(self) -> bool:  # type: ignore[override]  # as its kernel does
+        """Whether no chain has anything to do with another."""
+        return _divides(self.kernel)
+
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        address = Address(self.seed, Purpose.CHAIN, step=step * STRIDE)
+        address = Address(self.seed, Purpose.CHAIN, step=step * STRIDE, chain=data.chain)
         chains = initial_chains(model, len(data.v), address, data.v)
         kernel = self.kernel or default_kernel(model)
         chains = advance(kernel, model, chains, self.k)
-        return Particles(chains.state, data.weights)
+        return data._replace(state=chains.state)
 
 
 class PersistentChains(NegativePhase):
@@ -74,6 +84,11 @@ class PersistentChains(NegativePhase):
         self.start = start
         self.chains: Chains | None = None
 
+    @property
+    def divides(self) -> bool:  # type: ignore[override]  # as its kernel does
+        """Whether no chain has anything to do with another."""
+        return _divides(self.kernel)
+
     def move_by(self, kernel: Kernel | None) -> None:
         self.kernel = self.kernel or kernel
 
@@ -84,14 +99,22 @@ class PersistentChains(NegativePhase):
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
         chains = self.chains
         if chains is None:
-            chains = initial_chains(model, self.n, Address(self.seed, Purpose.CHAIN), self.start)
+            chains = self._begun(model, self.start, Address(self.seed, Purpose.CHAIN))
         self.chains = advance(self.kernel or default_kernel(model), model, chains, self.k)
-        return equally_weighted(*self.chains.state)
+        return equally_weighted(*self.chains.state, of=self.n, chain=self.chains.address.chain)
+
+    def _begun(self, model: EnergyModel, start: Tensor | None, address: Address) -> Chains:
+        """This process's share of the chains, at visible states to start from."""
+        own = processes.share_of("chains", self.n)
+        address, n = address.at(chain=own.start), processes.size(own)
+        if start is not None:
+            start = start[own] if len(start) == self.n else picked(start, n, address)
+        return initial_chains(model, n, address, start)
 
     def restart(self, model: EnergyModel, rows: Tensor) -> None:
         if self.chains is not None:
             start = rows[[i % len(rows) for i in range(self.n)]]
-            self.chains = initial_chains(model, self.n, self.chains.address, start)
+            self.chains = self._begun(model, start, self.chains.address)
 
     def tempered(self) -> NegativePhase | None:
         from harmonium.learning.tempered_chains import TemperedChains
@@ -102,7 +125,7 @@ class PersistentChains(NegativePhase):
         """States of the chains, their time, what their kernel has adapted, and the steps between updates."""
         if self.chains is None:
             return {}
-        state = {f"block.{i}": x for i, x in enumerate(self.chains.state)}
+        state = {f"block.{i}": processes.gather(x) for i, x in enumerate(self.chains.state)}
         state |= {INFO + name: torch.tensor(x, dtype=torch.float64) for name, x in self.chains.info.items()}
         return state | {"step": torch.tensor(self.chains.address.step), "k": torch.tensor(self.k)}
 
@@ -111,8 +134,9 @@ class PersistentChains(NegativePhase):
             return
         self.k = int(state["k"])
         info = {name.removeprefix(INFO): float(x) for name, x in state.items() if name.startswith(INFO)}
-        address = Address(self.seed, Purpose.CHAIN, step=int(state["step"]))
-        self.chains = Chains(blocks_of(state), address, info)
+        own = processes.share_of("chains", self.n)
+        address = Address(self.seed, Purpose.CHAIN, step=int(state["step"]), chain=own.start)
+        self.chains = Chains(tuple(x[own] for x in blocks_of(state)), address, info)
 
 
 FEWEST_SETS = 64  # of replicas, in place of persistent chains
@@ -132,6 +156,7 @@ class ExactNegatives(NegativePhase):
     """
 
     exact = True
+    divides = True
 
     def __init__(self, limit: int = 2**20) -> None:
         self.limit = checks.positive_integer("limit", limit)
@@ -141,7 +166,8 @@ class ExactNegatives(NegativePhase):
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
         if self._states is None:
             self._states = _all_visible_states(model, self.limit)
-        return Particles((self._states,), torch.softmax(-model.free_energy(self._states), 0))
+        p = torch.softmax(-model.free_energy(self._states), 0)  # of all states: Z is their sum
+        return Particles((processes.mine(self._states),), processes.mine(p))
 
 
 def _all_visible_states(model: EnergyModel, limit: int) -> Tensor:

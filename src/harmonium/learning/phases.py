@@ -9,11 +9,12 @@ and the second mean is estimated by negative particles. Whoever made them is non
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.learning.particles import Particles
 from harmonium.models import BlockModel, EnergyModel
 
@@ -65,6 +66,15 @@ def accumulate_phases(model: EnergyModel, data: Particles, negatives: Particles)
     return two_phases(
         model, data, negatives, lambda: model.accumulate_phase(negatives.state, -negatives.weights)
     )
+
+
+def summed(model: EnergyModel, phases: Phases, more: Sequence[Tensor]) -> Phases:
+    """Let gradients, means and `more` tensors of sums be those over the particles of all processes, by one
+    message.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    processes.add_([*gradients, *phases.moments.data, *phases.moments.model, *more])
+    return phases
 
 
 def two_phases(

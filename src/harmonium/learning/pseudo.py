@@ -47,6 +47,8 @@ class PseudoLikelihood(NegativePhase):
     torch.Size([3, 2])
     """
 
+    divides = True
+
     def __init__(self, sites: int | None = None, seed: int = 0) -> None:
         self.sites = None if sites is None else checks.positive_integer("sites", sites)
         self.seed = checks.seed("seed", seed)
@@ -66,11 +68,11 @@ class PseudoLikelihood(NegativePhase):
         kinds = _kinds(model)
         n = sum(len(kind.columns) for kind in kinds)
         s = n if self.sites is None else min(self.sites, n)
-        address = Address(self.seed, Purpose.SITES, step=step)
+        address, numbers = Address(self.seed, Purpose.SITES, step=step), data.numbers()
         for rows in torch.arange(len(data.v)).split(max(1, PAIRS // s)):
             sites = torch.arange(n).expand(len(rows), n)
             if s < n:
-                here = address.at(chain=rows.numpy())
+                here = address.at(chain=numbers[rows.numpy()])
                 sites = kernels.uniform(here, (len(rows), n), torch.float64).argsort(1)[:, :s]
             part = Particles((data.v[rows],), data.weights[rows])
             _one_step(model, part, kinds, sites.to(data.v.device))

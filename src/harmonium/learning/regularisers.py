@@ -21,8 +21,18 @@ def _weights(model: EnergyModel) -> list[Tensor]:
     couplings.
     """
     if isinstance(model, PairwiseModel):
-        return [c.weight for c in model.couplings()]
+        return [tensor for c in model.couplings() for tensor in c.operator.tensors()]
     return [p for p in model.parameters() if p.ndim > 1]
+
+
+def _by_unit(model: EnergyModel) -> list[tuple[Tensor, Tensor | None]]:
+    """The same and their gradients as matrices with a column for each unit of the second block."""
+    if not isinstance(model, PairwiseModel):
+        return [(w, w.grad) for w in _weights(model)]
+    found = [c.operator.by_unit() for c in model.couplings()]
+    if None in found:
+        raise TypeError("model: expected couplings of each unit by itself, got some that units share.")
+    return [pair for pair in found if pair is not None]
 
 
 @dataclass
@@ -73,9 +83,9 @@ class GroupSparsity:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        for w in _weights(model):
-            if w.grad is not None:
-                w.grad.add_(w.sign() * w.abs().mean(0, keepdim=True), alpha=self.strength)
+        for w, grad in _by_unit(model):
+            if grad is not None:
+                grad.add_(w.sign() * w.abs().mean(0, keepdim=True), alpha=self.strength)
 
 
 @dataclass(frozen=True)
@@ -109,5 +119,5 @@ class MaxNorm:
 
     @torch.no_grad()
     def __call__(self, update: Update) -> None:
-        for w in _weights(update.model):
+        for w, _ in _by_unit(update.model):
             w.mul_((self.limit / w.norm(dim=0, keepdim=True).clamp(min=1e-12)).clamp(max=1.0))

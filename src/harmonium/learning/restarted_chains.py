@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import MOST_STEPS, STRIDE
 from harmonium.learning.particles import Particles, equally_weighted
@@ -29,6 +29,7 @@ class RestartedChains(NegativePhase):
 
     n: int
     k: int
+    divides = True
 
     def __init__(self, chains: int = 500, k: int = 50, seed: int = 0, kernel: Kernel | None = None) -> None:
         self.n = checks.positive_integer("chains", chains)
@@ -37,8 +38,9 @@ class RestartedChains(NegativePhase):
         self.kernel = kernel
 
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        start = Address(self.seed, Purpose.CHAIN, step=step * STRIDE)
-        noise = broad(model).random_state(self.n, start)
+        own = processes.share_of("chains", self.n)
+        start = Address(self.seed, Purpose.CHAIN, step=step * STRIDE, chain=own.start)
+        noise = broad(model).random_state(processes.size(own), start)
         chains = Chains(noise, start.at(step=start.step + 1))
         chains = advance(self.kernel or default_kernel(model), model, chains, self.k)
-        return equally_weighted(*chains.state)
+        return equally_weighted(*chains.state, of=self.n, chain=own.start)

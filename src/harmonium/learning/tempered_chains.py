@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import blocks_of
 from harmonium.learning.particles import Particles, equally_weighted
@@ -47,6 +47,7 @@ class TemperedChains(NegativePhase):
 
     n: int
     k: int
+    divides = True
     memory = 0.05  # weight of the newest exchange in the running distances
 
     def __init__(self, chains: int = 64, rungs: int = 8, k: int = 2, seed: int = 0) -> None:
@@ -73,15 +74,21 @@ class TemperedChains(NegativePhase):
 
     @torch.no_grad()
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
-        exchange = self._prepared(model)
+        exchange, works = self._prepared(model), []
         for _ in range(self.k):
             assert self.replicas is not None  # as just prepared
             self.replicas, work = exchange.step(self.replicas)
-            self._measure(work)
+            works.append(work)
+        self._measure(works)
         self.updates += 1
         self._adapt(model)
         assert self.at_model is not None
-        return equally_weighted(*self.at_model)
+        return equally_weighted(*self.at_model, of=self.n, chain=self._own.start)
+
+    @property
+    def _own(self) -> slice:
+        """This process's sets of replicas."""
+        return processes.share_of("chains", self.n)
 
     def _prepared(self, model: EnergyModel) -> Exchange:
         if not self._nodes:
@@ -91,7 +98,9 @@ class TemperedChains(NegativePhase):
         if self.replicas is None:
             self._scatter(model, Address(self.seed, Purpose.CHAIN))
         if self._exchange is None or self._exchange.ladder.nodes[-1] is not model:
-            self._exchange = Exchange(Ladder((*self._nodes, model), self.positions), self.n, self.seed)
+            self._exchange = Exchange(
+                Ladder((*self._nodes, model), self.positions), processes.size(self._own), self.seed
+            )
         return self._exchange
 
     def restart(self, model: EnergyModel, rows: Tensor) -> None:
@@ -100,16 +109,21 @@ class TemperedChains(NegativePhase):
 
     def _scatter(self, model: EnergyModel, address: Address) -> None:
         """Put all replicas anywhere, from an address on."""
-        state = model.random_state(self.n * len(self.positions), address)
-        rung = np.tile(np.arange(len(self.positions)), (self.n, 1))
+        rungs, sets = len(self.positions), processes.size(self._own)
+        address = address.at(chain=self._own.start * rungs)
+        state = model.random_state(sets * rungs, address)
+        rung = np.tile(np.arange(rungs), (sets, 1))
         self.replicas = Replicas(state, rung, address.at(step=address.step + 1))
 
-    def _measure(self, work: np.ndarray) -> None:
-        """Let the running distances follow the works of one exchange, (sets, rungs)."""
-        both = (work[:, :-1] + work[:, 1:]).mean(0)
-        first = int(np.isnan(work[0, 0]))  # pairs (0, 1), (2, 3), … or (1, 2), (3, 4), … were looked at
-        pairs = np.arange(first, len(both), 2)
-        self.squares[pairs] += self.memory * (np.maximum(both[pairs], 0.0) - self.squares[pairs])
+    def _measure(self, works: Sequence[np.ndarray]) -> None:
+        """Let the running distances follow the works of exchanges, (sets, rungs) each."""
+        pairs_of = [(work[:, :-1] + work[:, 1:]).sum(0) for work in works]
+        sums = torch.from_numpy(np.stack(pairs_of))
+        processes.add_([sums])
+        for both in sums.numpy() / self.n:
+            first = int(np.isnan(both[0]))  # pairs (0, 1), (2, 3), … or (1, 2), (3, 4), … were looked at
+            pairs = np.arange(first, len(both), 2)
+            self.squares[pairs] += self.memory * (np.maximum(both[pairs], 0.0) - self.squares[pairs])
 
     def _adapt(self, model: EnergyModel) -> None:
         """Move the rungs to equal distances."""
@@ -124,12 +138,12 @@ class TemperedChains(NegativePhase):
         """Replicas, where they are and when, rungs and the models at nodes."""
         if self.replicas is None:
             return {}
-        state = {f"block.{i}": x for i, x in enumerate(self.replicas.state)}
+        state = {f"block.{i}": processes.gather(x) for i, x in enumerate(self.replicas.state)}
         nodes = [node.state_dict() for node in self._nodes] or self._stored
         for i, node in enumerate(nodes):
             state |= {f"{NODE}{i}.{name}": p for name, p in node.items()}
         return state | {
-            "rung": torch.from_numpy(self.replicas.rung),
+            "rung": torch.from_numpy(processes.gather_array(self.replicas.rung)),
             "numbers": torch.tensor([self.replicas.address.step, self.updates, self.k, len(nodes)]),
             "positions": torch.from_numpy(self.positions),
             "squares": torch.from_numpy(self.squares),
@@ -139,8 +153,10 @@ class TemperedChains(NegativePhase):
         if not state:
             return
         step, self.updates, self.k, nodes = state["numbers"].tolist()
-        rung, address = state["rung"].numpy().copy(), Address(self.seed, Purpose.CHAIN, step)
-        self.replicas = Replicas(blocks_of(state), rung, address)
+        rung, own = state["rung"].numpy()[self._own].copy(), self._own
+        rows = slice(own.start * rung.shape[1], own.stop * rung.shape[1])
+        address = Address(self.seed, Purpose.CHAIN, step, chain=rows.start)
+        self.replicas = Replicas(tuple(x[rows] for x in blocks_of(state)), rung, address)
         self.positions, self.squares = (state[k].numpy().copy() for k in ("positions", "squares"))
         starts = [f"{NODE}{i}." for i in range(nodes)]
         self._stored = [{k.removeprefix(s): p for k, p in state.items() if k.startswith(s)} for s in starts]
@@ -165,6 +181,7 @@ class TrajectoryChains(TemperedChains):
         limit: the largest number of rungs; beyond it the checkpoint that is missed least is dropped.
     """
 
+    divides = False
     memory = 0.3  # a model that learns fast leaves its last checkpoint within a few updates
 
     def __init__(

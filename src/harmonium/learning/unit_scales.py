@@ -178,7 +178,7 @@ def couple_standardised(model: PairwiseModel) -> None:
     """
     visible = model.layers[0]
     mean, variance = (f(visible.bias[None])[0] for f in (visible.mean, visible.variance))
-    for weight, i, j in model.couplings():
-        for columns in real_columns(visible) if i == 0 and weight.is_leaf else ():
-            weight[columns] *= variance[columns].rsqrt()[:, None]
-            model.layers[j].bias.sub_(mean[columns] @ weight[columns])
+    for operator, i, j in model.couplings():
+        for columns in real_columns(visible) if i == 0 else ():
+            if operator.scale_rows(columns, variance[columns].rsqrt()):
+                model.layers[j].bias.sub_(mean[columns] @ operator.rows(columns))

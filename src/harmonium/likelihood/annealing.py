@@ -115,7 +115,7 @@ def anneal(
     n, rows = len(forward[0]), len(state[0])
     up = torch.from_numpy(positions).to(state[0])[:, None]
     betas = torch.cat([up.expand(-1, n), up.flip(0).expand(-1, rows - n)], 1)  # reverse ones go down
-    _, work = segment(start, model).lead(state, betas, address)
+    _, work = segment(start, model).lead_all(state, betas, address)
     works = work.cpu().numpy()
     return works[:n], works[n:]
 
@@ -151,7 +151,7 @@ def annealed_importance_sampling(
     begin = start.random_state(chains, address)
     betas = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64).to(begin[0])[:, None]
     path = segment(start, model if field is None else field.softened())
-    end, work = path.lead(begin, betas.expand(-1, chains), address.at(step=1))
+    end, work = path.lead_all(begin, betas.expand(-1, chains), address.at(step=1))
     works = work.cpu().numpy()
     if field is not None:
         works = np.where(field.obeys(end[0]).cpu().numpy(), works, np.inf)

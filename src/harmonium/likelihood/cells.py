@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.models import EnergyModel
-from harmonium.models.pairwise import PairwiseModel
+from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.blocks import Pair
 from harmonium.models.space import Continuous, Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.sampling import Clamp, complete, default_kernel, initial_chains, sample_states
+from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
 from harmonium.units import Poisson, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
@@ -161,7 +161,7 @@ def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
 
 def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
     given, address = v.repeat(copies, 1), Address(seed, Purpose.CLAMP)
-    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(v)
+    start = completed_states(model, given, seed=seed, sweeps=HEATING)
     states: list[State] = []
     if bool(torch.isnan(v).any()):
         kernel = default_kernel(model, Clamp(~torch.isnan(given), given))
@@ -220,8 +220,9 @@ def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
 
 def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor) -> Tensor:
     """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
-    if len(state) == 1 and isinstance(model, PairwiseModel) and model.bipartite() is not None:
-        return _by_fields(model, state[0], site, values)
+    pair = model.pair() if len(state) == 1 and isinstance(model, BlockModel) else None
+    if pair is not None:
+        return _by_fields(pair, state[0], site, values)
     points = values.shape[1]
     full = [x.repeat_interleave(points, 0) for x in state]
     full[0][:, site.columns] = values.expand(len(state[0]), -1, -1).flatten(0, 1).to(full[0])
@@ -229,11 +230,11 @@ def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor
     return -energy.double().unflatten(0, (len(state[0]), points))
 
 
-def _by_fields(model: PairwiseModel, v: Tensor, site: Site, values: Tensor) -> Tensor:
+def _by_fields(pair: Pair, v: Tensor, site: Site, values: Tensor) -> Tensor:
     """Another value in one cell moves the fields of the hidden units by a multiple of one row of W."""
-    visible, hidden = model.layers
-    weight = model.couplings()[0].weight[site.columns].double()
-    rest = model.field(1, (v, v[:, :0])).double() - v[:, site.columns].double() @ weight
+    operator, visible, hidden = pair
+    weight = operator.rows(site.columns).double()
+    rest = pair.hidden_field(v).double() - v[:, site.columns].double() @ weight
     fields = rest[:, None, :] + values @ weight
     cumulants = hidden.cumulant(fields.flatten(0, 1)).sum(1).unflatten(0, fields.shape[:2])
     return cumulants + values @ visible.bias[site.columns].double() - _potential(visible, site, values)
@@ -321,15 +322,15 @@ def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, flo
 
 def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
-    space, pair = model.visible_space, model.bipartite() if isinstance(model, PairwiseModel) else None
+    space, pair = model.visible_space, model.pair() if isinstance(model, BlockModel) else None
     assert isinstance(space, Units)  # since the site has a part
     bias = space.bias[site.start].double()
-    if not isinstance(model, PairwiseModel) or pair is None or model.layers[1].tail is not Tail.BOUNDED:
+    if pair is None or pair.hidden.tail is not Tail.BOUNDED:
         return bias[None]
     low = high = bias
-    start = 0
-    for part in parts_of(model.layers[1]):
-        weight = pair.weight[site.start, start : start + part.width].double().unflatten(0, (part.n, -1))
+    start, row = 0, pair.operator.rows(slice(site.start, site.start + 1))[0].double()
+    for part in parts_of(pair.hidden):
+        weight = row[start : start + part.width].unflatten(0, (part.n, -1))
         terms = weight @ part.site_values().to(weight).T
         low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width
     return torch.stack([low, high])

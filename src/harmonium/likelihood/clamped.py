@@ -122,6 +122,18 @@ def _sites(model: EnergyModel) -> _Sites:
     )
 
 
+def states_of_free(model: EnergyModel, held: Tensor, most: int = COMPLETIONS) -> Tensor | None:
+    """All states of the visible columns that aren't held, bool (n_visible,), (states, columns); None where
+    there are more than `most`.
+    """
+    sites, free = _sites(model), ~by_site(model.visible_space, held)[None].to(model.device)
+    count = torch.where(free, sites.counts, 1.0).prod(1)
+    if float(count) > most:
+        return None
+    row = torch.zeros(1, len(held), dtype=model.dtype, device=model.device)
+    return _completions(row, free, count.long(), sites)[:, ~held.to(model.device)]
+
+
 # -- exact sums ------------------------------------------------------------------------------------------
 
 
@@ -227,11 +239,17 @@ def _sum_hidden(model: PairwiseModel, v: Tensor, held: Tensor, free: Tensor) -> 
     count = int(hidden.n_states or 0)
     known, open_sites = torch.where(held, v, 0.0).double(), free.double()
     total = torch.full((len(v),), -math.inf, dtype=torch.float64, device=v.device)
-    chunk = max(1, CHUNK // max(len(v), visible.width))
+    own = model.field_of_given(v)
+    chunk = max(1, CHUNK // (max(len(v), visible.width) if own is None else len(v) * visible.width))
     for start in range(0, count, chunk):
         h = hidden.states(torch.arange(start, min(start + chunk, count), device=v.device)).to(v)
         field = model.field(0, (v[:0], h))
         terms = torch.addmm(-hidden.energy(h).double(), known, field.double().T)
-        terms.addmm_(open_sites, visible.cumulant(field).double().T)
+        if own is None:
+            terms.addmm_(open_sites, visible.cumulant(field).double().T)
+        else:
+            sums = visible.cumulant((own[:, None] + field).flatten(0, 1)).double()
+            terms += (open_sites[:, None] * sums.view(len(v), len(h), -1)).sum(2)
+            terms += (known * own.double()).sum(1, keepdim=True)
         total = torch.logaddexp(total, torch.logsumexp(terms, 1))
     return total - torch.where(free, 0.0, visible.potential(v).double()).sum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -35,7 +36,8 @@ def exact_log_partition(model: EnergyModel, seconds: float | None = None) -> Est
         if value is not None:
             return _exact(value, method)
     if work <= most[1]:
-        return _exact(log_sum_over_states(model, block), method)
+        # in float32 energies of 1e7 nats were off by one, and no interval would have said so
+        return _exact(log_sum_over_states(copy.deepcopy(model).double(), block), method)
     return None
 
 
@@ -76,7 +78,8 @@ def compiled_sum(model: BlockModel, block: int) -> float | None:
     assert isinstance(model, PairwiseModel)
     summed, other = model.layers[block], model.layers[1 - block]
     weight = torch.zeros(other.width, summed.width, dtype=torch.float64, device=model.device)
-    for w, i, _ in model.couplings():
+    for operator, i, _ in model.couplings():
+        w = operator.dense()
         weight += (w if i != block else w.T).double()
     middle = other.n // 2
     low, high = half_states(other, 0, middle).double(), half_states(other, middle, other.n).double()

@@ -78,6 +78,12 @@ def log_partition(
     checks.seed("seed", seed)
     budget = Budget(WORK, seconds, progress)
     inputs.normalizable("model", model)
+    if model.context is not None:
+        raise ValueError(
+            "model: expected one distribution, got one for each context; ask for that at a context,"
+            " hm.log_partition(model.at(context))."
+        )
+    model = model.normaliser
     nodes = inputs.trajectory(trajectory, model)
     exact = (
         None if method == "annealed" else exact_log_partition(model, None if method == "exact" else seconds)

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
-from harmonium.likelihood.partition import WORK, annealed_log_partition
+from harmonium.likelihood.partition import KNOWN, WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
@@ -23,6 +24,11 @@ from harmonium.units import Units
 from harmonium.units.known import known_energies, match_known
 
 ROWS = 2**13  # rows per block of work
+DRAWS, FEW, REACH = (
+    256,
+    10,
+    2.0,
+)  # draws for each row, of which fewer are too few; standard errors to either side
 
 
 @dataclass(frozen=True)
@@ -142,18 +148,48 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     X = in_codes(model, X)
-    v = states_with_gaps(model, X)
-    gaps = bool(torch.isnan(v).any())
+    rows = rows_of(inputs.energy_model("model", model), X, free=True)
+    if model.objective is not None and model.context is not None:
+        if log_partition is not None:
+            raise ValueError("log_partition: a conditional model has another one for each context.")
+        v = rows.states()
+        held = model.objective.held(v.shape[1]).to(v.device)
+        found = _given(model, v, held, Budget(WORK, seconds, progress), seed)
+        return found.plus(log_jacobian(model, X, held=held))
     if log_partition is not None:
         inputs.estimate("log_partition", log_partition)
-    if model.has_free_energy() and not gaps:
-        log_z = log_partition or _log_partition(model, v, Budget(WORK, seconds, progress), seed)
-        return _rows(-free_energies(model, v), log_z).plus(log_jacobian(model, X))
+    if model.has_free_energy() and not rows.free:
+        budget = Budget(WORK, seconds, progress)
+        log_z = log_partition or _log_partition(model, rows.states(KNOWN), budget, seed)
+        unnormalised = torch.cat([-free_energies(model, piece) for piece in rows.pieces()])
+        return _rows(unnormalised, log_z).plus(log_jacobian(model, X))
+    v = rows.states()
     halves = [Budget(WORK / 2, None if seconds is None else seconds / 2, progress) for _ in range(2)]
     clamped = hidden_sums(model, v, halves[0], seed)
-    v = filled(model, v, Address(seed, Purpose.CLAMP)) if gaps else v
+    v = filled(model, v, Address(seed, Purpose.CLAMP)) if rows.free else v
     found = _less(clamped, log_partition or _log_partition(model, v, halves[1], seed))
     return found.plus(log_jacobian(model, X))
+
+
+def _given(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
+    """log P(what is known of the others | the held columns) of every row."""
+    from harmonium.likelihood.clamped import clamped_log_partitions
+
+    gaps = bool(torch.isnan(v).any())
+    log_z = clamped_log_partitions(model, v, held, budget, seed)
+    if not gaps:
+        value = -free_energies(model, v)
+        return replace(log_z, value=value - log_z.value, low=value - log_z.high, high=value - log_z.low)
+    known = hidden_sums(model, v, budget, seed)
+    return replace(
+        log_z,
+        value=known.value - log_z.value,
+        stderr=(known.stderr**2 + log_z.stderr**2).sqrt(),
+        low=known.low - log_z.high,
+        high=known.high - log_z.low,
+        method=f"log Z: {log_z.method}; known cells: {known.method}",
+        warnings=(*log_z.warnings, *known.warnings),
+    )
 
 
 def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> RowEstimates:
@@ -162,13 +198,51 @@ def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Row
     """
     from harmonium.likelihood.clamped import clamped_log_partitions
 
-    return clamped_log_partitions(model, v, ~torch.isnan(v), budget, seed)
+    found = _weighed(model, v, seed)
+    return clamped_log_partitions(model, v, ~torch.isnan(v), budget, seed) if found is None else found
+
+
+@torch.no_grad()
+def _weighed(model: EnergyModel, v: Tensor, seed: int) -> RowEstimates | None:
+    """The same by importance sampling, for models that draw hidden variables in a way of their own.
+
+    The logarithm of a mean of weights is low on average, and so is a bound where the weights scatter much;
+    the mean of their logarithms, `details["bound"]`, is one for any number of draws.
+    """
+    drawn = []
+    for k in range(DRAWS):
+        weights = model.importance_weights(v, Address(seed, Purpose.ANNEALING, step=k * 2**10))
+        if weights is None:
+            return None
+        if bool(torch.isnan(weights).any()):
+            raise ValueError(f"X must have no empty cells for a {type(model).__name__}, got some.")
+        drawn.append(weights)
+    log_w = torch.stack(drawn)
+    value = torch.logsumexp(log_w, 0) - math.log(DRAWS)
+    share = torch.softmax(log_w, 0)
+    ess = 1.0 / share.square().sum(0)
+    stderr = ((share - 1.0 / DRAWS).square().sum(0)).sqrt()
+    few = float((ess < FEW).double().mean())
+    warnings = [
+        f"of {few:.0%} of the rows less than {FEW} draws count: for these the value is a lower bound"
+    ] * (few > 0)
+    return RowEstimates(
+        value=value,
+        stderr=stderr,
+        low=value - REACH * stderr,
+        high=value + REACH * stderr,
+        shared=False,
+        method=f"importance sampling upwards, {DRAWS} draws",
+        warnings=tuple(warnings),
+        details={"bound": float(log_w.mean()), "draws": DRAWS, "row_ess": float(ess.mean())},
+    )
 
 
 def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
     """Estimates of -F(v) minus an estimate of log Z; the sum of both intervals holds whatever their
     shares.
     """
+    details = {k: x - log_z.value if k == "bound" else x for k, x in rows.details.items()}
     return replace(
         rows,
         value=rows.value - log_z.value,
@@ -178,7 +252,7 @@ def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
         shared=True,
         method=f"log Z: {log_z.method}; F(v): {rows.method}",
         warnings=(*log_z.warnings, *rows.warnings),
-        details={**rows.details, **log_z.details, "log_partition": log_z.value, "ess": log_z.ess},
+        details={**details, **log_z.details, "log_partition": log_z.value, "ess": log_z.ess},
     )
 
 
@@ -199,9 +273,10 @@ def _rows(unnormalised: Tensor, log_z: Estimate) -> RowEstimates:
 
 def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Estimate:
     """Log Z, where chains may also begin at the rows of `v`."""
-    inputs.normalizable("model", model)
-    exact = exact_log_partition(model, budget.seconds)
-    return annealed_log_partition(model, budget, seed, v) if exact is None else exact
+    whose = inputs.normalizable("model", model).normaliser
+    exact = exact_log_partition(whose, budget.seconds)
+    rows = v if whose is model else None
+    return annealed_log_partition(whose, budget, seed, rows) if exact is None else exact
 
 
 def in_codes(model: EnergyModel, X: Any, name: str = "X") -> Any:
@@ -223,8 +298,13 @@ def states_with_gaps(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
 
 @torch.no_grad()
 def free_energies(model: EnergyModel, v: Tensor) -> Tensor:
-    """F(v) of every row, (rows,), float64, nats."""
-    return torch.cat([model.free_energy(part).double() for part in v.split(ROWS)])
+    """F(v) of every row, (rows,), float64, nats; the rows are divided among the processes."""
+    own = processes.mine(v)
+    if len(own):
+        found = torch.cat([model.free_energy(part).double() for part in own.split(ROWS)])
+    else:
+        found = torch.zeros(0, dtype=torch.float64, device=v.device)
+    return processes.gather(found)
 
 
 def independent_log_likelihood(units: Units, X_train: Any, X_test: Any) -> float:

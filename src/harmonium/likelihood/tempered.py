@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.likelihood import reference, schedule
 from harmonium.likelihood.bridge import Bridged, Bridges, bridge
 from harmonium.models import BlockModel, EnergyModel, GraphModel, independent
@@ -137,7 +137,11 @@ class Budget:
 
     @property
     def share(self) -> float:
-        """Share of the budget used."""
+        """Share of the budget used, by the clock of the first process."""
+        return self._share if self.seconds is None else processes.from_first(self._share)
+
+    @property
+    def _share(self) -> float:
         if self.seconds is not None:
             return (time.perf_counter() - self.begun) / self.seconds
         return self.done / self.work
@@ -151,7 +155,7 @@ class Budget:
     def tell(self, doing: str) -> None:
         """Report progress."""
         if self.progress is not None:
-            self.progress(min(self.share, 1.0), doing)
+            self.progress(min(self._share, 1.0), doing)
 
 
 def warm_up(model: EnergyModel) -> None:
@@ -224,9 +228,8 @@ def started(path: tuple[EnergyModel, ...], cold: State, seed: int, step: int = 0
 
 def advance(run: Run, exchange: Exchange, sweeps: int, budget: Budget, keep: bool = False) -> None:
     """Some more sweeps, recorded in `run`; with `keep` the last states of the last rung are kept."""
-    for _ in range(sweeps):
-        run.replicas, work = exchange.step(run.replicas)
-        run.works.append(work)
+    run.replicas, works = exchange.steps(run.replicas, sweeps)
+    run.works += works
     budget.spend(run.ladder.nodes[-1], run.groups * len(run.ladder), sweeps)
     if keep:
         run.kept.append(run.replicas.at_rung(len(run.ladder) - 1))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.couplings import Operator
 from harmonium.models.energy import EnergyModel
 from harmonium.random import Address
 from harmonium.units import Units
@@ -29,6 +30,18 @@ class Bipartite(NamedTuple):
     bias: tuple[Tensor, Tensor]
     base: tuple[Tensor, Tensor] | None = None  # None for 0
     beta: Tensor | None = None  # (batch, 1), None for 1
+
+
+class Pair(NamedTuple):
+    """Two blocks of units and the one operator between them."""
+
+    operator: Operator
+    visible: Units
+    hidden: Units
+
+    def hidden_field(self, v: Tensor) -> Tensor:
+        """The field of visible states on the hidden units, (batch, hidden width)."""
+        return self.operator.product(v, self.hidden.bias)
 
 
 class BlockModel(EnergyModel):
@@ -53,6 +66,21 @@ class BlockModel(EnergyModel):
         """Whether F(v) has a closed form: one visible block, and at most one hidden."""
         return self.n_visible_blocks == 1 and len(self.layers) <= 2
 
+    def of_observed(self) -> BlockModel:
+        """The part of the model that a fresh start is made for: the observed units and what they are coupled
+        to.
+        """
+        return self
+
+    def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
+        """(what is left of the model when visible columns `held` are at `v`, the first column that it has);
+        None where that is no smaller model, as here.
+
+        Its k-th chain goes with the k-th row. Its blocks are the columns of block 0 from there on, and all
+        other blocks.
+        """
+        return None
+
     def closed_form_log_partition(self) -> Tensor | None:
         """log Z where a formula gives it; sums over blocks are the business of `models.enumeration`."""
         return None
@@ -64,9 +92,19 @@ class BlockModel(EnergyModel):
         Doesn't read state[block].
         """
 
+    def field_of_given(self, v: Tensor) -> Tensor | None:
+        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
+        rows of `v` differ in it; None where nothing does.
+        """
+        return None
+
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
+
+    def pair(self) -> Pair | None:
+        """This model as two blocks and the operator between them, None where it is anything else."""
+        return None
 
     def bipartite(self) -> Bipartite | None:
         """This model as one coupling between two blocks, None where its fields are anything else."""

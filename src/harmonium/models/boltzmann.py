@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks, kernels
+from harmonium.couplings.base import StepSize, no_step, shrink
 from harmonium.kernels import graph
 from harmonium.models.cliques import symmetric
+from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
 from harmonium.models.space import Discrete
@@ -47,6 +49,8 @@ class BoltzmannMachine(GraphModel):
         n_hidden: number of hidden units, 0 for none.
         units: "bernoulli" (0/1) or "spin" (±1).
         lateral: which lateral couplings exist: "all", "visible", "hidden" or "none".
+        sparse: strength λ of the lasso λ Σ |W| + λ Σ_{i<j} |Lᵢⱼ| + …: each step of training is followed by
+            its proximal step, which makes most couplings exactly zero. What is left is the graph.
         positive_phase: "gibbs" or "mean_field", used where h can't be summed out.
         dtype: float32 (default) or float64.
         device: where the parameters live; chains always run on the processor.
@@ -71,6 +75,7 @@ class BoltzmannMachine(GraphModel):
         *,
         units: str = "bernoulli",
         lateral: str = "all",
+        sparse: float = 0.0,
         positive_phase: str = "gibbs",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
@@ -82,7 +87,7 @@ class BoltzmannMachine(GraphModel):
         kind = UNITS[checks.one_of("units", units, UNITS)]
         among_visible, among_hidden = LATERAL[checks.one_of("lateral", lateral, LATERAL)]
         self.positive_phase = checks.one_of("positive_phase", positive_phase, ["gibbs", "mean_field"])
-        self._kind, self._lateral = units, lateral
+        self._kind, self._lateral, self.sparse = units, lateral, checks.number("sparse", sparse, 0.0)
         self.visible = kind(n_visible)
         self.hidden = kind(n_hidden) if n_hidden else None
         self.hidden_space = Discrete([2] * n_hidden) if n_hidden else None
@@ -92,6 +97,24 @@ class BoltzmannMachine(GraphModel):
         self.visible_lateral = _square(n_visible) if among_visible else None
         self.hidden_lateral = _square(n_hidden) if among_hidden and n_hidden else None
         self.to(device=device, dtype=dtype)
+
+    # -- exact zeros ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def settle(self, step: StepSize = no_step) -> None:
+        for parameter in self._couplings() if self.sparse else ():
+            share = self.sparse if parameter is self.weight else 0.5 * self.sparse  # half an edge each
+            shrink(parameter, (), share * torch.as_tensor(step(parameter)).to(parameter))
+
+    @torch.no_grad()
+    def take_zeros(self, other: EnergyModel) -> None:
+        if isinstance(other, BoltzmannMachine) and self.sparse:
+            for own, new in zip(self._couplings(), other._couplings(), strict=True):
+                own.mul_(new != 0)
+
+    def _couplings(self) -> list[Tensor]:
+        found = (self.weight, self.visible_lateral, self.hidden_lateral)
+        return [p for p in found if p is not None and p.numel()]
 
     # -- energies --------------------------------------------------------------------------------------------
 
@@ -386,6 +409,7 @@ class BoltzmannMachine(GraphModel):
             "units": self._kind,
             "lateral": self._lateral,
             "positive_phase": self.positive_phase,
+            **({"sparse": self.sparse} if self.sparse else {}),
         }
 
     def extra_repr(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
+from harmonium import checks, kernels, processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import is_frame, labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
@@ -114,11 +114,37 @@ def rows_of(
     >>> rows_of(rbm, [[2, 0]]).states()
     tensor([[0., 0., 1., 1., 0., 0.]])
     """
-    space = model.visible_space
+    space = model.observed_space
     table, order = table_of(model, data, name, columns)
     support = Support(space, coded(space, table, name))
-    kind, gaps = "codes" if support.coded else "states", False
-    for numbers, stored in pieces(table.values):
+    drawn, gaps = _looked_at(table, support, name, seed is not None, free)
+    gaps = gaps or space.width < model.visible_space.width
+    kind = "probabilities" if drawn else "codes" if support.coded else "states"
+    names = None if numbered(table.columns) else table.columns
+    rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+    if gaps and model.context is not None:
+        _check_context(rows, model.context, name)
+    return rows
+
+
+def _looked_at(table: Table, support: Support, name: str, drawing: bool, free: bool) -> tuple[bool, bool]:
+    """(Whether some cells are probabilities, whether some are free) of checked rows; each of several
+    processes looks at a part.
+    """
+    if processes.count() == 1:
+        return _checked(table, support, name, (drawing, free), slice(0, len(table)))
+    with processes.agreeing():
+        own = _checked(table, support, name, (drawing, free), processes.share(len(table)))
+    found = processes.gather_array(np.array([own]))
+    return bool(found[:, 0].any()), bool(found[:, 1].any())
+
+
+def _checked(
+    table: Table, support: Support, name: str, allowed: tuple[bool, bool], part: slice
+) -> tuple[bool, bool]:
+    """The same of some rows; `allowed` says whether there may be either."""
+    drawn, gaps, (drawing, free) = False, False, allowed
+    for numbers, stored in pieces(table.values, part):
         piece = _exact(stored, name)
         missing = torch.isnan(piece) if stored.is_floating_point() else None
         if missing is not None and bool(missing.any()):
@@ -126,17 +152,34 @@ def rows_of(
                 raise ValueError(not_finite(table, name))
             piece, gaps = support.filled(piece, missing, name), True
         if support.wrong(piece):
-            if seed is None or not isinstance(space, Bernoulli) or not between(piece):
+            if not drawing or not isinstance(support.space, Bernoulli) or not between(piece):
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
-            kind = "probabilities"
-    names = None if numbered(table.columns) else table.columns
-    return Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
+            drawn = True
+    return drawn, gaps
+
+
+def _check_context(rows: Rows, context: slice, name: str) -> None:
+    """Refuse rows whose context has free cells: nothing says what these could be."""
+    start = 0
+    for states in rows.pieces():
+        wrong = torch.isnan(states[:, context]).any(1).nonzero().flatten().tolist()
+        start += len(states)
+        if wrong:
+            raise ValueError(
+                f"{name} must give the context (columns {context.start} to {context.stop - 1}) of every row,"
+                f" got none in row {start - len(states) + wrong[0]}."
+            )
 
 
 def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """Whole rows as visible states, (rows, n_visible), in the dtype of the model and on its device; raises as
-    `rows_of`.
+    `rows_of`, and a TypeError where no row is whole.
     """
+    if model.observed_space.width < model.visible_space.width:
+        raise TypeError(
+            f"model: {type(model).__name__} has variables beside those that rows of {name} hold, and this"
+            " needs rows that are whole; hm.log_likelihood estimates log P of them."
+        )
     return rows_of(model, X, name).states()
 
 
@@ -156,7 +199,7 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
         given = _known_codes(model.schema, given, name)
     if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
         return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
-    x, space = as_numbers(given, name), model.visible_space
+    x, space = as_numbers(given, name), model.observed_space
     named = model.columns is not None and (labels_of(given) is not None or isinstance(given, Table))
     width = space.width
     fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
@@ -183,7 +226,7 @@ def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
     Codes, frames and names are understood as everywhere.
     """
     table, _ = table_of(model, v, name)
-    support = Support(model.visible_space, coded(model.visible_space, table, name))
+    support = Support(model.observed_space, coded(model.observed_space, table, name))
     x = _whole(table, name)
     if support.coded and support.wrong(x):
         raise ValueError(f"{name}: {support.sentence(x, table, 0)}")
@@ -233,7 +276,7 @@ def _frame(data: Any) -> Any:
         return data.frame
     from pandas import DataFrame
 
-    return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
+    return DataFrame(data.array(), columns=list(data.columns or ()))
 
 
 def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
@@ -307,7 +350,7 @@ def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
         row[0, list(places)] = list(places.values())
         return Table(row, model.columns)
     if model.columns is None:
-        width = model.visible_space.width
+        width = model.observed_space.width
         raise ValueError(
             f"{name}: expected a row of {width} numbers with NaN where free, since the columns of this model"
             f" have no names, got {checks.describe(known)}."
@@ -347,7 +390,8 @@ def _whole(table: Table, name: str) -> Tensor:
 
 
 def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, np.ndarray, int], Tensor]:
-    dtype, device, support = model.dtype, model.device, Support(model.visible_space, coded=True)
+    dtype, device, support = model.dtype, model.device, Support(model.observed_space, coded=True)
+    latent = model.visible_space.width - model.observed_space.width
 
     def states(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         return x.to(device=device, dtype=dtype)
@@ -361,4 +405,20 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
         drawn = (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
         return torch.where(p == p, drawn, p)  # a free cell stays one
 
-    return {"states": states, "codes": codes, "probabilities": probabilities}[kind]
+    prepare = {"states": states, "codes": codes, "probabilities": probabilities}[kind]
+    return prepare if latent == 0 else lambda x, *where: _with_empty(prepare(x, *where), latent)
+
+
+def with_latent(model: EnergyModel, v: Tensor) -> Tensor:
+    """States of the observed variables as visible states, NaN where a model has more than is observed."""
+    latent = model.visible_space.width - model.observed_space.width
+    return v if latent == 0 else _with_empty(v, latent)
+
+
+def observed(model: EnergyModel, v: Tensor) -> Tensor:
+    """Of visible states the columns that a table holds, (rows, n_observed)."""
+    return v[:, : model.observed_space.width]
+
+
+def _with_empty(v: Tensor, columns: int) -> Tensor:
+    return torch.nn.functional.pad(v, (0, columns), value=torch.nan)

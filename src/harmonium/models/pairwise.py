@@ -9,22 +9,29 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from harmonium.models.blocks import Bipartite, BlockModel, State
+from harmonium.couplings import Coupling
+from harmonium.couplings.base import StepSize, no_step
+from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
+from harmonium.models.energy import EnergyModel
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units import Gaussian, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
 
 
-class Coupling(NamedTuple):
-    """The energy term -xᵢᵀ W xⱼ between blocks i and j."""
+class DirectCoupling(NamedTuple):
+    """The energy term -xₛᵀ C γ xₜ between columns s and t of the visible block, of which s are always given.
 
-    weight: Tensor  # (width of i, width of j)
-    i: int
-    j: int
+    With γ the precisions of Gaussian columns, and 1 for others, C are coefficients of a regression.
+    """
+
+    weight: Tensor  # C, (columns s, columns t)
+    scale: Tensor  # γ, (columns t,)
+    given: slice
+    acted: slice
 
 
 class PairwiseModel(BlockModel):
-    """E(x) = Σᵢ [Uᵢ(xᵢ) - biasᵢ·xᵢ] - Σ_{i<j} xᵢᵀ Wᵢⱼ xⱼ over blocks i.
+    """E(x) = Σᵢ [Uᵢ(xᵢ) - biasᵢ·xᵢ] - Σ_{i<j} xᵢᵀ Wᵢⱼ xⱼ over blocks i, each W an operator of any kind.
 
     Built directly it has no couplings and is the independent model of its layers, the usual reference of a
     path: its partition function is known exactly. Subclasses name their couplings.
@@ -40,38 +47,58 @@ class PairwiseModel(BlockModel):
         return list(self._layers)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
 
     def couplings(self) -> Sequence[Coupling]:
-        """The coupling matrices, none here."""
+        """The couplings, none here."""
+        return ()
+
+    def direct_couplings(self) -> Sequence[DirectCoupling]:
+        """Couplings between what is given and the rest of the visible block, none here."""
         return ()
 
     def field(self, block: int, state: State) -> Tensor:
         """bias + Σ of the products with the neighbouring blocks, (batch, width)."""
         field: Tensor | None = None
         bias = self.layers[block].bias
-        for weight, i, j in self.couplings():
-            if block not in (i, j):
-                continue
-            other, matrix = (state[j], weight.T) if block == i else (state[i], weight)
-            field = torch.addmm(bias, other, matrix) if field is None else torch.addmm(field, other, matrix)
+        for operator, i, j in self.couplings():
+            add = bias if field is None else field
+            if block == i:
+                field = operator.transposed(state[j], add)
+            elif block == j:
+                field = operator.product(state[i], add)
         if field is None:
             rows = next(len(x) for k, x in enumerate(state) if k != block or len(state) == 1)
             return bias.expand(rows, -1)
         return field
 
     def bipartite(self) -> Bipartite | None:
-        if type(self).field is not PairwiseModel.field or len(self.layers) != 2:
+        pair = self.pair()
+        matrix = None if pair is None else pair.operator.matrix()
+        if pair is None or matrix is None:
+            return None
+        return Bipartite(matrix, (pair.visible.bias, pair.hidden.bias))
+
+    def pair(self) -> Pair | None:
+        if type(self).field is not PairwiseModel.field:
             return None
         couplings = self.couplings()
-        if len(couplings) != 1 or couplings[0].i != 0:
+        if len(couplings) != 1 or couplings[0].i != 0 or len(self.layers) != 2:
             return None
-        left, right = self.layers
-        return Bipartite(couplings[0].weight, (left.bias, right.bias))
+        return Pair(couplings[0].operator, *self.layers)
+
+    def settle(self, step: StepSize = no_step) -> None:
+        for coupling in self.couplings():
+            coupling.operator.settle(step)
+
+    def take_zeros(self, other: EnergyModel) -> None:
+        if isinstance(other, PairwiseModel):
+            for own, new in zip(self.couplings(), other.couplings(), strict=True):
+                own.operator.take_zeros(new.operator)
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""
         terms = [layer.energy(state[i]) for i, layer in enumerate(self.layers) if i != block]
-        for weight, i, j in self.couplings():
+        for operator, i, j in self.couplings():
             if block not in (i, j):
-                terms.append(-((state[i] @ weight) * state[j]).sum(-1))
+                terms.append(-operator.pairing(state[i], state[j]))
         return sum(terms[1:], terms[0]) if terms else state[block].new_zeros(len(state[block]))
 
     @torch.no_grad()
@@ -91,7 +118,8 @@ class PairwiseModel(BlockModel):
         for layer in layers:
             edges.append(edges[-1] + layer.width)
         precision = torch.diag(torch.cat([layer.precision for layer in layers]).double())
-        for weight, i, j in self.couplings():
+        for operator, i, j in self.couplings():
+            weight = operator.dense()
             precision[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] -= weight
             precision[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] -= weight.T
         bias = torch.cat([layer.bias for layer in layers]).double()
@@ -114,8 +142,11 @@ class PairwiseModel(BlockModel):
         tails = [_quadratic_tail(layer) for layer in self.layers]
         edges = [0, *itertools.accumulate(len(tail.columns) for tail in tails)]
         scaled = torch.zeros(edges[-1], edges[-1], dtype=torch.float64, device=self.device)
-        for weight, i, j in self.couplings():
-            block = tails[i].scale[:, None] * weight[tails[i].columns][:, tails[j].columns] * tails[j].scale
+        for operator, i, j in self.couplings():
+            if not len(tails[i].columns) or not len(tails[j].columns):
+                continue
+            weight = operator.dense()[tails[i].columns][:, tails[j].columns]
+            block = tails[i].scale[:, None] * weight * tails[j].scale
             scaled[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] = block
             scaled[edges[j] : edges[j + 1], edges[i] : edges[i + 1]] = block.T
         identity = torch.eye(edges[-1], dtype=torch.float64, device=self.device)

@@ -8,14 +8,120 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import kernels
-from harmonium.models.pairwise import Coupling, PairwiseModel, check_pairing
-from harmonium.random import Address, Purpose
+from harmonium import checks
+from harmonium.couplings import Coupling, Dense, Kind, Operator
+from harmonium.couplings.base import initial, small
+from harmonium.models.blocks import Pair
+from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.units import Units
 from harmonium.units.compiled import compiled_side
 
 
-class RBM(PairwiseModel):
+class TwoBlocks(PairwiseModel):
+    """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h for two blocks: all that follows in closed form.
+
+    Classes derived from it say what their `layers` are, and hold a parameter `weight` or a kind of coupling,
+    `coupling`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "weight" and "coupling" in self._modules:  # a matrix of its own, or as it comes out
+            given = self.coupling
+            return given.weight if "weight" in given._parameters else given.dense()
+        return super().__getattr__(name)
+
+    def _operator(self) -> Operator:
+        """W: the couplings that were given, or a view of `weight`."""
+        given: Any = self._modules.get("coupling")
+        return Dense(self.weight) if given is None else given
+
+    def couplings(self) -> Sequence[Coupling]:
+        """W, between blocks 0 and 1."""
+        return (Coupling(self._operator(), 0, 1),)
+
+    def pair(self) -> Pair | None:
+        return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
+
+    def _visible_states(self, v: Any) -> Tensor:
+        v, visible = self._visible_rows(v), self.layers[0]
+        if v.ndim != 2 or v.shape[1] != visible.width:
+            raise ValueError(f"v: expected shape (batch, {visible.width}), got {tuple(v.shape)}.")
+        return v.to(visible.bias)
+
+    def _hidden_states(self, h: Any) -> Tensor:
+        h, hidden = self._hidden_rows(h), self.layers[1]
+        if h.ndim != 2 or h.shape[1] != hidden.width:
+            raise ValueError(f"h: expected shape (batch, {hidden.width}), got {tuple(h.shape)}.")
+        return h.to(hidden.bias)
+
+    def energy(self, *state: Any) -> Tensor:
+        """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
+        state, (visible, hidden) = self._rows_of_blocks(state), self.layers
+        v, h = self._visible_states(state[0]), self._hidden_states(state[1])
+        return visible.energy(v) + hidden.energy(h) - self._operator().pairing(v, h)
+
+    def free_energy(self, v: Any) -> Tensor:
+        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
+        v, (visible, hidden) = self._visible_states(v), self.layers
+        field = self._operator().product(v, hidden.bias)
+        return visible.energy(v) - hidden.cumulant(field).sum(-1)
+
+    def hidden_free_energy(self, h: Any) -> Tensor:
+        """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
+        h, (visible, hidden) = self._hidden_states(h), self.layers
+        field = self._operator().transposed(h, visible.bias)
+        return hidden.energy(h) - visible.cumulant(field).sum(-1)
+
+    @torch.no_grad()
+    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
+        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
+
+        That is -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ for the visible and -Σ wₙ⟨h | vₙ⟩ for the hidden biases:
+        the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
+        """
+        operator, (visible, hidden) = self._operator(), self.layers
+        v, weights = self._visible_states(v), weights.to(visible.bias)
+        field = operator.quick_product(v, hidden.bias)
+        weighted = hidden.mean(field).mul_(-weights[:, None])
+        operator.accumulate(v, weighted)
+        _add_to_grad(visible.bias, -(weights @ v))
+        _add_to_grad(hidden.bias, weighted.sum(0))
+        self._accumulate_shape_gradient(v, field, weights)
+
+    @torch.no_grad()
+    def accumulate_phases(
+        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        """Both phases as one product over all particles, where the processor has units for it."""
+        operator, (visible, hidden) = self._operator(), self.layers
+        learned = all(p.requires_grad for p in (*operator.tensors(), visible.bias, hidden.bias))
+        side = compiled_side(hidden, hidden.bias) if learned else None
+        if side is None or visible.shape_parameters():  # inside U, which the product knows nothing of
+            return None
+        sums = operator.accumulate_phases(side, data, negatives)
+        if sums is None:
+            return None
+        (a, *visible_means), (b, *hidden_means) = (
+            x.unbind() for x in sums.split_with_sizes(operator.shape, 1)
+        )
+        _add_to_grad(visible.bias, a)
+        _add_to_grad(hidden.bias, b)
+        positive, negative = zip(visible_means, hidden_means, strict=True)
+        return positive, negative
+
+    def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
+        """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
+        visible, hidden = self.layers
+        if not visible.shape_parameters() and not hidden.shape_parameters():
+            return
+        with torch.enable_grad():
+            per_row = visible.potential(v).sum(-1) - hidden.cumulant(field).sum(-1)
+            total = (weights * per_row).sum()
+            if total.requires_grad:
+                total.backward()
+
+
+class RBM(TwoBlocks):
     """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h over visible units v and hidden units h of any type.
 
     Given one side, the units of the other are independent: P(h | v) = Π_l P(h_l | v) with the field
@@ -28,12 +134,14 @@ class RBM(PairwiseModel):
     Args:
         visible: the visible units, e.g. `hm.Bernoulli(64)`.
         hidden: the hidden units.
+        couplings: what W is made of, such as `hm.couplings.Masked(pattern)`; by default a dense matrix.
         dtype: float32 (default) or float64.
         device: where the parameters live.
         seed: of the initial weights, which are normal with standard deviation 0.1 / √(n_visible + n_hidden).
 
     Raises:
-        ValueError: when no finite coupling of these types has a finite Z (Poisson with anything unbounded).
+        ValueError: when no finite coupling of these types has a finite Z (Poisson with anything unbounded),
+            or the couplings are of another shape.
 
     >>> import harmonium as hm
     >>> rbm = hm.RBM(visible=hm.Bernoulli(4), hidden=hm.Bernoulli(2))
@@ -46,6 +154,7 @@ class RBM(PairwiseModel):
         visible: Units,
         hidden: Units,
         *,
+        couplings: Kind | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         seed: int = 0,
@@ -62,9 +171,12 @@ class RBM(PairwiseModel):
         self.visible = visible
         self.hidden = hidden
         shape = (visible.width, hidden.width)
-        u = kernels.uniform(Address(seed, Purpose.WEIGHTS), shape, torch.float64, torch.device("cpu"))
-        scale = 0.1 / sum(shape) ** 0.5  # small: training starts near independence with symmetry broken
-        self.weight = nn.Parameter((scale * torch.special.ndtri(u)).to(dtype))
+        if couplings is None:
+            self.weight = nn.Parameter(initial(*shape, seed, small(*shape)).to(dtype))
+        else:
+            _check_kind(couplings)
+            couplings.begin(*shape, seed)
+            self.coupling = couplings
         self.to(device=device, dtype=dtype)
 
     @property
@@ -73,101 +185,32 @@ class RBM(PairwiseModel):
         layers = self._modules  # a module's own look-up of attributes takes longer than a small product
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
-    def couplings(self) -> Sequence[Coupling]:
-        """W, between the visible block 0 and the hidden block 1."""
-        return (Coupling(self.weight, 0, 1),)
-
-    def _visible_states(self, v: Any) -> Tensor:
-        v = self._visible_rows(v)
-        if v.ndim != 2 or v.shape[1] != self.visible.width:
-            raise ValueError(f"v: expected shape (batch, {self.visible.width}), got {tuple(v.shape)}.")
-        return v.to(self.weight)
-
-    def _hidden_states(self, h: Any) -> Tensor:
-        h = self._hidden_rows(h)
-        if h.ndim != 2 or h.shape[1] != self.hidden.width:
-            raise ValueError(f"h: expected shape (batch, {self.hidden.width}), got {tuple(h.shape)}.")
-        return h.to(self.weight)
-
-    def energy(self, *state: Any) -> Tensor:
-        """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
-        state = self._rows_of_blocks(state)
-        v, h = self._visible_states(state[0]), self._hidden_states(state[1])
-        return self.visible.energy(v) + self.hidden.energy(h) - ((v @ self.weight) * h).sum(-1)
-
-    def free_energy(self, v: Any) -> Tensor:
-        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
-        v = self._visible_states(v)
-        field = torch.addmm(self.hidden.bias, v, self.weight)
-        return self.visible.energy(v) - self.hidden.cumulant(field).sum(-1)
-
-    def hidden_free_energy(self, h: Any) -> Tensor:
-        """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
-        h = self._hidden_states(h)
-        field = torch.addmm(self.visible.bias, h, self.weight.T)
-        return self.hidden.energy(h) - self.visible.cumulant(field).sum(-1)
-
     def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
-        return self.hidden.mean(torch.addmm(self.hidden.bias, self._visible_states(v), self.weight))
+        return self.hidden.mean(self._operator().product(self._visible_states(v), self.hidden.bias))
 
     def visible_given_hidden(self, h: Any) -> Tensor:
         """⟨v | h⟩, (batch, n_visible)."""
-        return self.visible.mean(torch.addmm(self.visible.bias, self._hidden_states(h), self.weight.T))
-
-    @torch.no_grad()
-    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
-        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
-
-        That is -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ for the visible and -Σ wₙ⟨h | vₙ⟩ for the hidden biases:
-        the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
-        """
-        v, weights = self._visible_states(v), weights.to(self.weight)
-        field = kernels.product(v, self.weight.detach(), self.hidden.bias.detach())
-        weighted = self.hidden.mean(field).mul_(-weights[:, None])
-        if self.weight.requires_grad:
-            self.weight.grad = kernels.product(v, weighted, transposed=True, add_to=self.weight.grad)
-        _add_to_grad(self.visible.bias, -(weights @ v))
-        _add_to_grad(self.hidden.bias, weighted.sum(0))
-        self._accumulate_shape_gradient(v, field, weights)
-
-    @torch.no_grad()
-    def accumulate_phases(
-        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
-        """Both phases as one product over all particles, where the processor has units for it."""
-        weight, (visible, hidden) = self.weight, self.layers
-        learned = weight.requires_grad and visible.bias.requires_grad and hidden.bias.requires_grad
-        side = compiled_side(hidden, hidden.bias) if learned else None
-        if side is None or visible.shape_parameters():  # inside U, which the product knows nothing of
-            return None
-        done = kernels.two_phases(weight, side, data, negatives, weight.grad)
-        if done is None:
-            return None
-        weight.grad, sums = done
-        (a, *visible_means), (b, *hidden_means) = (x.unbind() for x in sums.split_with_sizes(weight.shape, 1))
-        _add_to_grad(visible.bias, a)
-        _add_to_grad(hidden.bias, b)
-        positive, negative = zip(visible_means, hidden_means, strict=True)
-        return positive, negative
-
-    def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
-        """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
-        if not self.visible.shape_parameters() and not self.hidden.shape_parameters():
-            return
-        with torch.enable_grad():
-            per_row = self.visible.potential(v).sum(-1) - self.hidden.cumulant(field).sum(-1)
-            total = (weights * per_row).sum()
-            if total.requires_grad:
-                total.backward()
+        return self.visible.mean(self._operator().transposed(self._hidden_states(h), self.visible.bias))
 
     def config(self) -> dict[str, Any]:
         """The types and sizes of both layers."""
-        return {"type": "RBM", "visible": self.visible.config(), "hidden": self.hidden.config()}
+        config = {"type": "RBM", "visible": self.visible.config(), "hidden": self.hidden.config()}
+        return config | ({"couplings": self.coupling.config()} if "coupling" in self._modules else {})
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed model."""
         return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
+
+
+def _check_kind(couplings: Any) -> None:
+    if not isinstance(couplings, Kind):
+        raise TypeError(
+            "couplings: expected a kind of coupling such as hm.couplings.Masked(pattern), got"
+            f" {checks.describe(couplings)}."
+        )
+    if couplings.begun():
+        raise ValueError("couplings: expected an object of its own, got one that another model has taken.")
 
 
 def _add_to_grad(parameter: nn.Parameter, value: Tensor) -> None:

@@ -1,7 +1,7 @@
 """What a user has (arrays, memory maps, tensors, frames, lists) as a table of numbers with named columns.
 
 A cell without a number (NaN, pandas' NA, None, or masked) is free, and NaN here. Values stay as they are
-stored: pieces of a table are read where they lie.
+stored: pieces of a table are read where they lie, and those of sparse rows are made dense.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, numbers_rows
+from harmonium.models.sparse import SparseRows, sparse_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
 FREE_CELLS = (
     "NaN marks a free cell, and here rows must be whole: leave incomplete ones out, or fill them in"
     " (hm.sample(model, n, given=rows), harmonium impute)"
 )
+SPARSE = {torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc}
 NATIVE = {torch.uint16, torch.uint32, torch.uint64}  # for which torch lacks what NumPy has
+
+
+Values = np.ndarray | Tensor | SparseRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +42,14 @@ class Selected:
         numbers: of the rows selected, in their order.
     """
 
-    x: np.ndarray | Tensor
+    x: Values
     numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.numbers)
 
 
-Stored = np.ndarray | Tensor | Selected
+Stored = Values | Selected
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,7 @@ class Table:
         coded: whether the values are codes of a schema already, as `Schema.encode` makes them.
     """
 
-    values: np.ndarray | Tensor
+    values: Values
     columns: tuple[str, ...] | None = None
     first: int = 0
     frame: Any = None
@@ -72,6 +77,11 @@ class Table:
     def width(self) -> int:
         """Number of columns."""
         return self.values.shape[1]
+
+    def array(self) -> np.ndarray:
+        """All values as one array, in memory, dense."""
+        x = self.values
+        return x.dense(slice(None)) if isinstance(x, SparseRows) else np.asarray(x)
 
     def place(self, row: int, column: int, more: int = 0) -> str:
         """Where a cell is, or where `more` further columns are too, in words.
@@ -103,16 +113,18 @@ def take(x: Stored, numbers: np.ndarray) -> Tensor:
         return take(x.x, x.numbers[numbers])
     if isinstance(x, Tensor):
         return x.index_select(0, torch.from_numpy(numbers).to(x.device))  # a third of the time of x[...]
+    if isinstance(x, SparseRows):
+        return torch.from_numpy(x.dense(numbers))
     return torch.from_numpy(np.ascontiguousarray(x[numbers], x.dtype.newbyteorder("=")))
 
 
-def pieces(x: Stored) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Successive (row numbers, rows as stored) of about CELLS cells."""
-    n = len(x)
+def pieces(x: Stored, part: slice | None = None) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Successive (row numbers, rows as stored) of about CELLS cells; of a part of the rows where given."""
+    begin, n = (0, len(x)) if part is None else (part.start, part.stop)
     size = max(1, CELLS // (x.x if isinstance(x, Selected) else x).shape[1])
-    for start in range(0, n, size):
+    for start in range(begin, n, size):
         numbers = np.arange(start, min(start + size, n))
-        yield numbers, x[start : start + size] if isinstance(x, Tensor) else take(x, numbers)
+        yield numbers, x[start : numbers[-1] + 1] if isinstance(x, Tensor) else take(x, numbers)
 
 
 # -- what came -------------------------------------------------------------------------------------------
@@ -142,7 +154,7 @@ def as_table(data: Any, name: str, *, pictures: bool = False) -> Table:
         raise ValueError(
             f"{name} must hold at least one row and one column, got an empty array of shape {tuple(x.shape)}."
         )
-    x = x.reshape(len(x), -1) if x.ndim == 3 else x
+    x = x if isinstance(x, SparseRows) or x.ndim == 2 else x.reshape(len(x), -1)
     if isinstance(data, Table):
         return replace(data, values=x)
     table = Table(x, labels_of(data))
@@ -150,15 +162,18 @@ def as_table(data: Any, name: str, *, pictures: bool = False) -> Table:
     return table
 
 
-def as_numbers(data: Any, name: str) -> np.ndarray | Tensor:
+def as_numbers(data: Any, name: str) -> Values:
     """What was given as an array of real numbers, of any shape; free cells are NaN.
 
     Raises:
-        TypeError, ValueError: it holds anything else, numbers beyond float64, rows of different lengths, or
-            is sparse.
+        TypeError, ValueError: it holds anything else, numbers beyond float64, or rows of different lengths.
     """
     data = data.values if isinstance(data, Table) else data
+    if isinstance(data, SparseRows):
+        return data
     _refuse_other_things(data, name)
+    if hasattr(data, "toarray") or isinstance(data, Tensor) and data.layout in SPARSE:
+        return sparse_rows(data, name)
     if isinstance(data, Tensor):
         data = _of_tensor(data, name)
         if isinstance(data, Tensor):
@@ -181,8 +196,6 @@ def as_numbers(data: Any, name: str) -> np.ndarray | Tensor:
 def _refuse_other_things(data: Any, name: str) -> None:
     if isinstance(data, (str, bytes, Mapping)) or data is None:
         raise TypeError(f"{name} must be a table of numbers, got {checks.describe(data)}.")
-    if hasattr(data, "toarray"):
-        raise TypeError(f"{name} must be a dense table, got a {type(data).__name__}; its toarray() is one.")
 
 
 def _array(data: Any, name: str) -> np.ndarray:
@@ -213,8 +226,7 @@ def _of_tensor(data: Tensor, name: str) -> Tensor | np.ndarray:
     if data.is_complex():
         raise TypeError(f"{name} must hold real numbers, got complex numbers.")
     if data.layout != torch.strided or data.is_nested:
-        what = "nested" if data.is_nested else "sparse"
-        raise TypeError(f"{name} must be a dense table, got a {what} tensor; its to_dense() is one.")
+        raise TypeError(f"{name} must be a table of numbers, got a tensor of layout {data.layout}.")
     return data.detach().cpu().numpy() if data.dtype in NATIVE else data.detach()
 
 

@@ -13,32 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
 from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
 from harmonium.learning.state import part_of
-from harmonium.likelihood.partition import annealed_log_partition
-from harmonium.likelihood.tempered import Budget, cost
+from harmonium.likelihood.tempered import cost
 from harmonium.models import RBM
 from harmonium.models.intake import Rows
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
-from harmonium.random import Address, Purpose, derived_seed
+from harmonium.random import derived_seed
 from harmonium.recipes.history import History
+from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
 from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.tracking import exact_value, exactly_summable
-from harmonium.recipes.weights import log_weights
-from harmonium.sampling.free import filled
+from harmonium.recipes.weights import conditional_log_weights, log_weights_of
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
 WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
-MEASURED_SHARE, LEAST_WORK = 0.3, 0.5  # of a trial's work, and seconds of one core, to measure its log Z for
-LOOK_EVERY = 8  # updates: a window of 32 looks is over within the shortest trial of a default run
-APART = 3.0  # R-hat over such a window, in which chains that will mix can still be at 2
-KNOWN = 1000  # rows from which chains that measure it begin
 
 
 class Score(NamedTuple):
@@ -90,10 +85,12 @@ class Trials:
         return self.scores[hidden]
 
     def _made(self, rbm: RBM) -> Score:
-        fresh, watch = copy.deepcopy(rbm), MixingWatch(LOOK_EVERY)
+        # a window of 32 looks is over within the shortest trial of a default run
+        fresh, watch = copy.deepcopy(rbm), MixingWatch(every=8)
         history = self.run(rbm, "pt" if self.tempered else None, [watch])
         persistent = "gibbs_steps" in history.records[-1]
-        if persistent and watch.report is not None and watch.report.r_hat > APART:
+        # in so short a window chains that will mix can still be at 2
+        if persistent and watch.report is not None and watch.report.r_hat > 3.0:
             self.tempered = True
             return self._made(fresh)
         return scored(history, self.valid)
@@ -115,23 +112,16 @@ class Trials:
 
 def scored(history: History, rows: Rows) -> Score:
     """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
-    model = history.model
+    model, plan = history.model, history.settings
     assert isinstance(model, RBM)
-    log_z, stderr = _log_partition(model, history, rows)
-    weights, error = log_weights(model, torch.cat(list(rows.pieces())), history.settings["seed"])
+    if model.objective is not None:
+        v = torch.cat(list(rows.pieces()))
+        return Score(*conditional_log_weights(model, v, model.objective.held(v.shape[1]), plan["seed"]))
+    sweeps = history.records[-1]["step"] * (plan["gibbs_steps"] + 2)  # two for both phases
+    work = max(DECISIVE, 2.0 * MEASURED_SHARE * sweeps * cost(model, plan["chains"]))
+    log_z, stderr = log_partition_anew(model, rows.states(SUBSET), work, derived_seed(plan["seed"]))
+    weights, error = log_weights_of(model, rows, plan["seed"])
     return Score(weights - log_z, math.hypot(stderr, error))
-
-
-def _log_partition(model: RBM, history: History, rows: Rows) -> tuple[float, float]:
-    if exactly_summable(model):
-        return exact_value(model), 0.0
-    chains, sweeps = history.settings["chains"], history.settings["gibbs_steps"] + 2  # two for both phases
-    work = history.records[-1]["step"] * sweeps * cost(model, chains)
-    budget = Budget(max(LEAST_WORK, MEASURED_SHARE * work))
-    seed = derived_seed(history.settings["seed"])
-    known = filled(model, rows.states(KNOWN), Address(seed, Purpose.CLAMP))
-    found = annealed_log_partition(model, budget, seed, known)
-    return found.value, (found.high - found.low) / 4.0
 
 
 def units_for(x: Any, name: str = "X") -> Units:
@@ -247,7 +237,7 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
 
     def pays(more: int, fewer: int) -> bool:
         gain, stderr = score(more).ahead_of(score(fewer))
-        return gain > max(stderr, WORTH * abs(float(score(more).rows.mean())))
+        return processes.from_first(gain > max(stderr, WORTH * abs(float(score(more).rows.mean()))))
 
     tried: dict[int, Score] = {}
     best = number = first_number(make(1).visible.width)

@@ -26,20 +26,14 @@ from harmonium import kernels
 from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import PairwiseModel
 from harmonium.random import Address, Purpose
+from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
 from harmonium.units import Bernoulli, Spin
 
-ROWS = 1000  # that are looked at
-FEWEST, MOSTLY = 100, 0.5  # rows whole, where there are gaps, in the columns with no more than this share
-COLUMNS = 16  # wider tables are looked at along as many principal directions
-CLOUDS = 8  # at most, and hidden units for them
-PER_CLOUD = 20  # rows, at least: fewer are clouds by chance
+CLOUDS = 8  # at most, and hidden units for them; wide tables are looked at along twice as many directions
+PER_CLOUD = 20  # rows, at least: fewer are outliers, or clouds by chance
 SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
-SMALLEST = 0.02  # share of the rows that make a cloud; fewer are outliers
 NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
-APART = 1.5  # factor of one step of that
-THINNED = 3  # one row of so many is enough on the way
-TRIES = 3  # machines that are fitted, unless one is as good as the mixture but for `WORTH`
 WORTH = 0.05  # nats per row by which clouds must be likelier than one normal of any covariance
 
 
@@ -102,9 +96,9 @@ def clouds_of(model: PairwiseModel, x: Tensor, weights: Tensor | None = None) ->
     rows = _chosen(x.detach(), weights)[:, columns].double().cpu()
     unknown = torch.isnan(rows)
     if bool(unknown.any()):  # rows that are whole in the columns that most of them know
-        kept = unknown.double().mean(0) < MOSTLY
+        kept = unknown.double().mean(0) < 0.5
         whole = ~unknown[:, kept].any(1)
-        if int(whole.sum()) < FEWEST:
+        if int(whole.sum()) < 2 * PER_CLOUD:
             return None
         rows, columns = rows[whole][:, kept], columns[kept.to(columns.device)]
     keep = torch.tensor([len(np.unique(c)) > len(rows) // 10 for c in rows.T.numpy()])
@@ -133,8 +127,8 @@ def jumps(model: PairwiseModel, x: Tensor, weights: Tensor | None = None) -> Clo
 
 
 def _chosen(x: Tensor, weights: Tensor | None) -> Tensor:
-    """Up to ROWS rows, evenly over all, each as often as it counts."""
-    n = min(len(x), ROWS)
+    """Up to SAMPLE rows, evenly over all, each as often as it counts."""
+    n = min(len(x), SAMPLE)
     if weights is None:
         return x[torch.linspace(0, len(x) - 1, n).long()]
     total = weights.double().cumsum(0)
@@ -154,7 +148,7 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
 
     if len(y) < 2 * PER_CLOUD:
         return None, -math.inf
-    seen = y if y.shape[1] <= COLUMNS else PCA(COLUMNS, random_state=0).fit_transform(y)
+    seen = y if y.shape[1] <= 2 * CLOUDS else PCA(2 * CLOUDS, random_state=0).fit_transform(y)
     labels, best, normal, worse = None, math.inf, -math.inf, 0
     for k in range(1, min(CLOUDS, len(y) // PER_CLOUD) + 1):
         mixture = GaussianMixture(
@@ -172,7 +166,7 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
             worse += 1
             if worse == 2:
                 break
-        elif mixture.weights_.min() > SMALLEST:
+        elif mixture.weights_.min() * len(y) > PER_CLOUD:
             best, labels, worse = score, (p.argmax(1) if k > 1 else None), 0
     if seen is not y:
         normal = (
@@ -201,7 +195,7 @@ def fit_machine(y: Tensor, labels: Tensor, hidden: int) -> tuple[Machine, float]
     distance = (z[:, None] - centres).square().sum(2)
     mixture = torch.logsumexp(shares.log() - 0.5 * distance, 1).mean() + _constant(z)
     best, value = None, -math.inf
-    for attempt in range(TRIES):
+    for attempt in range(3):
         if attempt == 0:
             machine = _in_a_row(centres, shares, hidden)
         else:
@@ -263,7 +257,6 @@ def _in_a_row(centres: Tensor, shares: Tensor, hidden: int) -> Machine | None:
 def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, seed: int) -> Machine:
     centres, labels, shares = clouds
     origin = shares @ centres
-    z, labels = z[::THINNED], labels[::THINNED]
     about, noise = centres - origin, z - centres[labels]
     gaps = torch.pdist(about)
     factor = min(1.0, NEAR / float(gaps.min()))
@@ -273,14 +266,13 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
     weight = 0.5 * factor * about.std(correction=0) * torch.special.ndtri(u)
     zero = weight.new_zeros(len(weight))
     machine = Machine(-0.5 * weight.sum(1), weight, zero.new_zeros(hidden), zero)
-    while True:
-        machine = _climb(machine, factor * about[labels] + noise)
-        if factor == 1.0:
-            break
-        further = min(APART, 1.0 / factor)
-        factor = 1.0 if further < APART else factor * further
+    machine = _climb(machine, factor * about[labels] + noise)
+    while factor < 1.0:
+        further = min(1.5, 1.0 / factor)
+        factor = factor * further if further == 1.5 else 1.0
         bias, weight, level, _ = machine
         machine = Machine(further * bias, further * weight, further**2 * level, zero)
+        machine = _climb(machine, factor * about[labels] + noise)
     bias, weight, level, _ = machine
     return Machine(bias + origin, weight, level - origin @ weight, zero)
 
@@ -289,7 +281,10 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
 def _write(model: PairwiseModel, where: tuple[Tensor, Tensor, Tensor], machine: Machine) -> None:
     """Let the first hidden units of `model` be the machine of columns in units of their deviations."""
     columns, centre, deviation = where
-    (layer, hidden), weight = model.layers, model.couplings()[0].weight
+    (layer, hidden), weight = (
+        model.layers,
+        model.couplings()[0].weight,
+    )  # a parameter: only full ones come here
     rate = machine.shrink.exp() / deviation  # from columns as they are to units of the machine
     n = len(machine.hidden)
     coupling, bias = rate[:, None] * machine.weight, rate * machine.bias

@@ -20,12 +20,12 @@ from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
 from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.intake import rows_of
+from harmonium.models.intake import observed, rows_of
 from harmonium.models.space import Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
-from harmonium.sampling import Clamp, advance, default_kernel, initial_chains, sample_states
+from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
 from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
@@ -94,7 +94,7 @@ def impute(
 
 def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
     """The rows with their free cells drawn, as often as asked; chains for many draws run side by side."""
-    gaps = torch.isnan(states).any(1)
+    gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
     sweeps = SWEEPS if isinstance(model, BlockModel) else None
@@ -103,7 +103,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
         rows = known.repeat(copies, 1)
         if len(rows):
             own = derived_seed(seed, begin)
-            rows = sample_states(model, len(rows), rows, seed=own, sweeps=sweeps).to(rows)
+            rows = completed_states(model, rows, seed=own, sweeps=sweeps)
         for drawn in rows.view(copies, *known.shape):
             filled = states.clone()
             filled[gaps] = drawn
@@ -132,7 +132,7 @@ def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | 
     kinds = [None] * len(every) if schema is None else [c.kind for c in schema.entries if c.kind.width]
     value = codes_of(model, states)
     doubt, numbers = torch.zeros_like(value), torch.full_like(value, torch.nan)
-    gaps = torch.isnan(states).any(1).nonzero().flatten()
+    gaps = torch.isnan(observed(model, states)).any(1).nonzero().flatten()
     for part, drawn in completions(model, states, gaps, seed):
         for site, kind in zip(every, kinds, strict=True):
             k, free = site.number, torch.isnan(states[part, site.start])
@@ -220,7 +220,7 @@ class Chained:
 
 def _by_chains(model: EnergyModel, rows: Tensor, plan: Chained, seed: int) -> Completions:
     copies, given = plan.copies, rows.repeat(plan.copies, 1)
-    start = sample_states(model, len(given), given, seed=seed, sweeps=plan.heating).to(rows)
+    start = completed_states(model, given, seed=seed, sweeps=plan.heating).to(rows)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
     blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
@@ -292,7 +292,7 @@ def _of_number(
         return mean.round(), spread, None
     if not isinstance(kind, Number):
         return mean, spread, None
-    nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(NODES))
+    nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(5))
     shares = shares / shares.sum() if isinstance(part, Gaussian) else shares
     z = x[..., None] + variance.sqrt()[..., None] * nodes
     own = torch.from_numpy(kind.exact(z.cpu().numpy())).to(x)

@@ -5,52 +5,122 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
-from harmonium.learning.unit_scales import couple_standardised
+from harmonium.learning.unit_scales import couple_standardised, gaussians
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.models.pairwise import DirectCoupling
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import natural_gradient_fits
+from harmonium.recipes.settings import NATURAL_WIDTH, most_rows, natural_gradient_fits, seen_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
 from harmonium.units.mixed import parts_of
 
-MATCHED_ROWS, MATCHED_CELLS = 10_000, 2**22  # rows, and cells if that is more, that the start looks at
-MOST = 10  # directions; the next ones are learned as fast
 STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
-ROUNDING = 1e-20  # variance of a constant column, relative to its mean squared
 BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
-WEAK = 1.0  # couplings below this over √(sum of the widths) are those of a fresh model
+LEAST = 1e-3  # share of a column's variance that a regression leaves at least
 
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
-    limit = max(MATCHED_ROWS, MATCHED_CELLS // model.layers[0].width)
-    states, weights = rows.states(limit), weights if len(rows) <= limit else None
+    model = model.of_observed()
+    states = seen_first(rows)[:, : model.layers[0].width]
+    weights = weights if len(rows) <= most_rows(rows) else None
     try:
         match_known(model.layers[0], states, weights)
     except ValueError as error:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
     if not isinstance(model, PairwiseModel):
         return
-    fresh = all(
-        float(c.weight.detach().abs().max()) * sum(c.weight.shape) ** 0.5 < WEAK for c in model.couplings()
-    )
+    fresh = all(_fresh(c.operator) for c in model.couplings())
     couple_standardised(model)
-    if not fresh or not natural_gradient_fits(model) or couple_to_clouds(model, states, weights):
+    for direct in model.direct_couplings():
+        states = regress_on_given(model.layers[0], direct, states, weights)
+    if fresh and model.pair() is not None:
+        couple(model, states, weights)
+    model.settle()  # what is tied may have been moved apart
+
+
+def couple(model: PairwiseModel, states: Tensor, weights: Tensor | None) -> None:
+    """Couple a fresh two-block model to the clouds of its data, their leading directions, or just boldly."""
+    operator = model.couplings()[0].operator
+    if natural_gradient_fits(model) and operator.full and couple_to_clouds(model, states, weights):
         return
-    if not len(couple_along_principal_directions(model, states, weights)):
+    narrow = max(operator.shape) <= NATURAL_WIDTH
+    if not narrow or not len(couple_along_principal_directions(model, states, weights)):
         couple_boldly(model, states)
+
+
+@torch.no_grad()
+def _fresh(operator: Operator) -> bool:
+    """Whether the couplings are as weak as those of a model that has learned nothing."""
+    largest = max(float(tensor.abs().max()) for tensor in operator.tensors())
+    return largest * sum(operator.shape) ** 0.5 < 1.0
+
+
+@torch.no_grad()
+def regress_on_given(
+    visible: Units, coupling: DirectCoupling, x: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Let direct couplings be the regression of columns on those that are given, by least squares.
+
+    With the variance σ² that is left of a column, Gaussian units get its coefficients and the precision 1/σ²,
+    which is the regression; for others the field is that of two normal clouds (Fisher 1936).
+
+    Args:
+        visible: units of the block, which match the rows already; changed in place.
+        coupling: of the block; changed in place.
+        x: visible states, (rows, n_visible), NaN where free.
+        weights: of the rows, (rows,).
+
+    Returns:
+        What is left for hidden units to explain: the rows with what is given, and what follows from it, at
+        their means.
+    """
+    shares = torch.ones(len(x)) if weights is None else weights
+    shares = (shares / shares.sum()).to(x.device, torch.float64)
+    _, _, given, acted = coupling
+    x = x.double()
+    x = torch.where(torch.isnan(x), column_moments(x)[0], x)
+    mean = shares @ x
+    u, v = (x - mean)[:, given], (x - mean)[:, acted]
+    square = (shares[:, None] * u).T @ u
+    ridge = (LEAST + 1.0 / len(x)) * square.diagonal().mean().clamp(min=1e-300)
+    coefficients = torch.linalg.solve(
+        square + ridge * torch.eye(len(square)).to(square), (shares[:, None] * u).T @ v
+    )
+    left = shares @ (v - u @ coefficients).square()
+    own = shares @ v.square()
+    precision = 1.0 / torch.maximum(left, LEAST * own).clamp(min=1e-300)
+    coupling.weight.copy_(torch.where(own > 0, coefficients * precision, 0.0))
+    bias, field = visible.bias.double(), coupling.weight.double()
+    for scale in gaussians(visible):
+        inside = range(*acted.indices(visible.width))
+        if scale.columns.start in inside:
+            here = slice(scale.columns.start - acted.start, scale.columns.stop - acted.start)
+            known = (own > 0)[here]
+            log = torch.where(known, precision[here].log(), scale.units.log_precision.double())
+            scale.units.log_precision.copy_(log)
+            bias[scale.columns] = log.exp() * mean[scale.columns]
+            coupling.weight[:, here] /= log.exp()
+    bias[acted] -= mean[given] @ field
+    visible.bias.copy_(bias)
+    rest = x.clone()
+    rest[:, given], rest[:, acted] = mean[given], mean[acted] + v - u @ coefficients
+    return rest
 
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    if phase.persistent and isinstance(model, PairwiseModel) and natural_gradient_fits(model):
-        states = rows.states(MATCHED_ROWS)
+    if not phase.persistent or not isinstance(model, PairwiseModel) or model.of_observed() is not model:
+        return
+    if natural_gradient_fits(model):
+        states = seen_first(rows)
         phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 
 
@@ -61,7 +131,7 @@ def untrained(model: BlockModel) -> bool:
 
 @torch.no_grad()
 def couple_along_principal_directions(
-    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, most: int = MOST
+    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, most: int = 10
 ) -> Tensor:
     """Let a fresh two-block model vary as the data do along their leading directions.
 
@@ -78,12 +148,16 @@ def couple_along_principal_directions(
         model: its visible units match the data already; changed in place.
         x: visible states, (rows, n_visible).
         weights: of the rows, (rows,).
-        most: directions at most; those that noise alone would show are left out.
+        most: directions at most, as the next ones are learned as fast; those that noise alone would show are
+            left out.
 
     Returns:
         λ of the directions that were taken up, in falling order.
     """
-    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    (visible, hidden), operator = model.layers, model.couplings()[0].operator
+    weight = operator.dense()
+    if operator.nearest(weight) is None:
+        return x.new_empty(0)
     counts = torch.ones(len(x)) if weights is None else weights
     counts = counts.to(x.device, torch.float64)
     centre, scale, found, directions = _principal_directions(visible, x.double(), counts)
@@ -96,12 +170,13 @@ def couple_along_principal_directions(
     noise = directions.T @ standardised
     strength = (1.0 - 1.0 / found[:n]).clamp(max=STRONGEST).sqrt()
     along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
-    coupled = weight + scale[:, None] * (directions @ (along - noise))
+    coupled = operator.nearest(weight + scale[:, None] * (directions @ (along - noise)))
+    assert coupled is not None  # as before
     field = (coupled.square() @ variance).sqrt()  # standard deviation of the fields on the visible units
     skewness = _skewness(visible)
     shrunk = 1.0 / (skewness.abs() * field).clamp(min=1.0)
     coupled, field = coupled * shrunk[:, None], field * shrunk
-    weight.copy_(coupled)
+    operator.take(coupled)
     visible.bias.sub_((coupled @ mean + 0.5 * skewness * field.square()).to(weight))
     hidden.bias.sub_((centre @ coupled).to(weight))
     return found[:n]
@@ -119,16 +194,16 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
         model: its visible units match the data already; changed in place.
         x: visible states, (rows, n_visible).
     """
-    (visible, hidden), weight = model.layers, model.couplings()[0].weight
+    (visible, hidden), operator = model.layers, model.couplings()[0].operator
     if not visible.tail == hidden.tail == Tail.BOUNDED:
         return
-    mean, varies = (
-        column_moments(x.to(weight))[0],
-        x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0),
-    )
-    weight.mul_(1.0 + (BOLD - 1.0) * varies[:, None].to(weight))
-    visible.bias.sub_(weight @ hidden.mean(hidden.bias[None])[0])
-    hidden.bias.sub_(mean.nan_to_num() @ weight)
+    mean = column_moments(x.to(visible.bias))[0].nan_to_num()
+    varies = x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0)
+    if not operator.scale_rows(slice(None), 1.0 + (BOLD - 1.0) * varies.to(mean)):
+        for tensor in operator.tensors():
+            tensor.mul_(BOLD)
+    visible.bias.sub_(operator.transposed(hidden.mean(hidden.bias[None]))[0])
+    hidden.bias.sub_(operator.product(mean[None])[0])
 
 
 def _skewness(layer: Units) -> Tensor:
@@ -159,7 +234,7 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
     own = shares @ x.square()
     own = own if pairs is None else own / pairs.diagonal().clamp(min=1e-300)
     variance = torch.where(_one_hot(layer).to(x.device), centre, own)
-    scale = torch.where(variance > ROUNDING * centre.square(), variance.rsqrt(), 0.0)
+    scale = torch.where(variance > 1e-20 * centre.square(), variance.rsqrt(), 0.0)
     y = x * scale
     covariance = (shares[:, None] * y).T @ y
     if pairs is not None:

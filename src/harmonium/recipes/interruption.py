@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+from harmonium import processes
 from harmonium.learning import Update
 from harmonium.store import Checkpoint
 
@@ -17,6 +18,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class Interruption:
     """A callback, and a context in which signals wait for it; a second signal no longer waits.
+
+    Several processes stop after the same update, whichever of them has heard one.
 
     Whoever heard the signals before hears them once the run is saved: by default Ctrl-C becomes a
     KeyboardInterrupt, and SIGTERM ends the process.
@@ -33,6 +36,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if self.checkpoint is not None and threading.current_thread() is threading.main_thread():
+            processes.go_on()
             handlers = {number: signal.getsignal(number) for number in SIGNALS}
             self._before = {n: h for n, h in handlers.items() if h not in (None, signal.SIG_IGN)}
             for number in self._before:
@@ -47,7 +51,9 @@ class Interruption:
             self._pass_on("over")
 
     def __call__(self, update: Update) -> None:
-        if self.heard is not None:
+        number = processes.told() if self.checkpoint is not None else 0
+        if number:
+            self.heard = number
             self.save(update.step)
             self._restore()
             self._pass_on(f"stopped after {update.step} updates")
@@ -57,6 +63,7 @@ class Interruption:
             self._restore()
             signal.raise_signal(number)
         self.heard = number
+        processes.stop(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -64,12 +71,13 @@ class Interruption:
         self._before = {}
 
     def _pass_on(self, what: str) -> None:
+        processes.go_on()
         number, self.heard = self.heard, None
         assert number is not None and self.checkpoint is not None
         sentence = f"training is {what}; {self.checkpoint.path} is saved, and resume=True goes on from it."
         if signal.getsignal(number) is signal.default_int_handler:
             raise KeyboardInterrupt(sentence)
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) is signal.SIG_DFL and processes.first():
             print(f"harmonium: {sentence}", file=sys.stderr, flush=True)
         signal.raise_signal(number)
         raise KeyboardInterrupt(sentence)

@@ -20,22 +20,19 @@ from harmonium.learning.state import gathered, scattered
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget, cost
-from harmonium.models import BlockModel, EnergyModel, GraphModel, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel, GraphModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
 from harmonium.recipes.settings import Schedule, Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import log_weights
+from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
-LEAST_WORK = 0.03  # seconds of one core that the shortest useful estimate costs
-FEW, PRICE = 16, 0.3  # rows whose hidden units are summed out by chains, and about the seconds that it takes
-FILLED = 500  # rows with gaps that are filled in, for chains to begin at
-SHOWN = 32  # singular values
-INACTIVE = 0.01  # standard deviation, from row to row, of the mean of a hidden unit that says nothing
+LEAST_WORK, DECISIVE = 0.03, 0.5  # seconds of one core for an estimate at least; for one that decides
+FEW = 16  # rows whose hidden units are summed out by chains
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Measurement:
         train_log_likelihood, validation_log_likelihood: their standard errors, `…_stderr`, are those of
             log Z; `validation_spread` is that of the mean over rows that are a sample.
         weight_norm, singular_values: of the first coupling.
-        inactive_hidden_units: whose mean hardly depends on the row.
+        inactive_hidden_units: whose mean hardly depends on the row (a standard deviation below 0.01).
         r_hat, chain_ess, autocorrelation_time: of the last full window of the chains.
         mixing: the report on a window that has become full since the last measurement.
     """
@@ -108,9 +105,11 @@ class Meter:
         train: states of training rows, (rows, n_visible), NaN where free.
         valid: validation rows, if any.
         decay: the penalty that follows the validation rows, if any.
+        objective: what is learned, where it isn't log P of whole rows: likelihoods are then those of some
+            columns given the others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what is measured, and by which clock
         self,
         learner: Learner,
         average: Average,
@@ -118,10 +117,11 @@ class Meter:
         train: Tensor,
         valid: Rows | None,
         decay: WeightDecay | None,
+        objective: Objective | None = None,
     ) -> None:
         self.learner, self.average, self.schedule = learner, average, schedule
         self.train, self.valid, self.decay = train, valid, decay
-        self.known = train
+        self.known, self.objective = train, objective
         self.exact = exactly_summable(learner.model)
         self.track: LogPartitionTrack | None = None
         self.monitor = MixingWatch()
@@ -163,13 +163,13 @@ class Meter:
     def _fill(self) -> None:
         """Let `train` be whole rows: some of the `known` ones, their free cells drawn from the model."""
         if self.learner.free_cells is not None:
-            self.train = self._whole(self.known[:: -(-len(self.known) // FILLED)])
+            self.train = self._whole(self.known[:: -(-len(self.known) // GAPPED)])
 
     def judged(self) -> Tensor | None:
         """Validation rows as states, whole, if there are any."""
         if self.valid is None:
             return None
-        return self._whole(self.valid.states(FILLED)) if self.valid.free else self.valid.states(SUBSET)
+        return self._whole(self.valid.states(GAPPED)) if self.valid.free else self.valid.states(SUBSET)
 
     def _whole(self, v: Tensor) -> Tensor:
         return filled(self.average.model, v, Address(self.settings.seed, Purpose.CLAMP))
@@ -179,10 +179,12 @@ class Meter:
         if not model.has_free_energy():
             return self._estimated(step, updates)
         seed = derived_seed(self.settings.seed, step)
+        if self.objective is not None:
+            return self._conditional(self.objective, seed)
         train, error = log_weights(model, self.known, seed)
         record: Record = {}
         if self.valid is not None:
-            valid, valid_error = log_weights(model, torch.cat(list(self.valid.pieces())), seed)
+            valid, valid_error = log_weights_of(model, self.valid, seed)
             # positive when training rows are more probable: what overfitting shows up in first
             record["free_energy_gap"] = float(train.mean() - valid.mean())
         found = self._log_partition(step, updates)
@@ -202,13 +204,30 @@ class Meter:
             }
         return record
 
+    def _conditional(self, objective: Objective, seed: int) -> Record:
+        """Likelihoods of what is learned, each row with a log Z of its own."""
+        model, record = self.average.model, {}
+        held = objective.held(self.known.shape[1])
+        parts = {"train": self.known}
+        if self.valid is not None:
+            parts["validation"] = torch.cat(list(self.valid.pieces()))
+        for name, rows in parts.items():
+            found, error = conditional_log_weights(model, rows, held, seed)
+            record[f"{name}_log_likelihood"] = float(found.mean())
+            record[f"{name}_log_likelihood_stderr"] = error
+        if self.valid is not None:
+            record["validation_spread"] = float(found.std()) / len(found) ** 0.5
+        return record
+
     def _estimated(self, step: int, updates: int) -> Record:
         """Likelihoods of a few rows, for a machine whose hidden units can't be summed out; when it can be
         afforded.
         """
         model, end = self.average.model, self.schedule.progress(step) >= 1.0
         self._saved += MEASURED_SHARE * self.work(updates)
-        if not isinstance(model, GraphModel) or not (end or updates == step or self._saved > PRICE):
+        if not isinstance(model, GraphModel) or not (
+            end or updates == step or self._saved > 0.3
+        ):  # about the seconds it takes
             return {}
         self._saved = 0.0
         seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.known))
@@ -234,7 +253,7 @@ class Meter:
         work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
         if isinstance(model, GraphModel):
             return log_partition_anew(model, self.train, work, derived_seed(seed, step))
-        if not isinstance(model, BlockModel) or len(model.layers) != 2:
+        if not isinstance(model, BlockModel) or model.pair() is None:
             return None
         if self.track is None:
             self.track = LogPartitionTrack(derived_seed(seed))
@@ -281,12 +300,17 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
     """Size and singular values of the first coupling (the modes learned so far), and inactive units."""
     if not isinstance(model, PairwiseModel) or not model.couplings():
         return {}
-    weight = model.couplings()[0].weight
-    record: Record = {"weight_norm": float(weight.norm())}
-    record["singular_values"] = [round(s, 4) for s in torch.linalg.svdvals(weight.float())[:SHOWN].tolist()]
-    if len(model.layers) == 2:
-        means = model.layers[1].mean(model.field(1, (rows, rows.new_empty(len(rows), 0))))
-        record["inactive_hidden_units"] = int((means.std(0, correction=0) < INACTIVE).sum())
+    operator, pair = model.couplings()[0].operator, model.pair()
+    weight = operator.matrix()
+    record: Record = {
+        "weight_norm": float(operator.squared_norm() ** 0.5 if weight is None else weight.norm())
+    }
+    if weight is not None:
+        found = torch.linalg.svdvals(weight.float())[:32]
+        record["singular_values"] = [round(s, 4) for s in found.tolist()]
+    if pair is not None:
+        means = pair.hidden.mean(pair.hidden_field(rows))
+        record["inactive_hidden_units"] = int((means.std(0, correction=0) < 0.01).sum())
     return record
 
 

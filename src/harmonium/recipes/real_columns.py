@@ -24,31 +24,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.columns.frames import listed
 from harmonium.learning import Update
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
-from harmonium.recipes.initialisation import MATCHED_ROWS, untrained
+from harmonium.recipes.initialisation import untrained
+from harmonium.recipes.settings import seen_first
 
-FAR = 1.0  # standard deviations between zero and a mean; what is nearer stays as it is
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
 
 
 def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
-    """Means of the Gaussian columns that are far from zero, and 0 for all others; None where there are none.
+    """Means of the Gaussian columns that lie further from zero than a standard deviation, and 0 for all
+    others; None where there are none.
 
     Only for two coupled blocks, (n_visible,).
     """
-    if not isinstance(model, PairwiseModel) or len(model.layers) != 2 or len(model.couplings()) != 1:
+    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    if not isinstance(model, PairwiseModel) or pair is None or not pair.operator.natural:
         return None
     real = torch.zeros(model.layers[0].width, dtype=torch.bool, device=model.device)
     for scale in gaussians(model.layers[0]):
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    mean, deviation = column_moments(rows.states(MATCHED_ROWS).double())
-    far = real & (mean.abs() > FAR * deviation) & (deviation > 0)
+    mean, deviation = column_moments(seen_first(rows).double())
+    far = real & (mean.abs() > deviation) & (deviation > 0)
     return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
 
 
@@ -56,7 +59,7 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    deviation = column_moments(rows.states(MATCHED_ROWS).double())[1]
+    deviation = column_moments(seen_first(rows).double())[1]
     distance = origin.double().abs() / deviation.clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
@@ -108,16 +111,15 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
     >>> print(hm.log_likelihood(rbm, [[-2.5]]))
     -1.0245 (exact, sum over 4 states)
     """
-    weight, i, _ = model.couplings()[0]
-    weight = weight if i == 0 else weight.T
-    visible, hidden = model.layers
-    hidden.bias.copy_(hidden.bias.double() + by.double() @ weight.double())
+    operator, (visible, hidden) = model.couplings()[0].operator, model.layers
+    hidden.bias.copy_(hidden.bias.double() + by.double() @ operator.dense().double())
+    for direct, scale_of, given, acted in model.direct_couplings():
+        visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
 
 
 FEW = 10  # values at most, each of which comes on average as many times at least
-NAMED = 5  # columns that the warning names
 
 
 class FewValued(NamedTuple):
@@ -139,7 +141,7 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     columns = [c for part in gaussians(model.layers[0]) for c in range(part.columns.start, part.columns.stop)]
     if not columns:
         return None
-    x, values = rows.states(MATCHED_ROWS).double().cpu(), {}
+    x, values = seen_first(rows).double().cpu(), {}
     floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
     for c in columns:
         column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
@@ -157,14 +159,10 @@ def few_values_warning(found: FewValued | None) -> list[str]:
     """One sentence that names the columns and says what to do."""
     if found is None:
         return []
-    named = [
-        f"column {c} ({', '.join(f'{v:g}' for v in values)})"
-        for c, values in list(found.values.items())[:NAMED]
-    ]
-    more = len(found.values) - len(named)
+    named = [f"column {c} ({', '.join(f'{v:g}' for v in values)})" for c, values in found.values.items()]
     least = float(found.floor[found.floor > 0].min())
     return [
-        f"X holds few values in {', '.join(named)}{f' and {more} more' * (more > 0)}, which Gaussian units"
+        f"X holds few values in {listed(named)}, which Gaussian units"
         " take for real numbers; as their likelihood has no bound while the width shrinks, that is kept from"
         f" falling below {least:.2g}. Units that suit such values, side by side with others in hm.Mixed, are"
         " hm.Bernoulli for 0 and 1, hm.Spin for -1 and 1, and hm.Categorical for whole numbers from 0."
@@ -194,6 +192,6 @@ class ScaleFloor:
             change = (most - log_precision).clamp(max=0.0)
             log_precision.add_(change)
             part.bias.mul_(change.exp())
-            for weight, i, _ in model.couplings():
-                if i == 0 and weight.is_leaf:
-                    weight[part.columns] *= change.exp()[:, None]
+            for operator, i, _ in model.couplings():
+                if i == 0:
+                    operator.scale_rows(part.columns, change.exp())

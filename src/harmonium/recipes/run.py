@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from harmonium import store
+from harmonium import processes, store
 from harmonium.learning import Average, Learner, NegativePhase, StopTraining, Update
 from harmonium.learning.loop import check_finite
 from harmonium.learning.state import gathered, part_of, scattered
@@ -104,11 +104,16 @@ class Run:
             raise StopTraining
 
     def _measure(self, step: int) -> Measurement:
+        if processes.together():  # what processors of different kinds have rounded differently ends here
+            models = (self.learner.model, self.average.model)
+            processes.broadcast_([p.data for model in models for p in model.parameters()])
         check_finite(self.learner.model, step)
         reason = self.average.model.reason_not_normalizable()
         if reason:
             raise FloatingPointError(f"after {step} updates {reason} Use a smaller learning rate.")
         now = self.meter.measure(step, self.measured[-1] if self.measured else None)
+        if processes.together():
+            now = replace(Measurement.of(processes.from_first(now.record())), mixing=now.mixing)
         self.measured.append(now)
         self.history.records.append(now.record())
         unknown = now.score == -math.inf  # then the latest are as good as any

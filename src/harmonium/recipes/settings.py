@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, processes
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
+    ConditionalChains,
+    ConditionalCompletions,
     ExactNegatives,
     GradientDescent,
+    HybridNegatives,
     NaturalGradient,
     NegativePhase,
     PersistentChains,
@@ -24,15 +28,14 @@ from harmonium.learning import (
 )
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.likelihood.clamped import states_of_free
+from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
 BADLY = 16  # sweeps that chains which mix badly would need between two updates
-EXACT_PACE = 10.0  # an exact gradient has no noise, so that Adam may take larger steps
-EXACT_ROWS = 4096  # up to which an exact gradient gets the exact means of the data as well
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
 
 
@@ -78,26 +81,25 @@ class Settings:
 
 def natural_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
-    return (
-        isinstance(model, PairwiseModel)
-        and len(model.layers) == 2
-        and len(model.couplings()) == 1
-        and max(layer.width for layer in model.layers) <= NATURAL_WIDTH
-    )
+    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
 def default_optimiser(model: EnergyModel) -> str:
-    """The method by name: natural for two coupled blocks, centred for other pairwise models, else adam."""
+    """The method by name: natural for two blocks whose couplings allow it, centred for other pairwise models,
+    else adam.
+    """
     if natural_gradient_fits(model):
         return "natural"
-    leaves = isinstance(model, PairwiseModel) and all(c.weight.is_leaf for c in model.couplings())
+    leaves = isinstance(model, PairwiseModel) and all(
+        tensor.is_leaf for c in model.couplings() for tensor in c.operator.tensors()
+    )
     return "centred" if leaves else "adam"
 
 
-HALF = 0.5
 LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
-COVARIED = 1000  # rows whose covariance sets the step of the centred gradient
+SAMPLE = 1000  # rows that show a shape: a covariance, clouds
 
 
 def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: int, chains: int) -> float:
@@ -132,7 +134,7 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
         rows: what it learns from.
         kick: (1/batch + 1/chains) / (2 NOISE).
     """
-    x = rows.states(COVARIED).double()
+    x = rows.states(SAMPLE).double()
     x = (x - x.nanmean(0)).nan_to_num()
     variances = [layer.variance(layer.bias[None])[0].double() for layer in model.layers]
     largest = [float(variance.max()) for variance in variances]
@@ -156,15 +158,19 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 
 
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
-MANY_ROWS = 20_000  # from which on a prior hardly matters
 
 
-def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
+CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
+
+
+def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | None = None) -> float:
     """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units.
 
     Rows that all repeat each other show the distribution as it is: where hardly a new row would be another
     one, the prior fades.
     """
+    if objective is not None:
+        return CONDITIONAL_PRIOR / len(rows)
     bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
     if not bounded or len(rows) < HOLD_OUT_FROM:
         return 0.0
@@ -174,15 +180,29 @@ def default_weight_decay(model: EnergyModel, rows: Rows) -> float:
 def good_turing_unseen(rows: Rows) -> float:
     """The probability that a new row is none of these: the share of those seen once (Good 1953).
 
-    Of `MANY_ROWS` or more it isn't counted but taken as 1.
+    Of more rows than a start is made from it isn't counted but taken as 1: a prior hardly matters there.
     """
-    if len(rows) >= MANY_ROWS:
+    if len(rows) > most_rows(rows):
         return 1.0
-    states = np.ascontiguousarray(rows.states().cpu().numpy())
-    _, counts = np.unique(
-        states.view(np.dtype((np.void, states.itemsize * states.shape[1]))), return_counts=True
+    found = Counter(
+        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        for piece in rows.pieces()
+        for row in piece.cpu().numpy()
     )
-    return float((counts == 1).sum() / len(rows))
+    return sum(count == 1 for count in found.values()) / len(rows)
+
+
+FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
+
+
+def most_rows(rows: Rows) -> int:
+    """Of how many rows a start is made, at most."""
+    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
+
+
+def seen_first(rows: Rows) -> Tensor:
+    """The rows that a start is made from, as states: all, or an even choice of very many."""
+    return rows.states(most_rows(rows))
 
 
 def few_states(model: EnergyModel, chains: int) -> bool:
@@ -213,25 +233,32 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
     a cumulant for each column.
     """
-    if not isinstance(model, BlockModel) or len(model.layers) != 2 or not model.has_free_energy():
+    pair = model.pair() if isinstance(model, BlockModel) and model.has_free_energy() else None
+    if pair is None:
         return False
-    count, width = model.layers[1].n_states, model.layers[0].width
+    count, width = pair.hidden.n_states, pair.visible.width
     return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
 def resolve(
-    model: EnergyModel, rows: Rows, asked: UserSettings, optimiser: Any, negatives: NegativePhase
+    model: EnergyModel,
+    rows: Rows,
+    asked: UserSettings,
+    optimiser: Any,
+    negatives: NegativePhase,
+    objective: Objective | None = None,
 ) -> Settings:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
-    whole = negatives.exact and asked.batch_size is None and n_rows <= EXACT_ROWS
+    # a row costs what a state costs
+    whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
     chains = _number("chains", asked.chains, CHAINS)
     rate = asked.learning_rate
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
         if name == "adam" and whole:
-            rate *= EXACT_PACE
+            rate *= 10.0  # there is no noise
     decay = asked.weight_decay
     return Settings(
         seed=asked.seed,
@@ -242,7 +269,7 @@ def resolve(
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
         weight_decay=checks.number(
-            "weight_decay", default_weight_decay(model, rows) if decay is None else decay, 0.0
+            "weight_decay", default_weight_decay(model, rows, objective) if decay is None else decay, 0.0
         ),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
@@ -262,8 +289,29 @@ def optimiser_name(model: EnergyModel, given: Any) -> str:
     return checks.one_of("optimiser", given, LEARNING_RATES)
 
 
-def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> NegativePhase:
-    """What was given, what goes by the name given, or the default."""
+COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
+
+
+def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSettings) -> NegativePhase:
+    """The negative phase of an objective: exact where what isn't given has few states."""
+    held = objective.held(model.visible_space.width)
+    states = states_of_free(model, held, COMPLETED)
+    phase: NegativePhase
+    if states is None:
+        phase = ConditionalChains(held, _number("gibbs_steps", asked.gibbs_steps, SWEEPS), asked.seed)
+    else:
+        phase = ConditionalCompletions(~held, states)
+    if objective.joint_share == 0.0:
+        return phase
+    return HybridNegatives(phase, negative_phase(model, asked, None), objective.joint_share)
+
+
+def negative_phase(
+    model: EnergyModel, asked: UserSettings, given: Any, objective: Objective | None = None
+) -> NegativePhase:
+    """What was given, what goes by the name given, that of an objective where there is one, or the default."""
+    if objective is not None:
+        return conditional_phase(model, objective, asked)
     chains = _number("chains", asked.chains, CHAINS)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
@@ -330,9 +378,10 @@ class Schedule:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.turn = HALF
+        self.turn = 0.5
         self.scale = 1.0
         self.start = time.monotonic()
+        self._said = (-1, 0.0)  # the step and the seconds that the first of several processes has said last
 
     @property
     def seconds(self) -> float:
@@ -343,20 +392,32 @@ class Schedule:
         """Share of the planned run, in updates or minutes, that is over."""
         spent = step / self.settings.steps
         if self.settings.minutes is not None:
-            spent = max(spent, self.seconds / (60.0 * self.settings.minutes))
+            spent = max(spent, self._agreed(step) / (60.0 * self.settings.minutes))
         return spent
+
+    def _agreed(self, step: int) -> float:
+        """Seconds spent, in several processes by the clock of the first one, which says so once a step."""
+        if not processes.together():
+            return self.seconds
+        if self._said[0] != step:
+            self._said = (step, processes.from_first(self.seconds))
+        return self._said[1]
 
     def begin_decay(self, step: int) -> None:
         """Let the learning rate begin to fall."""
-        self.turn = min(HALF, self.spent(step))
+        self.turn = min(0.5, self.spent(step))
 
     def resume_constant(self) -> None:
         """Take an early fall back."""
-        self.turn = HALF
+        self.turn = 0.5
 
     def progress(self, step: int) -> float:
         """Share of the run that is done."""
-        return min(HALF * self.spent(step) / self.turn, 1.0)
+        return min(0.5 * self.spent(step) / self.turn, 1.0)
+
+    def falling(self, step: int) -> bool:
+        """Whether the learning rate falls by now."""
+        return self.progress(step) >= 0.5
 
     def learning_rate(self, step: int) -> float:
         """The step size of update `step`."""

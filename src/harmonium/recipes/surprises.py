@@ -24,8 +24,6 @@ from harmonium.recipes.form import Form, codes_of
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTILES = {"5%": 0.05, "50%": 0.5, "95%": 0.95}
-
 
 def conditional(
     model: EnergyModel, X: Any, columns: Any, *, draws: int = DRAWS, seed: int = 0
@@ -66,7 +64,7 @@ def conditional(
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
     whole = states.clone()
     for site in asked.values():  # for one column any value will do, since the ratio of two is the same
-        valid = Support(model.visible_space).valid[:, site.columns].to(whole)
+        valid = Support(model.observed_space).valid[:, site.columns].to(whole)
         whole[:, site.columns] = valid if len(asked) == 1 else torch.nan
     found = {}
     numbers = [site.number for site in asked.values()]
@@ -215,9 +213,9 @@ def _distribution(cell: Cell, kind: Kind | None, site: Site) -> pd.DataFrame:
     mean = p @ words
     spread = np.sqrt(np.maximum((p * (words[None] - mean[:, None]) ** 2).sum(1), 0.0))
     quantiles = {}
-    for name, q in QUANTILES.items():
+    for q in (0.05, 0.5, 0.95):
         at = cell.quantile(q).cpu().numpy()
-        quantiles[name] = (
+        quantiles[f"{q:.0%}"] = (
             at if kind is None else kind.exact(at) if isinstance(kind, Number) else kind.decode(at)
         )
     return pd.DataFrame({"mean": mean, "std": spread, **quantiles})

@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from harmonium.likelihood import log_partition, tempered
+from harmonium.likelihood import rows as of_rows
 from harmonium.likelihood.interval import uncertainty
+from harmonium.likelihood.partition import KNOWN
+from harmonium.likelihood.proxies import NORMAL_95
 from harmonium.likelihood.schedule import distances, replaced
 from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
 from harmonium.models.enumeration import cheapest_block
@@ -25,8 +28,6 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 from harmonium.sampling.tempering import Ladder, Replicas, broad
 
-NORMAL = 1.96  # standard errors of a normal distribution to the end of its 95 % interval
-STARTS = 128  # rows of data, at most, from which replicas begin
 LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
 
@@ -73,10 +74,10 @@ class LogPartitionTrack:
         tempered.measure(run, self.seed, budget)
         self._keep(run)
         found = run.bridged()
-        return run.base + found.value, uncertainty(found)[1] / NORMAL
+        return run.base + found.value, uncertainty(found)[1] / NORMAL_95
 
     def _begin(self, model: BlockModel, rows: Tensor, budget: tempered.Budget) -> tempered.Run:
-        chosen = torch.linspace(0, len(rows) - 1, min(len(rows), STARTS), device=rows.device).long()
+        chosen = torch.linspace(0, len(rows) - 1, min(len(rows), KNOWN), device=rows.device).long()
         return tempered.tuned(
             tempered.begin(model, self.seed, model.state_of(rows[chosen])), self.seed, budget, tempered.GROUPS
         )
@@ -118,8 +119,7 @@ class LogPartitionTrack:
 
 def free_energies(model: EnergyModel, v: Tensor) -> np.ndarray:
     """F(v), (rows,), float64, nats."""
-    with torch.no_grad():
-        return torch.cat([model.free_energy(part).double() for part in v.split(2**13)]).cpu().numpy()
+    return of_rows.free_energies(model, v).cpu().numpy()
 
 
 def exact_value(model: EnergyModel) -> float:

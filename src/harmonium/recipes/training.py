@@ -14,22 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import __version__, checks, store
+from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
-from harmonium.learning.loop import Callback, Transform
-from harmonium.models import RBM, EnergyModel
+from harmonium.learning.loop import Callback, Transform, divides
+from harmonium.models import RBM, DeepBeliefNetwork, EnergyModel, Objective
 from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
 from harmonium.recipes import real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
+from harmonium.recipes.greedy import fit_layers
 from harmonium.recipes.history import History, ProgressBar
 from harmonium.recipes.initialisation import let_chains_jump, start
 from harmonium.recipes.interruption import Interruption
 from harmonium.recipes.measurement import SUBSET, Meter
-from harmonium.recipes.real_columns import ScaleFloor, few_valued, few_values_warning
+from harmonium.recipes.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run, same_settings
 from harmonium.recipes.settings import Schedule, Settings, UserSettings
@@ -56,6 +57,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     weight_decay: float | None = None,
     optimiser: str | torch.optim.Optimizer | None = None,
     negatives: str | NegativePhase | None = None,
+    objective: Objective | None = None,
     transforms: Sequence[Transform] = (),
     callbacks: Sequence[Callback] = (),
     rules: Sequence[Rule] | None = None,
@@ -64,7 +66,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     resume: bool = False,
     state: Mapping[str, Tensor] | None = None,
 ) -> History:
-    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
+    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place. In a process
+    group every process makes the same call, and does its share (docs/processes.md).
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
@@ -93,12 +96,12 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             0 … q-1 will do.
         schema: what the columns of X are, where there is no model; a model has its own (`model.schema`).
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
-        seed: of everything random. The same seed gives the same model; another number of threads or another
-            processor rounds differently, which after many updates shows.
+        seed: of everything random. The same seed gives the same model on any number of threads of a machine;
+            another processor rounds differently, which after some updates shows (docs/kernels.md).
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
-        batch_size: rows per update; default 256, or all rows up to 4,096 where the gradient is exact.
+        batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
         learning_rate: default 0.4 (natural; less for more than 4,000 parameters), by the covariance of the
@@ -114,6 +117,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             "trajectory", "restart", "ancestral", "exact", "pl", "stochastic-pl", "mean-field", "tap") or a
             `learning.NegativePhase`. By default persistent chains, the exact gradient for at most 2¹² visible
             states, or independent draws for as many hidden ones (fewer where fewer chains are asked for).
+        objective: what is made large instead of log P of whole rows, a `models.Objective`: log P of some
+            columns given the others (discriminative learning), and a share of the former (hybrid). A model
+            may have one of its own (`hm.LabelledRBM`, `hm.ConditionalRBM`).
         transforms: changes to the gradient, e.g. regularisers, applied in order after the optimiser's own.
         callbacks: called after each update, and what they have as `record` with each new record.
         rules: what to do on the way when a measurement asks for it, `recipes.rules.standard_rules()` by
@@ -149,8 +155,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     >>> "train_log_likelihood" in history.records[-1]
     True
     """
+    given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
+    if isinstance(model, DeepBeliefNetwork):
+        return fit_layers(model, X, fit, given)
     kept, found = _checkpoint(checkpoint, resume), None
     model, X, validation, make = _prepared(model, X, validation, schema, seed)
     if make is not None:
@@ -163,13 +172,14 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     check_possible(model, validation, "validation")
     rows, valid, weights = split(model, X, validation, sample_weight, seed)
     narrow = few_valued(model, rows)
-    negative_phase = settings.negative_phase(model, asked, negatives)
+    objective = _objective(model, objective, negatives)
+    negative_phase = settings.negative_phase(model, asked, negatives, objective)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
-        rows = real_columns.centred_rows(rows, origin)
-        valid = None if valid is None else real_columns.centred_rows(valid, origin)
-    plan = settings.resolve(model, rows, asked, optimiser, negative_phase)
-    with real_columns.centred(model, origin):
+        rows, valid = centred_rows(rows, origin), None if valid is None else centred_rows(valid, origin)
+    plan = settings.resolve(model, rows, asked, optimiser, negative_phase, objective)
+    divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
+    with real_columns.centred(model, origin), processes.repeating(not divided):
         begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
@@ -188,7 +198,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
-        meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows)
+        if objective is not None:
+            follows = None
+        meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows, objective)
         said = [] if model.schema is None else list(model.schema.warnings)
         said += data_warnings(model, rows) + few_values_warning(narrow)
         said += settings.unused(asked, negatives, negative_phase, len(rows))
@@ -205,7 +217,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             if kept is not None:
                 run.write(kept, step, found)
 
-        with ProgressBar(schedule, progress) as bar, Interruption(kept, save) as interruption:
+        shown = progress if processes.first() else False
+        with ProgressBar(schedule, shown) as bar, Interruption(kept, save) as interruption:
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
@@ -298,7 +311,7 @@ def _chosen(
     if trials is not None and saved:
         trials.load_state_dict(saved)
     machine, tried = choose(make, trials)
-    left = asked.after(time.monotonic() - begun)
+    left = asked.after(processes.from_first(time.monotonic() - begun))
     found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
     return machine, left, found
 
@@ -314,6 +327,22 @@ def _found(
     same_settings(path, found, {"minutes": asked.minutes})
     found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
     return make(found["hidden"]), replace(asked, minutes=found["left"]), found
+
+
+def _objective(model: EnergyModel, asked: Objective | None, negatives: Any) -> Objective | None:
+    """What is made large; None for log P of whole rows."""
+    if asked is not None and not isinstance(asked, Objective):
+        raise TypeError(f"objective must be a models.Objective or None, got {checks.describe(asked)}.")
+    if asked is not None and model.context is not None:
+        raise ValueError("objective must be None for a model of columns given others, which has its own.")
+    found = model.objective if asked is None else asked
+    if found is not None and negatives is not None:
+        raise ValueError(
+            "negatives must be None where some columns are learned given the others, which decides them."
+        )
+    if found is not None and not model.has_free_energy():
+        raise TypeError(f"objective: expected a model with a free energy, got {type(model).__name__}.")
+    return found
 
 
 def _check_model(model: Any) -> None:
@@ -368,7 +397,7 @@ def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint
     if resume:
         if not path.exists() and not store.previous(path).exists():
             raise ValueError(f"resume: there is no checkpoint at {path}.")
-        wrong = store.recover(path)
+        wrong = processes.by_first(partial(store.recover, path))
         if wrong is not None:
             warnings.warn(wrong, stacklevel=3)
     return store.Checkpoint(path, resume)

@@ -6,15 +6,13 @@ import torch
 
 from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
-from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import Rows
 from harmonium.models.support import Support
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
 SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
-WORTH = 0.1  # nats per row below which no difference is
-BEYOND_DOUBT = 3.0  # standard errors
 
 
 def data_warnings(model: EnergyModel, rows: Rows) -> list[str]:
@@ -29,7 +27,7 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
     if not rows.free:
         return []
     known = torch.stack([(~torch.isnan(piece)).any(0) for piece in rows.pieces()]).any(0).tolist()
-    sites = Support(model.visible_space).sites(coded=False)
+    sites = Support(model.observed_space).sites(coded=False)
     names = rows.columns or tuple(str(i) for i in range(len(sites)))
     by_site = len(names) == len(sites)
     empty = [names[i if by_site else first] for i, (first, _, _) in enumerate(sites) if not known[first]]
@@ -45,7 +43,7 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
 
 def too_many_parameters(model: EnergyModel, rows: Rows) -> list[str]:
     """One sentence where there is less to learn from than there is to learn."""
-    parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.visible_space.width
+    parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.observed_space.width
     if parameters <= cells or len(rows) < HOLD_OUT_FROM:  # few rows are taken for the whole distribution
         return []
     return [
@@ -89,17 +87,18 @@ def overfitting(first: Record, last: Record) -> float | None:
     """By how much the training rows gained more than the validation rows, nats per row; None where that is
     little, or may be chance.
 
-    The difference before anything is learned doesn't count. Chance is the error of log Z, and that of a mean
-    over so many validation rows.
+    The difference before anything is learned doesn't count. Chance are three standard errors, of log Z and of
+    a mean over so many validation rows; little is a tenth of a nat.
     """
     train, valid = "train_log_likelihood", "validation_log_likelihood"
     if valid not in last or valid not in first:
         return None
     gain = last[train] - first[train]
     gap = (last[train] - last[valid]) - (first[train] - first[valid])
-    chance = BEYOND_DOUBT * (last[f"{valid}_stderr"] + last["validation_spread"])
-    return gap if gap > max(SHARE * gain, WORTH, chance) else None
+    chance = 3.0 * (last[f"{valid}_stderr"] + last["validation_spread"])
+    return gap if gap > max(SHARE * gain, 0.1, chance) else None
 
 
 def _hidden_width(model: EnergyModel) -> int:
-    return model.layers[1].width if isinstance(model, PairwiseModel) and len(model.layers) == 2 else 0
+    pair = model.pair() if isinstance(model, BlockModel) else None
+    return 0 if pair is None else pair.hidden.width

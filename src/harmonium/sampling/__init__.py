@@ -3,10 +3,11 @@ the user.
 """
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
-from harmonium.sampling.draw import sample, sample_states
+from harmonium.sampling.draw import completed_states, sample, sample_states
 from harmonium.sampling.gibbs import BlockGibbs, advance
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
+from harmonium.sampling.sequences import continuation
 from harmonium.sampling.sites import GibbsWithGradients, SiteGibbs
 from harmonium.sampling.start import complete, default_kernel, initial_chains
 
@@ -23,8 +24,10 @@ __all__ = [
     "UnadjustedLangevin",
     "advance",
     "complete",
+    "completed_states",
     "default_kernel",
     "initial_chains",
+    "continuation",
     "sample",
     "sample_states",
 ]

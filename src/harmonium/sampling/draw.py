@@ -7,12 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, path_to
+from harmonium import checks, kernels, processes
+from harmonium.models import (
+    BlockModel,
+    DeepBeliefNetwork,
+    EnergyModel,
+    GraphModel,
+    MarkovRandomField,
+    path_to,
+)
 from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
-from harmonium.models.intake import known_states
+from harmonium.models.intake import known_states, observed
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
@@ -86,13 +93,29 @@ def sample_states(
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
+    if given is None and model.context is not None:
+        raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
+    return _shown(model, observed(model, _drawn(model, n, clamp, seed, sweeps)))
+
+
+def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | None = None) -> Tensor:
+    """Rows of visible states, (rows, n_visible), with what is NaN drawn given the rest of the row."""
+    return _drawn(model, len(v), Clamp(~torch.isnan(v), v), seed, sweeps).to(v)
+
+
+def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: int | None) -> Tensor:
+    """`n` visible states."""
     address = Address(seed, Purpose.SAMPLE)
+    if isinstance(model, DeepBeliefNetwork):
+        if clamp is not None:
+            raise TypeError("given: expected None for a deep belief network, which draws downwards only.")
+        return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
     if sweeps is None:
         exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
         if exact is not None:
-            return _shown(model, exact)
-    return _shown(model, _annealed(model, n, sweeps, clamp, address))
+            return exact
+    return _divided(model, n, sweeps, clamp, address)
 
 
 def _shown(model: EnergyModel, v: Tensor) -> Tensor:
@@ -176,6 +199,20 @@ def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Ten
         here = model.block_address(0, address.at(step=1))
         state[0] = model.conditional_units(0).sample(field, here)
     return state[0]
+
+
+def _divided(model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address) -> Tensor:
+    """What `_annealed` draws, each process a share of the chains; all of them where chains share what they
+    adapt, or are fewer than processes.
+    """
+    if processes.count() == 1 or n < processes.count() or not isinstance(model, (BlockModel, GraphModel)):
+        with processes.repeating():
+            return _annealed(model, n, sweeps, clamp, address)
+    own = processes.share(n)
+    if clamp is not None:
+        clamp = Clamp(*(x if x.ndim == 1 else x[own] for x in (clamp.held, clamp.values)))
+    drawn = _annealed(model, processes.size(own), sweeps, clamp, address.at(chain=own.start))
+    return processes.gather(drawn)
 
 
 def _annealed(

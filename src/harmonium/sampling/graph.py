@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -21,6 +22,8 @@ class GraphGibbs:
         clamp: visible variables to hold fixed, if any.
         sweeps: sweeps made by one call.
     """
+
+    divides: ClassVar[bool] = True  # no chain has anything to do with another
 
     clamp: Clamp | None = None
     sweeps: int = 1

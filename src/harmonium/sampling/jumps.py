@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class CloudJumps:
         shares: probabilities of the clouds, (clouds,), > 0.
         scale: of each column in distances, (n_visible,), 0 for columns that don't count.
     """
+
+    divides: ClassVar[bool] = True  # no chain has anything to do with another
 
     centres: Tensor
     shares: Tensor

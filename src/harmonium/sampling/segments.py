@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harmonium import kernels
+from harmonium import kernels, processes
 from harmonium.models import BlockModel, EnergyModel, Path
 from harmonium.models.path import Interpolation
 from harmonium.random import Address
@@ -41,11 +41,29 @@ class View(ABC):
 
 
 class Segment(ABC):
-    """A piece of a path."""
+    """A piece of a path.
+
+    Attributes:
+        divides: whether chains can be led by several processes: no chain has anything to do with another.
+    """
+
+    divides: bool = False
 
     @abstractmethod
     def look(self, state: State) -> View:
         """What both ends say about these states."""
+
+    def lead_all(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
+        """As `lead`, the chains divided among the processes; afterwards each knows all of them."""
+        if processes.count() == 1 or not self.divides:
+            return self.lead(state, betas, address)
+        assert isinstance(address.chain, int)  # chains are neighbours
+        own = processes.share(len(state[0]))
+        part, work = tuple(x[own] for x in state), torch.zeros(0, dtype=torch.float64, device=state[0].device)
+        if processes.size(own):
+            here = address.at(chain=address.chain + own.start)
+            part, work = self.lead(part, betas[:, own].contiguous(), here)
+        return tuple(processes.gather(x) for x in part), processes.gather(work)
 
     def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
         """(States led through the points `betas`, (steps + 1, rows), with a sweep at each but the first; the
@@ -82,6 +100,7 @@ class BlockSegment(Segment):
 
     def __init__(self, start: BlockModel, end: BlockModel, clamp: Clamp | None = None) -> None:
         self.start, self.end, self.clamp = start, end, clamp
+        self.divides = clamp is None  # which has a row for each chain
         self.summed = summed_block(end, but=None if clamp is None else 0)
 
     def look(self, state: State) -> BlockView:

@@ -86,6 +86,11 @@ def initial_chains(model: EnergyModel, n: int, address: Address, data: Tensor | 
         raise ValueError("data: expected at least one row to start from, got none.")
     rows = data.to(device=model.device, dtype=model.dtype)
     if len(rows) != n:
-        u = kernels.uniform(address, (n, 1), torch.float64, rows.device).flatten()
-        rows = rows[(u * len(rows)).long()]
+        rows = picked(rows, n, address)
     return Chains(model.state_of(rows), later)
+
+
+def picked(rows: Tensor, n: int, address: Address) -> Tensor:
+    """`n` of the rows at random, the same one for a chain wherever it lives."""
+    u = kernels.uniform(address, (n, 1), torch.float64, rows.device).flatten()
+    return rows[(u * len(rows)).long()]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import kernels
+from harmonium import kernels, processes
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Chains, Clamp, State
@@ -79,12 +79,26 @@ class Replicas:
     Attributes:
         state: one (groups · rungs, width) tensor per block; row g·rungs + r is replica r of group g.
         rung: int, (groups, rungs): where each replica is.
-        address: where the next draws live; the chain of a row is its own number.
+        address: where the next draws live; the chain of row k is `address.chain` + k, and the first group is
+            number `address.chain` / rungs of all that there are.
     """
 
     state: State
     rung: np.ndarray
     address: Address
+
+    @property
+    def first_row(self) -> int:
+        """The number of the first row among all that there are."""
+        assert isinstance(self.address.chain, int)  # rows are neighbours
+        return self.address.chain
+
+    def of_groups(self, some: slice) -> Replicas:
+        """Those of neighbouring groups."""
+        rungs = self.rung.shape[1]
+        rows = slice(some.start * rungs, some.stop * rungs)
+        address = self.address.at(chain=self.first_row + rows.start)
+        return Replicas(tuple(x[rows] for x in self.state), self.rung[some], address)
 
     def at_rung(self, k: int) -> State:
         """The states at rung `k`, one row for each group."""
@@ -125,7 +139,7 @@ class Exchange:
         self.round_trips = 0
         self._been_at_end = np.zeros((groups, len(ladder)), dtype=bool)
         self._swaps = Address(seed, Purpose.SWAP)
-        self._drawn: tuple[int, np.ndarray] | None = None
+        self._drawn: tuple[tuple[int, int, int], np.ndarray] | None = None
         if ladder.clamp is not None and len(ladder.nodes) > 2:
             raise ValueError("ladder: expected two nodes where visible variables are clamped.")
         self._segments = [
@@ -133,14 +147,14 @@ class Exchange:
         ]
         self._pairs = [(pair, ladder.pieces(pair)) for pair in (partners(len(ladder), p) for p in (0, 1))]
 
-    def _uniforms(self, step: int) -> np.ndarray:
+    def _uniforms(self, replicas: Replicas) -> np.ndarray:
         """One uniform for each group and rung at this step, (groups, rungs); drawn many steps at a time."""
-        rungs = len(self.ladder)
-        block = step // SWAP_BLOCK
-        if self._drawn is None or self._drawn[0] != block:
-            width = rungs * SWAP_BLOCK
-            u = kernels.uniform(self._swaps.at(step=block), (self.groups, width), torch.float64, "cpu")
-            self._drawn = (block, np.log(u.numpy()).reshape(self.groups, SWAP_BLOCK, rungs))
+        rungs, step = len(self.ladder), replicas.address.step
+        which = step // SWAP_BLOCK, replicas.first_row // rungs, len(replicas.rung)
+        if self._drawn is None or self._drawn[0] != which:
+            here = self._swaps.at(step=which[0], chain=which[1])
+            u = kernels.uniform(here, (which[2], rungs * SWAP_BLOCK), torch.float64, "cpu")
+            self._drawn = (which, np.log(u.numpy()).reshape(-1, SWAP_BLOCK, rungs))
         return self._drawn[1][:, step % SWAP_BLOCK]
 
     @torch.no_grad()
@@ -161,10 +175,37 @@ class Exchange:
             if rows is None or len(rows):
                 parts.append(_Part(between, k, replicas.state, rows))
                 work[parts[-1].rows] = parts[-1].work(here, there)
-        new_rung, by_rung = _exchange(rung, work.reshape(rung.shape), pair, self._uniforms(address.step))
+        new_rung, by_rung = _exchange(rung, work.reshape(rung.shape), pair, self._uniforms(replicas))
         state = _sweep(parts, replicas.state, ladder.positions[new_rung], address)
         self._track(new_rung)
         return Replicas(state, new_rung, address.at(step=address.step + 1)), by_rung
+
+    def steps(self, replicas: Replicas, sweeps: int) -> tuple[Replicas, list[np.ndarray]]:
+        """So many calls of `step`, and the work of each; the groups are divided among the processes, and
+        afterwards each knows all of them.
+        """
+        if processes.count() > 1 and all(between.divides for between in self._segments):
+            return self._divided(replicas, sweeps)
+        works = []
+        for _ in range(sweeps):
+            replicas, work = self.step(replicas)
+            works.append(work)
+        return replicas, works
+
+    def _divided(self, replicas: Replicas, sweeps: int) -> tuple[Replicas, list[np.ndarray]]:
+        own, rungs, been = processes.share(self.groups), len(self.ladder), self._been_at_end
+        part, works, trips = replicas.of_groups(own), [], self.round_trips
+        self._been_at_end = been[own]
+        for _ in range(sweeps if processes.size(own) else 0):
+            part, work = self.step(part)
+            works.append(work)
+        by_group = np.array(works).reshape(sweeps, -1, rungs).swapaxes(0, 1)
+        all_works = processes.gather_array(by_group).swapaxes(0, 1)
+        self._been_at_end = processes.gather_array(self._been_at_end)
+        self.round_trips = trips + int(processes.gather_array(np.array([self.round_trips - trips])).sum())
+        state = tuple(processes.gather(x) for x in part.state)
+        address = replicas.address.at(step=replicas.address.step + sweeps)
+        return Replicas(state, processes.gather_array(part.rung), address), list(all_works)
 
     def _track(self, rung: np.ndarray) -> None:
         self._been_at_end |= rung == len(self.ladder) - 1
@@ -212,7 +253,8 @@ class _Part:
 
     def sweep(self, positions: np.ndarray, address: Address) -> State:
         """My rows after one sweep."""
-        here = address if self.index is None else address.at(chain=self.rows)  # type: ignore[arg-type]
+        assert isinstance(address.chain, int)  # as that of all replicas is
+        here = address if self.index is None else address.at(chain=address.chain + self.rows)  # type: ignore[operator]
         return self.view.sweep(self.beta(positions), here)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from harmonium import processes
 from harmonium.store.files import DamagedFile, Facts, drop_leftovers, load_tensors, save_tensors
 
 
@@ -33,12 +34,17 @@ class Checkpoint:
         self.path, self.begun = Path(path), begun
 
     def save(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-        """As `save_tensors`."""
+        """As `save_tensors`, by the first of several processes."""
+        with processes.agreeing():
+            if processes.first():
+                self._save(tensors, facts)
+        self.begun = True
+
+    def _save(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
         before = previous(self.path)
         save_tensors(self.path, tensors, facts, before if self.begun else None)
         if not self.begun:
             before.unlink(missing_ok=True)  # of another run
-        self.begun = True
 
 
 def recover(path: str | os.PathLike[str]) -> str | None:

@@ -27,9 +27,24 @@ def largest_claim(config: Any) -> int:
     sides = {
         side: width(config.get(side)) or _size(config.get(f"n_{side}")) for side in ("visible", "hidden")
     }
-    found.append(math.prod(sides.values()))
+    if isinstance(config.get("hidden"), list):  # layer upon layer: each is coupled to the next
+        layers = [sides["visible"], *map(width, config["hidden"])]
+        found += [below * above for below, above in zip(layers, layers[1:], strict=False)]
+    found.append(_coupled(config, list(sides.values())))
     found += [n * n for side, n in sides.items() if config.get("lateral") in ("all", side)]
     return max(found)
+
+
+def _coupled(config: dict[str, Any], sides: list[int]) -> int:
+    """The most numbers of what stands between two layers, a matrix unless it says otherwise."""
+    said = config.get("couplings", config)
+    if not isinstance(said, dict):
+        return math.prod(sides)
+    if "rank" in said:
+        return max(sides) * _size(said["rank"])
+    if isinstance(said.get("kernel"), list) and isinstance(said.get("shape"), list):
+        return _size(said.get("filters")) * math.prod(map(_size, [*said["shape"][:1], *said["kernel"]]))
+    return math.prod(sides)
 
 
 def width(units: Any) -> int:

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from harmonium import models, units
+from harmonium import couplings, models, units
 
 
 def known_types(extra: Iterable[type[nn.Module]] = ()) -> dict[str, type[nn.Module]]:
-    """Every class that a config may name: harmonium's units and models, and `extra`."""
-    public = [getattr(home, name) for home in (units, models) for name in home.__all__]
+    """Every class that a config may name: harmonium's units, couplings and models, and `extra`."""
+    public = [getattr(home, name) for home in (units, couplings, models) for name in home.__all__]
     classes = [c for c in [*public, *extra] if isinstance(c, type) and issubclass(c, nn.Module)]
     return {c.__name__: c for c in classes}
 

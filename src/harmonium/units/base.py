@@ -23,6 +23,8 @@ class Tail(IntEnum):
     QUADRATIC = 2  # as exp(-γ x²/2)
 
 
+COUNTED = 2**12  # rows that are counted together, in float64
+
 Same = TypeVar("Same", bound="Units")  # units of one type
 
 
@@ -203,7 +205,8 @@ class Units(nn.Module, ABC):
 
     def _rows_and_shares(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """The rows and their shares of the total weight, float64, once no column is constant."""
-        rows, w = self._counted(x, weights)
+        w = self._counts(x, weights)
+        rows = x.to(w)
         counted = rows[w > 0]
         constant = torch.nonzero(counted.amax(0) == counted.amin(0)).flatten().tolist()
         if constant:
@@ -218,18 +221,19 @@ class Units(nn.Module, ABC):
 
     def _totals(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """(number of rows, sum of each column) counted with their weights, in float64: no row gets lost."""
-        rows, w = self._counted(x, weights)
-        return w.sum(), w @ rows
+        w = self._counts(x, weights)
+        parts = zip(w.split(COUNTED), x.split(COUNTED), strict=True)
+        return w.sum(), torch.stack([a @ rows.to(w) for a, rows in parts]).sum(0)
 
-    def _counted(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _counts(self, x: Tensor, weights: Tensor | None) -> Tensor:
         self._check_shape(x, "x")
-        rows = x.to(self.bias.device, torch.float64)
-        w = rows.new_ones(len(rows)) if weights is None else weights.to(rows)
-        if w.shape != (len(rows),) or not bool((w >= 0).all()) or not bool(w.sum() > 0):
+        w = torch.ones(len(x)) if weights is None else weights
+        w = w.to(self.bias.device, torch.float64)
+        if w.shape != (len(x),) or not bool((w >= 0).all()) or not bool(w.sum() > 0):
             raise ValueError(
-                f"weights: expected {len(rows)} numbers of at least 0, not all 0, got {checks.describe(w)}."
+                f"weights: expected {len(x)} numbers of at least 0, not all 0, got {checks.describe(w)}."
             )
-        return rows, w
+        return w
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -239,3 +240,27 @@ def _joined(parts: list[Units]) -> Units:
 def parts_of(units: Units) -> list[Units]:
     """The parts of a mixed layer, and any other layer as its only part."""
     return list(units.parts) if isinstance(units, Mixed) else [units]  # type: ignore[arg-type]
+
+
+def parts_alone(units: Units) -> list[Units]:
+    """Copies of the parts of a layer, each with its own bias again."""
+    if not isinstance(units, Mixed):
+        return [copy.deepcopy(units)]
+    found = []
+    for part, columns in zip(parts_of(units), units.columns(), strict=True):
+        alone = copy.deepcopy(part)
+        alone.bias = nn.Parameter(units.bias.detach()[columns].clone())
+        found.append(alone)
+    return found
+
+
+def side_by_side(*layers: Units) -> Units:
+    """One layer of copies of all these, the mixed ones part by part.
+
+    >>> from harmonium.units.bernoulli import Bernoulli
+    >>> from harmonium.units.gaussian import Gaussian
+    >>> side_by_side(Mixed(Bernoulli(2), Gaussian(1)), Gaussian(2)).width
+    5
+    """
+    parts = [part for layer in layers for part in parts_alone(layer)]
+    return parts[0] if len(parts) == 1 else Mixed(*parts)

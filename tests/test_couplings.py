@@ -1,0 +1,396 @@
+"""Every kind of coupling against enumeration with its matrix, autograd, and a training run."""
+
+import copy
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+
+import harmonium as hm
+from couplings_registry import CASES, build, pattern
+from goodness import assert_means
+from harmonium.couplings import Dense
+from harmonium.learning import (
+    Batches,
+    Centring,
+    ExactNegatives,
+    GradientDescent,
+    Learner,
+    NaturalGradient,
+    equally_weighted,
+    train,
+)
+from harmonium.learning.centred_gradient import centre_gradients
+from harmonium.learning.phases import accumulate_phases
+from harmonium.sampling import BlockGibbs, Chains
+from registry import DOUBLE, address, table, uniforms
+
+every = pytest.mark.parametrize("name", CASES)
+
+
+def joint(machine, matrix):
+    """Tables of both sides and the energy of all pairs, from the formula."""
+    v, h = table(machine.visible), table(machine.hidden)
+    own = [t.potential(u) - t.states @ u.bias for t, u in zip((v, h), machine.layers, strict=True)]
+    return v, h, own[0][:, None] + own[1] - v.states @ matrix @ h.states.T
+
+
+@every
+def test_energies_and_log_z(name):
+    machine, matrix = build(name)
+    v, h, energy = joint(machine, matrix)
+    rows, columns = torch.arange(len(v.states)) % 7, torch.arange(len(v.states)) % len(h.states)
+    expected = energy[rows, columns]
+    torch.testing.assert_close(machine.energy(v.states[rows], h.states[columns]), expected)
+    log_joint = h.log_measure - energy
+    torch.testing.assert_close(machine.free_energy(v.states), -torch.logsumexp(log_joint, 1))
+    other = v.log_measure[:, None] - energy
+    torch.testing.assert_close(machine.hidden_free_energy(h.states), -torch.logsumexp(other, 0))
+    log_z = torch.logsumexp((log_joint + v.log_measure[:, None]).flatten(), 0)
+    assert hm.log_partition(machine).value == pytest.approx(log_z.item(), abs=1e-9)
+    torch.testing.assert_close(machine.coupling.dense(), matrix)
+
+
+@every
+def test_gradients(name):
+    machine, matrix = build(name)
+    v, h, energy = joint(machine, matrix)
+    weights = uniforms(3, len(v.states))[:, 0] - 0.5
+    free = -torch.logsumexp(h.log_measure - energy, 1)
+    parameters = list(machine.parameters())
+    expected = torch.autograd.grad((weights * free).sum(), parameters, materialize_grads=True)
+    for way in (machine.accumulate_gradient, super(hm.RBM, machine).accumulate_gradient):
+        machine.zero_grad()
+        way(v.states, weights)
+        for p, e in zip(parameters, expected, strict=True):
+            torch.testing.assert_close(p.grad, e)
+
+
+@every
+def test_both_phases_in_one_product_are_the_two_of_them(name):
+    machine = build(name)[0].float()
+    bias = machine.visible.bias.detach().expand(40, -1)
+    rows = [machine.visible.sample(bias, address(k)).detach() for k in (1, 2)]
+    data, negatives = map(equally_weighted, rows)
+    accumulate_phases(machine, data, negatives)
+    found = [p.grad.clone() for p in machine.parameters()]
+    machine.zero_grad()
+    machine.accumulate_gradient(data.v, data.weights)
+    machine.accumulate_gradient(negatives.v, -negatives.weights)
+    for p, f in zip(machine.parameters(), found, strict=True):
+        torch.testing.assert_close(f, p.grad, rtol=1e-3, atol=1e-4)
+
+
+@every
+def test_centring_is_the_gradient_in_centred_coordinates(name):
+    machine, _ = build(name)
+    machine.requires_grad_(True)
+    operator, (visible, hidden) = machine.coupling, machine.layers
+    mu, lam = uniforms(8, visible.width)[:, 0], uniforms(9, hidden.width)[:, 0]
+    rows = table(visible).states
+    weights = uniforms(3, len(rows))[:, 0] - 0.5
+    theta = [t.detach().clone().requires_grad_() for t in operator.tensors()]
+    names = [n for n, _ in machine.named_parameters() if "coupling" in n]
+    moved = CASES[name].matrix(dict(zip(names, theta, strict=True)))
+    a, b = (x.bias.detach().clone().requires_grad_() for x in (visible, hidden))
+    change = moved - moved.detach()  # with a and b fixed in centred coordinates they move with W
+    energy = visible.potential(rows).sum(-1) - rows @ (a - change @ lam)
+    field = rows @ moved + b - mu @ change
+    free = energy - hidden.cumulant(field).sum(-1)
+    *centred, plain_a, plain_b = torch.autograd.grad((weights * free).sum(), [*theta, a, b])
+    machine.accumulate_gradient(rows, weights)
+    centre_gradients(machine, (mu, lam))
+    centred = [e / operator.places for e in centred]
+    for t, e in zip(operator.tensors(), centred, strict=True):
+        torch.testing.assert_close(t.grad, e)
+    turned = torch.autograd.functional.jvp(
+        lambda *t: CASES[name].matrix(dict(zip(names, t, strict=True))), tuple(theta), tuple(centred)
+    )[1]
+    torch.testing.assert_close(visible.bias.grad, plain_a - turned @ lam)
+    torch.testing.assert_close(hidden.bias.grad, plain_b - mu @ turned)
+
+
+@every
+def test_an_operator_is_its_matrix(name):
+    operator, matrix = build(name)[0].coupling, build(name)[1]
+    rows, columns = operator.shape
+    x, y, f, g = (uniforms(k, 5, n) for k, n in ((1, rows), (2, columns), (3, columns), (4, rows)))
+    torch.testing.assert_close(operator.product(x), x @ matrix)
+    torch.testing.assert_close(operator.product(x, f), f + x @ matrix)
+    torch.testing.assert_close(operator.product(x, f[0]), f[0] + x @ matrix)
+    torch.testing.assert_close(operator.transposed(y), y @ matrix.T)
+    torch.testing.assert_close(operator.transposed(y, g), g + y @ matrix.T)
+    torch.testing.assert_close(operator.pairing(x, y), ((x @ matrix) * y).sum(1))
+    torch.testing.assert_close(operator.rows(slice(1, 3)), matrix[1:3])
+    gradient = x.T @ y
+    for s, p in zip(operator.statistics(x, y), operator.pull(gradient), strict=True):
+        torch.testing.assert_close(s, p)
+
+
+@every
+def test_sweeps_leave_the_distribution_as_it_is(name):
+    machine, matrix = build(name)
+    v, h, energy = joint(machine, matrix.detach())
+    log_joint = v.log_measure[:, None] + h.log_measure - energy
+    p = torch.softmax(log_joint.flatten(), 0).detach()
+    if (v.log_measure != 0).any():
+        pytest.skip("its visible states are a grid")
+    n = 20_000
+    index = torch.searchsorted(p.cumsum(0), uniforms(77, n)[:, 0]).clamp(max=len(p) - 1)
+    state = (v.states[index // len(h.states)], h.states[index % len(h.states)])
+    for dtype in (DOUBLE, torch.float32):  # by products of torch, and by compiled sweeps where there are any
+        chains = Chains(tuple(x.to(dtype) for x in state), address(5))
+        found = BlockGibbs(sweeps=2)(machine.to(dtype), chains).visible.double()
+        marginal = p.reshape(len(v.states), -1).sum(1)
+        mean = marginal @ v.states
+        deviation = (marginal @ v.states.square() - mean.square()).sqrt()
+        assert_means(found.mean(0), mean, deviation, n, 2 * len(mean))
+
+
+@every
+def test_fitted_saved_and_resumed(name, tmp_path):
+    machine, _ = build(name)
+    machine = machine.float()
+    fresh = CASES[name].make().float()
+    fresh.load_state_dict({k: x if "mask" in k else 0.1 * x for k, x in machine.state_dict().items()})
+    with torch.no_grad():
+        fresh.visible.bias.zero_()
+    rows = machine.visible.sample(machine.visible.bias.expand(300, -1), address(1))
+    whole, halves = copy.deepcopy(fresh), copy.deepcopy(fresh)
+    history = hm.fit(whole, rows, steps=60, seed=1)
+    assert np.isfinite(hm.log_likelihood(whole, rows).value)
+    assert hm.sample(whole, 5).shape == (5, machine.visible.width)
+    hm.save(whole, tmp_path / "m.safetensors")
+    back = hm.load(tmp_path / "m.safetensors")
+    torch.testing.assert_close(back.free_energy(rows), whole.free_energy(rows), rtol=0, atol=0)
+    assert repr(back) == repr(whole)
+
+    def stop(update):
+        if update.step == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), pytest.warns():
+        hm.fit(halves, rows, steps=60, seed=1, checkpoint=tmp_path / "c", callbacks=[stop])
+    halves = copy.deepcopy(fresh)
+    hm.fit(halves, rows, steps=60, seed=1, checkpoint=tmp_path / "c", resume=True)
+    for p, q in zip(whole.parameters(), halves.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
+    assert history.settings["optimiser"] in ("natural", "centred")
+
+
+# ---------------------------------------------------------------- masked
+@pytest.mark.parametrize("optimiser", ["natural", "centred", "adam"])
+def test_zeros_stay_zero_under_every_optimiser(optimiser):
+    mask = pattern(6, 4)
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Masked(mask))
+    rows = (uniforms(2, 200, 6) < 0.4).float()
+    hm.fit(rbm, rows, steps=50, optimiser=optimiser, weight_decay=0.01)
+    assert bool((rbm.weight[~mask] == 0).all()) and bool((rbm.weight[mask] != 0).all())
+
+
+def test_what_is_written_outside_of_the_pattern_takes_no_part():
+    mask = pattern(6, 4)
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Masked(mask), dtype=DOUBLE)
+    v = (uniforms(2, 20, 6) < 0.4).double()
+    before = rbm.free_energy(v)
+    with torch.no_grad():
+        rbm.weight[~mask] = 5.0
+    torch.testing.assert_close(rbm.free_energy(v), before)
+    torch.testing.assert_close(rbm.bipartite().weight, rbm.coupling.dense())
+
+
+def test_the_natural_gradient_goes_downhill_within_the_pattern():
+    mask = pattern(6, 4)
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Masked(mask))
+    rows = (uniforms(2, 100, 6) < 0.4).float()
+    data, negatives = equally_weighted(rows[:50]), equally_weighted(rows[50:])
+    phases = accumulate_phases(rbm, data, negatives)
+    plain = [p.grad.clone() for p in rbm.parameters()]
+    NaturalGradient()(rbm, phases)
+    assert sum(float((p.grad * g).sum()) for p, g in zip(rbm.parameters(), plain, strict=True)) > 0
+    assert bool((rbm.weight.grad[~mask] == 0).all())
+
+
+def test_a_graph_is_a_pattern():
+    graph = nx.Graph()
+    graph.add_nodes_from(["x", "y", "z"], bipartite=0)
+    graph.add_nodes_from(["a", "b"], bipartite=1)
+    graph.add_edges_from([("a", "x"), ("y", "b"), ("z", "a")])
+    expected = [[True, False], [False, True], [True, False]]
+    assert hm.couplings.Masked(graph).mask.tolist() == expected
+    swapped = hm.couplings.Masked(graph, visible=["z", "y", "x"], hidden=["b", "a"])
+    assert swapped.mask.tolist() == [[False, True], [True, False], [False, True]]
+    graph.add_edge("x", "y")
+    with pytest.raises(ValueError, match="^pattern: expected edges between visible and hidden"):
+        hm.couplings.Masked(graph)
+    with pytest.raises(ValueError, match="^pattern: expected a graph each of whose nodes"):
+        hm.couplings.Masked(graph, visible=["x"], hidden=["a"])
+
+
+def test_what_is_no_pattern():
+    with pytest.raises(ValueError, match="^pattern must hold booleans"):
+        hm.couplings.Masked([[0.5, 1.0]])
+    with pytest.raises(ValueError, match="^pattern must be a matrix"):
+        hm.couplings.Masked([True])
+    with pytest.raises(TypeError, match="^visible, hidden: expected with a graph"):
+        hm.couplings.Masked([[True]], visible=[0])
+    with pytest.raises(
+        ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\) for these units, got \(2, 3\)"
+    ):
+        hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=hm.couplings.Masked(torch.ones(2, 3)))
+    taken = hm.couplings.Masked(torch.ones(3, 2))
+    hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=taken)
+    with pytest.raises(ValueError, match="another model has taken"):
+        hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=taken)
+
+
+def test_a_full_pattern_is_a_dense_coupling():
+    rows = (uniforms(2, 200, 6) < 0.4).float()
+    full = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Masked(torch.ones(6, 4)))
+    dense = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4))
+    for rbm in (full, dense):
+        hm.fit(rbm, rows, steps=50)
+    torch.testing.assert_close(full.weight, dense.weight, rtol=1e-4, atol=1e-5)
+    assert isinstance(dense.pair().operator, Dense)
+
+
+def test_centring_needs_all_gradients():
+    rbm = hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=hm.couplings.Masked(torch.ones(3, 2)))
+    rbm.weight.requires_grad_(False)
+    rows = equally_weighted(torch.eye(3))
+    with pytest.raises(ValueError, match="^model: centring needs the gradients"):
+        Centring()(rbm, accumulate_phases(rbm, rows, rows))
+
+
+# ---------------------------------------------------------------- sparse
+def known_graph(n):
+    """A ring of spins with chords, rows drawn from it exactly, and its edges."""
+    joint = torch.zeros(n, n)
+    for k in range(n):
+        joint[k, (k + 1) % n] = joint[(k + 1) % n, k] = 0.5 if k % 2 else -0.4
+    truth = hm.BoltzmannMachine.from_couplings(joint, torch.zeros(n), n, units="spin")
+    return hm.sample(truth, 2000, seed=3), joint != 0
+
+
+def test_the_edges_of_a_known_graph_are_found():
+    rows, edges = known_graph(10)
+    machine = hm.BoltzmannMachine(10, units="spin", lateral="visible", sparse=0.1)
+    hm.fit(machine, rows, steps=400)
+    found = machine.joint_couplings()[0] != 0
+    assert int((edges & ~found).sum()) == 0, "edges missed"
+    assert int((found & ~edges).sum()) // 2 <= 2, "edges invented"
+
+
+@pytest.mark.parametrize("optimiser", ["centred", "adam"])
+@pytest.mark.parametrize("block", [(1, 1), (2, None)])
+def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, block):
+    """At the optimum the gradient of a group is no longer than λ√|g|, and as long where it isn't zero."""
+    strength, n = 0.03, 3000
+    kind = hm.couplings.Sparse(strength, block)
+    rbm = hm.RBM(hm.Spin(6), hm.Spin(3), couplings=kind, dtype=DOUBLE)
+    rows = known_graph(6)[0][:600].double().numpy()
+    kind.take(kind.weight * 30.0)
+    centred = optimiser == "centred"
+    made = GradientDescent(rbm.parameters(), 0.3) if centred else torch.optim.Adam(rbm.parameters(), 0.01)
+    learner = Learner(
+        rbm,
+        Batches(rows, 600, lambda x, numbers, epoch: x.double()),
+        ExactNegatives(),
+        made,
+        [Centring()] if centred else [],
+        lambda step: (0.3 if centred else 0.01) * min(1.0, 2.0 - 1.99 * step / n),
+    )
+    train(learner, n)
+    rbm.zero_grad()
+    rbm.accumulate_gradient(torch.from_numpy(rows), torch.full((600,), 1 / 600))
+    rbm.accumulate_expected_gradient(-1.0)
+    groups, slope = kind.by_groups(rbm.weight.detach()), kind.by_groups(rbm.weight.grad)
+    size = (groups.shape[1] * groups.shape[3]) ** 0.5
+    norm, steepness = (x.square().sum((1, 3)).sqrt() for x in (groups, slope))
+    assert bool((steepness[norm == 0] <= strength * size * 1.01).all())
+    torch.testing.assert_close(
+        steepness[norm > 0], torch.full_like(steepness[norm > 0], strength * size), rtol=0.02, atol=0
+    )
+    assert bool((norm == 0).any()) or block != (1, 1)
+
+
+def test_a_strength_that_is_too_large_leaves_nothing():
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Sparse(5.0))
+    hm.fit(rbm, (uniforms(2, 200, 6) < 0.4).float(), steps=40)
+    assert bool((rbm.weight == 0).all())
+
+
+# ---------------------------------------------------------------- convolution
+def test_the_biases_of_a_map_stay_equal():
+    for pool in (1, 2):
+        crbm = hm.ConvolutionalRBM((1, 4, 4), 2, 3, padding=1, pool=pool)
+        hm.fit(crbm, (uniforms(2, 300, 16) < 0.3).float(), steps=40)
+        maps = crbm.coupling.geometry.maps(crbm.hidden.bias.detach()[None])[0].flatten(1)
+        torch.testing.assert_close(maps, maps[:, :1].expand_as(maps), rtol=0, atol=1e-6)
+        assert bool((maps[:, 0] != 0).all())
+        assert pool == 1 or bool((crbm.hidden.bias.unflatten(0, (-1, 5))[:, 0] == 0).all())
+
+
+def test_a_shifted_picture_has_shifted_maps():
+    crbm = hm.ConvolutionalRBM((1, 6, 6), 3, 2, dtype=DOUBLE)
+    v = torch.zeros(2, 1, 6, 6, dtype=DOUBLE)
+    v[0, 0, 1:3, 1:4] = v[1, 0, 3:5, 2:5] = 1.0
+    first, second = crbm.maps(v.flatten(1))
+    torch.testing.assert_close(first[:, :3, :4], second[:, 2:, 1:])
+
+
+def test_at_most_one_place_of_a_pool_is_on():
+    crbm = hm.ConvolutionalRBM((1, 4, 4), 2, 3, padding=1, pool=2, dtype=DOUBLE)
+    v = (uniforms(2, 50, 16) < 0.4).double()
+    h = crbm.hidden.sample(crbm.field(1, (v, v[:, :0])), address(1))
+    on = crbm.coupling.geometry.maps(h).unflatten(3, (2, 2)).unflatten(2, (2, 2)).sum((3, 5))
+    assert bool((on <= 1).all())
+    field = torch.nn.functional.conv2d(v.view(-1, 1, 4, 4), crbm.filters, padding=1)
+    blocks = field.unflatten(3, (2, 2)).unflatten(2, (2, 2)).exp()  # biases are 0
+    expected = blocks / (1.0 + blocks.sum((3, 5), keepdim=True))
+    torch.testing.assert_close(crbm.maps(v), expected.flatten(4, 5).flatten(2, 3))
+
+
+def test_a_wide_convolutional_machine_is_saved(tmp_path):
+    crbm = hm.ConvolutionalRBM((1, 28, 28), 20, 5)
+    hm.save(crbm, tmp_path / "m.safetensors")
+    assert hm.load(tmp_path / "m.safetensors").filters.shape == (20, 1, 5, 5)
+    assert crbm.bipartite() is None and crbm.pair() is not None
+
+
+WRONG = {
+    "shape": (((4,), 1, 2), {}, r"^shape must be \(channels, length\)"),
+    "kernel": (((1, 4), 1, 5), {}, "^kernel must fit"),
+    "pool": (((1, 4), 1, 2), {"pool": 2}, "^pool must divide the maps"),
+    "padding": (((1, 4), 1, 2), {"padding": 2}, "^padding must be less"),
+    "dimensions": (((1, 4, 4), 1, (2,)), {}, "^kernel must be a number or 2"),
+    "visible": (((1, 4), 1, 2), {"visible": hm.Bernoulli(5)}, "^visible: expected units of 4 columns"),
+    "states": (
+        ((4, 3), 1, 2),
+        {"visible": hm.Categorical(4, 3)},
+        "^shape: expected a channel for each of the 3",
+    ),
+    "hidden": (((1, 4), 1, 2), {"hidden": hm.Bernoulli(5)}, "^couplings: expected a Convolution of shape"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "options", "words"), WRONG.values(), ids=WRONG)
+def test_sizes_that_do_not_fit(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        hm.ConvolutionalRBM(*arguments, **options)
+
+
+def test_other_kinds_that_do_not_fit():
+    for kind, words in (
+        (hm.couplings.LowRank(3), "^couplings: expected a rank of at most 2, got 3"),
+        (hm.couplings.Sparse(0.1, (2, 1)), "^couplings: expected blocks that divide 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=kind)
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.LowRank(2))
+    rows = (uniforms(2, 50, 6) < 0.4).float()
+    with pytest.raises(
+        TypeError, match="^model: the natural gradient expects couplings that are learned entry"
+    ):
+        hm.fit(rbm, rows, steps=2, optimiser="natural")
