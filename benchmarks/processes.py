@@ -1,6 +1,7 @@
 """What an update costs in one process and in two, and what the cost model of docs/processes.md makes of it.
 
     python -m benchmarks.processes [--blocks 7] [--updates 10]
+    python -m benchmarks.processes --forecast            the model's table for GPUs, which were not measured
 
 Every process has one thread. Of each work the table shows, for an update: seconds of the processor in one
 process with all chains and rows, in one with half of them, and in each of two processes that divide them; the
@@ -13,6 +14,7 @@ measures whatever else a machine does.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import tempfile
@@ -110,11 +112,11 @@ def of_sum(size: int, blocks: int, updates: int) -> tuple[float, float]:
     )
 
 
-def _two(rank: int, folder: str, blocks: int, updates: int) -> None:
+def _two(rank: int, folder: str, works: list[Work], blocks: int, updates: int) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     found = []
-    for work in WORKS:
+    for work in works:
         update, size = of_update(work, blocks, updates)
         found.append((update, size, *of_sum(size, blocks, updates)))
     if rank == 0:
@@ -122,17 +124,66 @@ def _two(rank: int, folder: str, blocks: int, updates: int) -> None:
     distributed.destroy_process_group()
 
 
+class Machine(NamedTuple):
+    """What the model takes for granted of each process: products per second, bytes per second and seconds of
+    a message between two, and seconds of an update that aren't divided.
+    """
+
+    flops: float
+    bandwidth: float
+    latency: float
+    undivided: float
+
+
+GPU = Machine(flops=40e12, bandwidth=50e9, latency=15e-6, undivided=300e-6)
+
+
+def forecast(work: Work, count: int, machine: Machine, sweeps: int = 2) -> tuple[float, float]:
+    """(Seconds of an update, of its sum alone) in so many processes."""
+    n, m = work.visible, work.hidden
+    flop = 4.0 * n * m * ((sweeps + 1) * work.chains + work.batch)
+    numbers = n * m + 3 * (n + m)
+    if work.method == "natural":  # every second update
+        numbers += (n * n + m * m + n + m) / 2
+    added = 0.0
+    if count > 1:
+        added = 2.0 * 4.0 * numbers * (count - 1) / count / machine.bandwidth
+        added += 2.0 * math.log2(count) * machine.latency
+    return flop / (count * machine.flops) + machine.undivided + added, added
+
+
+def show_forecast(rows: int = 10**9) -> None:
+    """The table for more and more GPUs."""
+    print(f"{'work':38}{'GPUs':>6}{'ms':>9}{'sum':>7}{'times':>8}{'epoch s':>10}")
+    for chains in (2**15, 2**17, 2**20):
+        work = Work(784, 500, 2 * chains, chains, "centred")
+        alone, _ = forecast(work, 1, GPU)
+        for count in (1, 8, 64):
+            update, added = forecast(work, count, GPU)
+            name = f"{work.visible} x {work.hidden}, {work.batch}/{work.chains}"
+            epoch = rows / work.batch * update
+            shown = f"{1e3 * update:9.2f}{added / update:7.0%}{alone / update:8.1f}{epoch:10.0f}"
+            print(f"{name:38}{count:6}{shown}")
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the work to begin with")
+    parser.add_argument("--forecast", action="store_true")
     asked = parser.parse_args()
+    if asked.forecast:
+        show_forecast()
+        return
+    works = WORKS[asked.first :]
     torch.set_num_threads(1)
     context = get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         others = [
-            context.Process(target=_two, args=(k, folder, asked.blocks, asked.updates)) for k in range(2)
+            context.Process(target=_two, args=(k, folder, works, asked.blocks, asked.updates))
+            for k in range(2)
         ]
         for other in others:
             other.start()
@@ -140,7 +191,7 @@ def main() -> None:
             other.join()
         two = torch.load(f"{folder}/found.pt")
     print(f"{'work':34}{'one ms':>9}{'half':>9}{'two':>9}{'bytes':>11}{'sum ms':>9}{'(cpu)':>9}{'ratio':>8}")
-    for work, (update, size, by_clock, by_processor) in zip(WORKS, two, strict=True):
+    for work, (update, size, by_clock, by_processor) in zip(works, two, strict=True):
         one, _ = of_update(work, asked.blocks, asked.updates)
         half, _ = of_update(work.halved(), asked.blocks, asked.updates)
         name = f"{work.visible} x {work.hidden}, {work.batch}/{work.chains}, {work.method}"

@@ -1,11 +1,15 @@
 """What test_processes.py has done by one process and by two: numbers that must be the same."""
 
+from unittest.mock import patch
+
+import numpy as np
 import torch
 from torch import distributed
 from torch.multiprocessing import get_context
 
 import harmonium as hm
-from harmonium import processes
+from harmonium import data, processes
+from harmonium.data import dataset, laid_out
 from harmonium.learning import Batches, Centring, FreeCells, GradientDescent, Learner, NaturalGradient, train
 from harmonium.learning.algorithms import algorithm
 from harmonium.likelihood.partition import annealed_log_partition
@@ -26,13 +30,14 @@ def of_algorithm(name):
     """Parameters and states after some updates."""
     n, h = (6, 4) if name in SMALL else (12, 9)
     rbm, x = hm.RBM(hm.Bernoulli(n), hm.Bernoulli(h), dtype=torch.float64), states(210, n)
-    return trained(rbm, x, algorithm(name, 40, 2, 0), [NaturalGradient()])
+    return trained(rbm, x, algorithm(name, 40, 2, 0), [NaturalGradient()], weighted=name != "cd")
 
 
-def trained(model, x, negatives, transforms, steps=9):
+def trained(model, x, negatives, transforms, steps=9, weighted=True):
     rows = rows_of(model, x, free=True)
     free = FreeCells(rows.pieces(), model) if rows.free else None
-    batches = Batches(rows.x, 50, rows.prepare, torch.arange(1.0, 1.0 + len(x)))
+    weights = torch.arange(1.0, 1.0 + len(x)) if weighted else None
+    batches = Batches(rows.x, 50, rows.prepare, weights)
     optimiser = GradientDescent(model.parameters(), 0.1)
     learner = Learner(model, batches, negatives, optimiser, transforms, free_cells=free)
     train(learner, steps)
@@ -101,12 +106,29 @@ def of_fit(folder):
     return found
 
 
+def of_parquet(folder):
+    """The rows of a file that counts as large: one process unpacks it, and all of them map it."""
+    from pandas import DataFrame
+
+    file = folder / "x.parquet"
+    if processes.first():
+        table = DataFrame(states(100, 5).to(torch.uint8).numpy(), columns=list("abcde"))
+        table.to_parquet(folder / "new", row_group_size=7)
+        (folder / "new").rename(file)
+    processes.from_first(0)  # by now it is there
+    with patch.object(laid_out, "IN_MEMORY", 400), patch.object(dataset, "IN_MEMORY", 400):
+        found = data.load(file)
+    assert isinstance(found.train.base, np.memmap) and found.columns == tuple("abcde") and found.frame is None
+    assert not laid_out._place(file).exists()
+    return {name: torch.from_numpy(found.part(name).copy()) for name in ("train", "valid", "test")}
+
+
 def of_all(folder):
     found = {
         name: of_algorithm(name) for name in ("pcd", "pt", "cd", "restart", "stochastic-pl", "fpcd", *SMALL)
     }
     found |= {"gaps": of_gaps(), "real": of_real_columns(), "graphs": of_graphs(), "one": of_one_row_each()}
-    return found | {"fit": of_fit(folder)}
+    return found | {"fit": of_fit(folder), "parquet": of_parquet(folder)}
 
 
 def _worker(rank, count, folder, work, answers):

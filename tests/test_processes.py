@@ -1,10 +1,12 @@
 """Several processes are one: the same chains, rows, decisions and files, sums up to their rounding."""
 
+import numpy as np
 import pytest
 import torch
 
 import process_work
 from harmonium import processes
+from harmonium.learning import Batches
 
 ROUNDING = 1e-9  # of float64 sums in another order, after some updates
 
@@ -18,7 +20,7 @@ def both(tmp_path_factory):
 NAMES = ["pcd", "pt", "cd", "restart", "stochastic-pl", "fpcd", "exact", "ancestral"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "gaps", "real", "graphs", "one", "fit"])
+@pytest.mark.parametrize("name", [*NAMES, "gaps", "real", "graphs", "one", "fit", "parquet"])
 def test_two_processes_do_what_one_does(both, name):
     one, two = (found[name] for found in both)
     assert one.keys() == two.keys()
@@ -27,6 +29,35 @@ def test_two_processes_do_what_one_does(both, name):
         torch.testing.assert_close(
             two[key], x, rtol=ROUNDING, atol=ROUNDING, msg=lambda m, k=key: f"{k}: {m}"
         )
+
+
+def test_a_parquet_file_laid_out_is_the_file(both):
+    found = both[0]["parquet"]
+    assert torch.equal(torch.cat(list(found.values())).double(), process_work.states(100, 5))
+    assert [len(x) for x in found.values()] == [80, 10, 10]
+
+
+def test_each_process_reads_its_own_rows_and_all_together_the_batch(monkeypatch):
+    x, read, met = np.arange(40).reshape(20, 2), [], {"True": set(), "False": set()}
+
+    def prepare(rows, numbers, epoch):
+        read.extend(numbers)
+        return rows.double()
+
+    weights = torch.arange(1.0, 21.0, dtype=torch.float64)
+    whole = [Batches(x, 6, prepare, w).batch(5) for w in (None, weights)]
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        own, read[:] = processes.share(20), []
+        for batch, w in zip(whole, (None, weights), strict=True):
+            part = Batches(x, 6, prepare, w).batch(5)
+            places = part.numbers()[part.weights.numpy() > 0.0]
+            assert torch.equal(part.weights[part.weights > 0.0], batch.weights[places])
+            assert not len(places) or torch.equal(part.v, batch.v[places])
+            met[str(w is None)] |= set(places.tolist())
+        assert all(own.start <= number < own.stop for number in read)
+    assert met["True"] == met["False"] == set(range(6))
 
 
 def test_one_process_has_all():

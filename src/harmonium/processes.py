@@ -53,9 +53,14 @@ def rank() -> int:
     return group.get_rank() if count() > 1 else 0
 
 
+def number() -> int:
+    """The number of this process, whether the work is divided or not."""
+    return group.get_rank() if together() else 0
+
+
 def first() -> bool:
     """Whether this is the process that writes and talks."""
-    return not together() or group.get_rank() == 0
+    return number() == 0
 
 
 @contextmanager

@@ -47,15 +47,17 @@ def joined(device: str = "cpu") -> Iterator[str]:
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     on_gpus = device.startswith("cuda") and torch.cuda.is_available()
     if on_gpus and device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
-    store, rank, count = next(distributed.rendezvous("env://"))
+    store, rank, count = next(rendezvous("env://"))
     # torchrun may keep its store when it starts workers again: the addresses of those before are in it
-    store = distributed.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    start = f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    store = distributed.PrefixStore(start, store)  # type: ignore[attr-defined]  # documented all the same
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
         yield device

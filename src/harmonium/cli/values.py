@@ -14,7 +14,7 @@ from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
-from harmonium.models.intake import Rows, rows_of
+from harmonium.models.intake import Rows, observed, rows_of
 from harmonium.models.space import Space
 from harmonium.models.support import greys
 from harmonium.models.table import Table
@@ -155,7 +155,7 @@ def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[
     """
     found = rows_of(model, rows, title, seed=seed, free=True)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
-    return found.states(), [drawn] * (found.kind == "probabilities") + moved(found, title)
+    return observed(model, found.states()), [drawn] * (found.kind == "probabilities") + moved(found, title)
 
 
 def moved(rows: Rows, title: str) -> list[str]:
@@ -165,7 +165,7 @@ def moved(rows: Rows, title: str) -> list[str]:
 
 def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
     """States as a table of the model's schema, or of plain numbers where it has none."""
-    return table(model.visible_space, x) if model.schema is None else model.schema.decode(x)
+    return table(model.observed_space, x) if model.schema is None else model.schema.decode(x)
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

@@ -6,18 +6,20 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from harmonium import processes
-from harmonium.data import bounds
+from harmonium.data import bounds, laid_out
 from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
 from harmonium.models.sparse import SparseRows, sparse_rows
 
 SPARSE = {"format", "shape", "data"}
 """Keys of an .npz that scipy.sparse.save_npz wrote."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,17 @@ def read(path: Path) -> Content:
             f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
             " numbers in text can be named .csv."
         )
-    with processes.agreeing():  # the file may be missing on one machine
-        return _read(path, reader)
+    try:
+        with processes.agreeing():  # the file may be missing on one machine
+            _read(path, laid_out.lay_out)
+        with processes.agreeing():
+            return _read(path, reader)
+    finally:
+        if path.suffix.lower() == ".parquet" and path.exists():
+            laid_out.clear(path)
 
 
-def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
+def _read(path: Path, reader: Callable[[Path], Answer]) -> Answer:
     bounds.check_file(path)
     try:
         return reader(path)
@@ -131,6 +139,12 @@ def _csv(path: Path) -> Content:
 def _parquet(path: Path) -> Content:
     from harmonium.data.tables import read_parquet
 
+    large = laid_out.laid_out(path)
+    if large is not None:
+        note = (
+            f"{path.name}: too large for memory, so its columns are told by their values, without a schema."
+        )
+        return Content({WHOLE: large[0]}, large[1], [note])
     bounds.check_parquet(path)
     found = read_parquet(path)
     return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
