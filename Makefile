@@ -11,18 +11,22 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 RUNTIME = .venv/.installed-runtime
 DEV = .venv/.installed-dev
 PEERS = .venv-peers/.installed
+TOOLS = .venv-tools/.installed
 
-.PHONY: help demo test test-matrix soak fuzz check bench clean
+.PHONY: help demo test test-matrix soak fuzz check bench dist sbom audit clean
 
 help:
 	@echo 'make demo    train an RBM on the bundled digits, report in runs/digits/report.html'
 	@echo 'make test    run every test'
 	@echo 'make test-matrix   every test under each Python from 3.11 to 3.14 that is here, and with the oldest libraries'
-	@echo 'make soak    kill a run forty times, at moments of SEED, and go on with it each time'
-	@echo 'make fuzz    damage files of every format for ten minutes, and read them'
+	@echo 'make soak    kill a run forty times (KILLS), at moments of SEED, and make a million updates (UPDATES)'
+	@echo 'make fuzz    damage files of every format for ten minutes (FUZZ seconds), by SEED, and read them'
 	@echo 'make check   format, lint, types, import contract'
 	@echo 'make bench   measure speed and growth against other libraries (a quarter of an hour)'
-	@echo 'make clean   remove .venv, .venv-peers, .venv-matrix and what the tools left behind (runs/ stays)'
+	@echo 'make dist    build the wheel and the source archive into dist/, twice, which must give the same bytes'
+	@echo 'make sbom    list what is installed into dist/sbom.json (CycloneDX)'
+	@echo 'make audit   look for broken requirements, and for known vulnerabilities of what is installed (asks pypi.org)'
+	@echo 'make clean   remove .venv, .venv-peers, .venv-tools, .venv-matrix and what the tools left behind (runs/ stays)'
 
 demo: $(RUNTIME)
 	$(BIN)/harmonium fit digits --out runs/digits --force
@@ -31,10 +35,11 @@ test: $(DEV)
 	$(BIN)/python -m pytest -q -n 2
 
 soak: $(DEV)
-	HARMONIUM_KILLS=40 HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_crashes.py
+	HARMONIUM_KILLS=$${KILLS:-40} HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_crashes.py
+	$(BIN)/python -m benchmarks.soak --updates $${UPDATES:-1000000}
 
 fuzz: $(DEV)
-	HARMONIUM_FUZZ_SECONDS=600 $(BIN)/python -m pytest -q tests/test_fuzz.py
+	HARMONIUM_FUZZ_SECONDS=$${FUZZ:-600} HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 test-matrix:
 	TORCH='$(TORCH)' $(PYTHON) tests/matrix.py
@@ -49,8 +54,21 @@ check: $(DEV)
 bench: $(RUNTIME) $(PEERS)
 	HARMONIUM_PEERS=.venv-peers/bin/python $(BIN)/python -m benchmarks speed growth $(QUICK)
 
+dist: $(DEV)
+	$(BIN)/python tests/distributions.py dist
+
+sbom: $(RUNTIME) $(TOOLS)
+	@mkdir -p dist
+	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	    --output-file dist/sbom.json $(BIN)/python
+
+audit: $(RUNTIME) $(TOOLS)
+	$(BIN)/python -m pip check
+	.venv-tools/bin/pip-audit --skip-editable \
+	    --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 clean:
-	rm -rf .venv .venv-peers .venv-matrix build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
+	rm -rf .venv .venv-peers .venv-tools .venv-matrix dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache src/*.egg-info
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip would compile every file of every library, most of which are never imported: 92 s of processor time in all,
@@ -72,6 +90,11 @@ $(RUNTIME): pyproject.toml
 
 $(DEV): $(RUNTIME)
 	$(PIP) install --no-compile -e '.[dev]'
+	@touch $@
+
+$(TOOLS):
+	@test -x .venv-tools/bin/python || $(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip --disable-pip-version-check -qq install --no-compile 'cyclonedx-bom>=7' 'pip-audit>=2.10'
 	@touch $@
 
 # Other libraries, in an environment of their own: what they need must not decide what harmonium runs on.

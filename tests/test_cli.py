@@ -688,5 +688,12 @@ def test_what_is_saved_is_said_by_what_is_there(tmp_path):
     assert "nothing is saved" in folder.what_is_saved(tmp_path)
     hm.save(hm.RBM(hm.Bernoulli(2), hm.Bernoulli(1)), tmp_path / "checkpoint.safetensors")
     assert "--resume goes on" in folder.what_is_saved(tmp_path)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"half of it")
+    assert "is damaged, and there is none before it" in folder.what_is_saved(tmp_path)
+    store.save_tensors(tmp_path / "checkpoint.previous.safetensors", {"x": torch.ones(2)}, {"step": 1200})
+    said = folder.what_is_saved(tmp_path)
+    assert "after 1,200 updates" in said and "checkpoint.previous.safetensors is saved" in said
+    folder.drop_beginning(tmp_path)
+    assert folder.what_is_saved(tmp_path) == said
     (tmp_path / "model.safetensors").touch()
     assert "after training" in folder.what_is_saved(tmp_path)

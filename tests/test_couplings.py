@@ -11,7 +11,16 @@ import harmonium as hm
 from couplings_registry import CASES, build, pattern
 from goodness import assert_means
 from harmonium.couplings import Dense
-from harmonium.learning import Centring, NaturalGradient, equally_weighted
+from harmonium.learning import (
+    Batches,
+    Centring,
+    ExactNegatives,
+    GradientDescent,
+    Learner,
+    NaturalGradient,
+    equally_weighted,
+    train,
+)
 from harmonium.learning.centred_gradient import centre_gradients
 from harmonium.learning.phases import accumulate_phases
 from harmonium.sampling import BlockGibbs, Chains
@@ -226,7 +235,9 @@ def test_what_is_no_pattern():
         hm.couplings.Masked([True])
     with pytest.raises(TypeError, match="^visible, hidden: expected with a graph"):
         hm.couplings.Masked([[True]], visible=[0])
-    with pytest.raises(ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\), got \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\) for these units, got \(2, 3\)"
+    ):
         hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=hm.couplings.Masked(torch.ones(2, 3)))
     taken = hm.couplings.Masked(torch.ones(3, 2))
     hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=taken)
@@ -250,3 +261,136 @@ def test_centring_needs_all_gradients():
     rows = equally_weighted(torch.eye(3))
     with pytest.raises(ValueError, match="^model: centring needs the gradients"):
         Centring()(rbm, accumulate_phases(rbm, rows, rows))
+
+
+# ---------------------------------------------------------------- sparse
+def known_graph(n):
+    """A ring of spins with chords, rows drawn from it exactly, and its edges."""
+    joint = torch.zeros(n, n)
+    for k in range(n):
+        joint[k, (k + 1) % n] = joint[(k + 1) % n, k] = 0.5 if k % 2 else -0.4
+    truth = hm.BoltzmannMachine.from_couplings(joint, torch.zeros(n), n, units="spin")
+    return hm.sample(truth, 2000, seed=3), joint != 0
+
+
+def test_the_edges_of_a_known_graph_are_found():
+    rows, edges = known_graph(10)
+    machine = hm.BoltzmannMachine(10, units="spin", lateral="visible", sparse=0.1)
+    hm.fit(machine, rows, steps=400)
+    found = machine.joint_couplings()[0] != 0
+    assert int((edges & ~found).sum()) == 0, "edges missed"
+    assert int((found & ~edges).sum()) // 2 <= 2, "edges invented"
+
+
+@pytest.mark.parametrize("optimiser", ["centred", "adam"])
+@pytest.mark.parametrize("block", [(1, 1), (2, None)])
+def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, block):
+    """At the optimum the gradient of a group is no longer than λ√|g|, and as long where it isn't zero."""
+    strength, n = 0.03, 3000
+    kind = hm.couplings.Sparse(strength, block)
+    rbm = hm.RBM(hm.Spin(6), hm.Spin(3), couplings=kind, dtype=DOUBLE)
+    rows = known_graph(6)[0][:600].double().numpy()
+    kind.take(kind.weight * 30.0)
+    centred = optimiser == "centred"
+    made = GradientDescent(rbm.parameters(), 0.3) if centred else torch.optim.Adam(rbm.parameters(), 0.01)
+    learner = Learner(
+        rbm,
+        Batches(rows, 600, lambda x, numbers, epoch: x.double()),
+        ExactNegatives(),
+        made,
+        [Centring()] if centred else [],
+        lambda step: (0.3 if centred else 0.01) * min(1.0, 2.0 - 1.99 * step / n),
+    )
+    train(learner, n)
+    rbm.zero_grad()
+    rbm.accumulate_gradient(torch.from_numpy(rows), torch.full((600,), 1 / 600))
+    rbm.accumulate_expected_gradient(-1.0)
+    groups, slope = kind.by_groups(rbm.weight.detach()), kind.by_groups(rbm.weight.grad)
+    size = (groups.shape[1] * groups.shape[3]) ** 0.5
+    norm, steepness = (x.square().sum((1, 3)).sqrt() for x in (groups, slope))
+    assert bool((steepness[norm == 0] <= strength * size * 1.01).all())
+    torch.testing.assert_close(
+        steepness[norm > 0], torch.full_like(steepness[norm > 0], strength * size), rtol=0.02, atol=0
+    )
+    assert bool((norm == 0).any()) or block != (1, 1)
+
+
+def test_a_strength_that_is_too_large_leaves_nothing():
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.Sparse(5.0))
+    hm.fit(rbm, (uniforms(2, 200, 6) < 0.4).float(), steps=40)
+    assert bool((rbm.weight == 0).all())
+
+
+# ---------------------------------------------------------------- convolution
+def test_the_biases_of_a_map_stay_equal():
+    for pool in (1, 2):
+        crbm = hm.ConvolutionalRBM((1, 4, 4), 2, 3, padding=1, pool=pool)
+        hm.fit(crbm, (uniforms(2, 300, 16) < 0.3).float(), steps=40)
+        maps = crbm.coupling.geometry.maps(crbm.hidden.bias.detach()[None])[0].flatten(1)
+        torch.testing.assert_close(maps, maps[:, :1].expand_as(maps), rtol=0, atol=1e-6)
+        assert bool((maps[:, 0] != 0).all())
+        assert pool == 1 or bool((crbm.hidden.bias.unflatten(0, (-1, 5))[:, 0] == 0).all())
+
+
+def test_a_shifted_picture_has_shifted_maps():
+    crbm = hm.ConvolutionalRBM((1, 6, 6), 3, 2, dtype=DOUBLE)
+    v = torch.zeros(2, 1, 6, 6, dtype=DOUBLE)
+    v[0, 0, 1:3, 1:4] = v[1, 0, 3:5, 2:5] = 1.0
+    first, second = crbm.maps(v.flatten(1))
+    torch.testing.assert_close(first[:, :3, :4], second[:, 2:, 1:])
+
+
+def test_at_most_one_place_of_a_pool_is_on():
+    crbm = hm.ConvolutionalRBM((1, 4, 4), 2, 3, padding=1, pool=2, dtype=DOUBLE)
+    v = (uniforms(2, 50, 16) < 0.4).double()
+    h = crbm.hidden.sample(crbm.field(1, (v, v[:, :0])), address(1))
+    on = crbm.coupling.geometry.maps(h).unflatten(3, (2, 2)).unflatten(2, (2, 2)).sum((3, 5))
+    assert bool((on <= 1).all())
+    field = torch.nn.functional.conv2d(v.view(-1, 1, 4, 4), crbm.filters, padding=1)
+    blocks = field.unflatten(3, (2, 2)).unflatten(2, (2, 2)).exp()  # biases are 0
+    expected = blocks / (1.0 + blocks.sum((3, 5), keepdim=True))
+    torch.testing.assert_close(crbm.maps(v), expected.flatten(4, 5).flatten(2, 3))
+
+
+def test_a_wide_convolutional_machine_is_saved(tmp_path):
+    crbm = hm.ConvolutionalRBM((1, 28, 28), 20, 5)
+    hm.save(crbm, tmp_path / "m.safetensors")
+    assert hm.load(tmp_path / "m.safetensors").filters.shape == (20, 1, 5, 5)
+    assert crbm.bipartite() is None and crbm.pair() is not None
+
+
+WRONG = {
+    "shape": (((4,), 1, 2), {}, r"^shape must be \(channels, length\)"),
+    "kernel": (((1, 4), 1, 5), {}, "^kernel must fit"),
+    "pool": (((1, 4), 1, 2), {"pool": 2}, "^pool must divide the maps"),
+    "padding": (((1, 4), 1, 2), {"padding": 2}, "^padding must be less"),
+    "dimensions": (((1, 4, 4), 1, (2,)), {}, "^kernel must be a number or 2"),
+    "visible": (((1, 4), 1, 2), {"visible": hm.Bernoulli(5)}, "^visible: expected units of 4 columns"),
+    "states": (
+        ((4, 3), 1, 2),
+        {"visible": hm.Categorical(4, 3)},
+        "^shape: expected a channel for each of the 3",
+    ),
+    "hidden": (((1, 4), 1, 2), {"hidden": hm.Bernoulli(5)}, "^couplings: expected a Convolution of shape"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "options", "words"), WRONG.values(), ids=WRONG)
+def test_sizes_that_do_not_fit(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        hm.ConvolutionalRBM(*arguments, **options)
+
+
+def test_other_kinds_that_do_not_fit():
+    for kind, words in (
+        (hm.couplings.LowRank(3), "^couplings: expected a rank of at most 2, got 3"),
+        (hm.couplings.Sparse(0.1, (2, 1)), "^couplings: expected blocks that divide 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=kind)
+    rbm = hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.LowRank(2))
+    rows = (uniforms(2, 50, 6) < 0.4).float()
+    with pytest.raises(
+        TypeError, match="^model: the natural gradient expects couplings that are learned entry"
+    ):
+        hm.fit(rbm, rows, steps=2, optimiser="natural")

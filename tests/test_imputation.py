@@ -15,6 +15,7 @@ from harmonium import plots
 from harmonium.recipes import imputation
 from harmonium.recipes.imputation import impute
 from harmonium.recipes.surprises import conditional, surprise
+from statistics_budget import z_threshold
 
 NAN = float("nan")
 
@@ -204,3 +205,29 @@ def test_surprise_is_the_ratio_of_joint_probabilities(model, table):
 def test_wrong_questions_get_one_sentence(model, table, call, told):
     with pytest.raises((TypeError, ValueError), match=told):
         call(model, table.head(3))
+
+
+def test_draws_beyond_what_is_drawn_at_a_time_come_in_batches_of_their_own(monkeypatch):
+    """7 draws of 60 rows, three at a time: each draws free cells anew, by the right probabilities."""
+    machine = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3), dtype=torch.float64, seed=0)
+    registry.scatter(machine, 5)
+    rows = torch.tensor([[0.0, 1.0, 1.0] + 9 * [NAN]]).double().repeat(60, 1)
+    monkeypatch.setattr(imputation, "NUMBERS", 3 * rows.numel())
+    batches = []
+    sample = imputation.completed_states
+
+    def counted(model, given, *rest, **more):
+        batches.append((len(given), more["seed"]))
+        return sample(model, given, *rest, **more)
+
+    monkeypatch.setattr(imputation, "completed_states", counted)
+    drawn = torch.stack(list(impute(machine, rows, draws=7)))
+    assert [n for n, _ in batches] == [180, 180, 60] and len({seed for _, seed in batches}) == 3
+    assert (drawn[..., :3] == rows[0, :3]).all() and not drawn.isnan().any()
+    assert not any(torch.equal(drawn[i], drawn[j]) for i in range(7) for j in range(i))
+    exact = exact_cells(machine, rows[0])
+    share = drawn.flatten(0, 1).mean(0)
+    reach = z_threshold(9) * (exact * (1 - exact)).clamp(min=0.0).sqrt() / 420**0.5 + 1e-9
+    assert ((share - exact).abs() <= reach).all()
+    again = torch.stack(list(impute(machine, rows, draws=7)))
+    assert torch.equal(again, drawn)

@@ -109,6 +109,9 @@ def test_blocks_that_do_not_fit_are_refused():
         HERE.at(chain=[1, 2]).chains(3)
     with pytest.raises(ValueError, match=r"unit \+ units must be at most 2\*\*34"):
         HERE.at(unit=2**34 - 4).check(1, 5)
+    HERE.at(step=2**48 - 2).check(1, 1, steps=2)
+    with pytest.raises(ValueError, match=r"step \+ steps must be at most 2\*\*48"):
+        HERE.at(step=2**48 - 2).check(1, 1, steps=3)
 
 
 # ---------------------------------------------------------------- no other source of randomness

@@ -1,6 +1,9 @@
 """Sparse rows: the same bits as dense ones, and never dense as a whole."""
 
 import copy
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 
 import harmonium as hm
 from harmonium import likelihood
+from harmonium.estimators import BernoulliRBM, RBMClassifier, RBMDensity, RBMOutlierDetector, RBMTransformer
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import CELLS
 
@@ -104,3 +108,71 @@ def test_the_table_is_never_dense_as_a_whole(monkeypatch):
     seen.clear()
     hm.log_likelihood(rbm, x)
     assert max(seen) * width <= CELLS or max(seen) <= 128
+
+
+# -- estimators and files
+
+MIXED = np.c_[FEW[:, :4], np.where(FEW[:, 4:7], RNG.normal(size=(240, 3)), 0.0), FEW[:, 7:] * 1.0]
+QUICK = {"n_hidden": 3, "steps": 15, "random_state": 0}
+
+
+@pytest.mark.parametrize("x", [FEW * 1.0, MIXED], ids=["binary", "mixed"])
+@pytest.mark.parametrize("cls", [RBMDensity, RBMTransformer, RBMOutlierDetector, RBMClassifier])
+def test_estimators_give_the_bits_of_dense_rows(cls, x):
+    y = FEW[:, 0] * 1
+    found = []
+    for some in (x, scipy.sparse.csr_array(x)):
+        estimator = cls(**QUICK).fit(some, y)
+        ask = next(n for n in ("predict_proba", "score_samples", "transform") if hasattr(estimator, n))
+        found.append(getattr(estimator, ask)(some))
+    assert np.array_equal(*found)
+
+
+def test_features_of_sparse_rows_come_piece_by_piece(monkeypatch):
+    monkeypatch.setattr("harmonium.models.table.CELLS", 12 * 50)
+    rows, seen = scipy.sparse.csr_array(FEW * 1.0), []
+
+    def noted(self, numbers, dense=SparseRows.dense):
+        seen.append(len(numbers))
+        return dense(self, numbers)
+
+    transformer = RBMTransformer(**QUICK).fit(rows)
+    rbm = BernoulliRBM(n_components=4, n_iter=1, random_state=0).fit(rows)
+    monkeypatch.setattr(SparseRows, "dense", noted)
+    assert transformer.transform(rows).shape == (240, 3)
+    assert np.allclose(rbm.transform(rows), rbm.transform(FEW * 1.0))
+    assert np.allclose(rbm.score_samples(rows), rbm.score_samples(FEW * 1.0))
+    assert max(seen) == 50
+
+
+def harmonium(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "harmonium", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_a_file_of_sparse_rows_is_learned_from_and_measured(tmp_path):
+    path, out = tmp_path / "rows.npz", tmp_path / "out"
+    scipy.sparse.save_npz(path, scipy.sparse.csr_array(FEW * 1.0))
+    done = harmonium("fit", path, "--out", out, "--steps", 20, "--hidden", 3, "--quiet")
+    assert done.returncode == 0, done.stderr
+    np.save(tmp_path / "dense.npy", FEW * 1.0)
+    told = [harmonium("evaluate", out, p, "--json") for p in (path, tmp_path / "dense.npy")]
+    values = [json.loads(x.stdout)["value"] for x in told]
+    assert values[0] != values[1]  # of the file it learned from only the test rows are measured
+    assert (
+        json.loads(harmonium("evaluate", out, path, "--json", "--split", "test").stdout)["value"] == values[0]
+    )
+
+
+def test_a_damaged_file_of_sparse_rows_is_refused_in_one_sentence(tmp_path):
+    from harmonium import data
+
+    x = scipy.sparse.csr_array(FEW * 1.0)
+    x.indices[0] = 10**6
+    scipy.sparse.save_npz(tmp_path / "rows.npz", x)
+    with pytest.raises(data.DataError, match="can't be read as .npz"):
+        data.load(tmp_path / "rows.npz")
+    np.savez(tmp_path / "huge.npz", format="csr", shape=(1, 2**62), data=[1.0], indices=[0], indptr=[0, 1])
+    with pytest.raises(data.DataError, match="can't be read"):
+        data.load(tmp_path / "huge.npz")

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium import kernels
 from harmonium.kernels import launch, processor
 from harmonium.models import path_to
 from harmonium.random import Address, Purpose
-from harmonium.sampling import BlockGibbs, Clamp, advance, gibbs, initial_chains
+from harmonium.sampling import BlockGibbs, Chains, Clamp, GraphGibbs, advance, gibbs, initial_chains
 from statistics_budget import z_threshold
 
 HERE = Address(seed=3, purpose=Purpose.TRIAL)
@@ -64,6 +65,28 @@ def test_chains_are_those_of_block_by_block(layers, rows, products):
     start = initial_chains(rbm, rows, HERE)
     assert gibbs._in_one_call(rbm, start, 1) is not None
     assert_same(BlockGibbs(sweeps=3)(rbm, start), block_by_block(rbm, start, 3))
+
+
+@torch.no_grad()
+def test_the_last_steps_are_drawn_and_none_wraps_into_another_purpose(products):
+    rbm = machine(hm.Bernoulli(37), hm.Bernoulli(20))
+    near = initial_chains(rbm, 5, HERE.at(step=2**32 - 3))  # the low half of the step is full
+    assert_same(BlockGibbs(sweeps=3)(rbm, near), block_by_block(rbm, near, 3))
+    last = Chains(near.state, HERE.at(step=2**48 - 3))
+    assert_same(BlockGibbs(sweeps=2)(rbm, last), block_by_block(rbm, last, 2))
+    pair = rbm.bipartite()
+    sides, addresses = gibbs.sides_of(rbm, pair), (last.address, last.address)
+    with pytest.raises(ValueError, match=r"step \+ steps must be at most 2\*\*48, got \d+ \+ 4"):
+        kernels.gibbs(pair.weight, sides, last.visible, addresses, 4)
+
+
+def test_the_last_steps_of_a_field_on_a_graph():
+    field = hm.MarkovRandomField.ising(np.array([(0, 1), (1, 2)]), 0.3, 0.1)
+    start = Chains((torch.zeros(4, 3, dtype=torch.long),), HERE.at(step=2**48 - 3))
+    one = GraphGibbs()
+    assert_same(GraphGibbs(sweeps=2)(field, start), one(field, one(field, start)))
+    with pytest.raises(ValueError, match=r"step \+ steps must be at most 2\*\*48, got \d+ \+ 4"):
+        GraphGibbs(sweeps=4)(field, start)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The wheel: it holds the whole package, and works outside the repository."""
+"""The wheel: it holds the whole package, works outside the repository, and comes out the same each time."""
 
 import os
 import subprocess
@@ -8,36 +8,36 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+import distributions
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel built from a copy of what it is made of, so that nothing is left in the repository."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    for path in package_files():
-        copy = source / "src" / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes((ROOT / "src" / path).read_bytes())
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "-w", str(out)]
-    subprocess.run([*pip, "wheel", *options, str(source)], check=True)
-    (built,) = out.glob("*.whl")
-    return built
+def built(tmp_path_factory):
+    """The wheel and the source archive, in the order of their names."""
+    return distributions.build(tmp_path_factory.mktemp("built"))
 
 
-def package_files():
-    """Every file of the package, from src/ on."""
-    found = (ROOT / "src" / "harmonium").rglob("*")
-    return {p.relative_to(ROOT / "src") for p in found if p.is_file() and "__pycache__" not in p.parts}
+@pytest.fixture(scope="module")
+def wheel(built):
+    return built[0]
+
+
+def test_the_same_files_make_the_same_bytes_elsewhere_and_later(built, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(distributions.date()))
+    before = os.umask(0o077)
+    try:
+        again = distributions.build(tmp_path)
+    finally:
+        os.umask(before)
+    assert [p.name for p in again] == [p.name for p in built] and len(built) == 2
+    assert [distributions.digest(p) for p in again] == [distributions.digest(p) for p in built]
+    assert distributions.normal(built[1].read_bytes(), 1_700_000_000) != built[1].read_bytes()
 
 
 def test_a_wheel_holds_every_file_of_the_package_and_the_command(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     held = {Path(name) for name in names if ".dist-info/" not in name}
-    assert held == package_files() and Path("harmonium/py.typed") in held
+    assert held == distributions.package_files() and Path("harmonium/py.typed") in held
     scripts = next(name for name in names if name.endswith("entry_points.txt"))
     assert "harmonium = harmonium.cli:main" in zipfile.ZipFile(wheel).read(scripts).decode()
 

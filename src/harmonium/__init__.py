@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 # they spin about 50 microseconds. It counts only when torch is not loaded yet, and a value already set wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# MKL's products then have the same bits on any number of threads, at no cost that could be measured
+# (docs/kernels.md). It counts until the first product, and a value already set wins.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -39,6 +43,8 @@ _HOME = {
         "BoltzmannMachine",
         "ConditionalRBM",
         "ConvolutionalRBM",
+        "DeepBeliefNetwork",
+        "DeepBoltzmannMachine",
         "EnergyModel",
         "LabelledRBM",
         "MarkovRandomField",
@@ -63,6 +69,7 @@ _HOME = {
     "recipes": ["conditional", "fit", "impute", "surprise"],
     "reports": ["report"],
     "store": [
+        "export_features",
         "from_dimod",
         "from_sklearn",
         "load",
@@ -91,6 +98,8 @@ if TYPE_CHECKING:
         BoltzmannMachine,
         ConditionalRBM,
         ConvolutionalRBM,
+        DeepBeliefNetwork,
+        DeepBoltzmannMachine,
         EnergyModel,
         LabelledRBM,
         MarkovRandomField,
@@ -113,6 +122,7 @@ if TYPE_CHECKING:
         sample,
     )
     from harmonium.store import (
+        export_features,
         from_dimod,
         from_sklearn,
         load,

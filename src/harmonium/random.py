@@ -134,8 +134,8 @@ class Address:
             return np.arange(self.chain, self.chain + rows, dtype=np.uint32)
         return self.chain
 
-    def check(self, rows: int, units: int) -> None:
-        """Raises ValueError unless a block of (rows, units) draws fits at this address."""
+    def check(self, rows: int, units: int, steps: int = 1) -> None:
+        """Raises ValueError unless a block of (rows, units) draws fits at this address, for so many steps."""
         if isinstance(self.chain, int):
             if self.chain + rows > CHAINS:
                 raise ValueError(f"chain + rows must be at most 2**32, got {self.chain} + {rows}.")
@@ -145,6 +145,8 @@ class Address:
             )
         if self.unit + units > UNITS:
             raise ValueError(f"unit + units must be at most 2**34, got {self.unit} + {units}.")
+        if self.step + steps > STEPS:  # the next would be a step of another purpose
+            raise ValueError(f"step + steps must be at most 2**48, got {self.step} + {steps}.")
 
     @property
     def key(self) -> tuple[int, int]:

@@ -64,9 +64,12 @@ def fit(
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for all results.", show_default=False)
     ],
     hidden: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--hidden", min=1, help="Hidden units. [dim]default: as many as short trials find to pay[/dim]"
+            "--hidden",
+            metavar="N",
+            help="Hidden units, of --model deep layer by layer: 500,1000."
+            " [dim]default: as many as short trials find to pay[/dim]",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates to make in all.")] = None,
@@ -74,6 +77,9 @@ def fit(
         float | None, typer.Option("--minutes", help="Minutes to train, in place of --steps.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same model.")] = 0,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="rbm, or deep for a deep Boltzmann machine.")
+    ] = "rbm",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in DIR.")] = False,
     visible: Annotated[
@@ -120,7 +126,7 @@ def fit(
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Learn a restricted Boltzmann machine from DATA, and report on it.
+    """Learn a Boltzmann machine, restricted or deep, from DATA, and report on it.
 
     DIR receives
 
@@ -150,6 +156,7 @@ def fit(
 
       harmonium fit digits --out runs/digits
       harmonium fit votes.csv --out runs/votes --hidden 64 --minutes 5
+      harmonium fit digits --out runs/deep --model deep --hidden 100,50
       harmonium fit counts.npz --visible poisson --out runs/counts
       harmonium fit digits --out runs/digits --resume
     """
@@ -164,6 +171,7 @@ def fit(
             steps=steps,
             minutes=minutes,
             seed=seed,
+            model=model,
             resume=resume,
             force=force,
             visible=visible,

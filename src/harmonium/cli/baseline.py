@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harmonium.models.support import Support
+from harmonium.models.table import Values, take
 from harmonium.store.registry import build
 from harmonium.units import Units
 from harmonium.units.known import known_energies, match_known
@@ -18,11 +19,11 @@ MOST_BYTES = 2**28
 """Memory for the rows that units are fitted to; of more rows an even choice is taken."""
 
 
-def fit(units: Units, rows: np.ndarray) -> Units:
+def fit(units: Units, rows: Values) -> Units:
     """Independent units of the same type, fitted to rows of a table by maximum likelihood."""
     fitted = copy.deepcopy(units).double().cpu()
-    stride = max(1, rows.size * 8 // MOST_BYTES)
-    chosen = torch.from_numpy(np.array(rows[::stride], rows.dtype.newbyteorder("="))).double()
+    stride = max(1, rows.shape[0] * rows.shape[1] * 8 // MOST_BYTES)
+    chosen = take(rows, np.arange(0, len(rows), stride)).double()
     match_known(fitted, Support(fitted, coded=True).states(chosen))
     return fitted
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harmonium.likelihood import Estimate
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import BlockModel, DeepBoltzmannMachine, EnergyModel
 from harmonium.units import Mixed, Units
 from harmonium.units.mixed import parts_of
 
@@ -35,9 +37,15 @@ def model_title(model: EnergyModel) -> str:
     """
     if not isinstance(model, BlockModel):
         return f"{type(model).__name__} of {model.visible_space.width} visible variables"
-    names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in model.layers]
+    layers = layers_of(model)
+    names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in layers]
     kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
-    return f"{type(model).__name__} {' × '.join(str(u.n) for u in model.layers)} {kinds}"
+    return f"{type(model).__name__} {' × '.join(str(u.n) for u in layers)} {kinds}"
+
+
+def layers_of(model: BlockModel) -> Sequence[Units]:
+    """The layers of units as people count them: blocks, but for deep machines."""
+    return model.stack if isinstance(model, DeepBoltzmannMachine) else model.layers
 
 
 def signed(value: float) -> str:

@@ -16,6 +16,7 @@ from harmonium.cli.measure import mean_log_jacobian
 from harmonium.cli.plain import plain
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
 from harmonium.models import RBM, EnergyModel
+from harmonium.models.intake import with_latent
 
 PROXY_CELLS = 2**16
 """Cells of the rows whose pseudo-likelihood is taken: it costs some free energies for each."""
@@ -75,7 +76,7 @@ def findings(estimate: Estimate) -> list[tuple[str, str]]:
 def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     """Cheaper measures that say less, where the model has them; of many rows an even choice."""
     found: dict[str, float] = {}
-    if bool(torch.isnan(x).any()):  # they need whole rows
+    if bool(torch.isnan(with_latent(model, x)).any()):  # they need whole rows
         return found
     if model.visible_space.n_states is not None and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]

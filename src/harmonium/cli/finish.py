@@ -16,11 +16,13 @@ from harmonium.cli.plain import plain
 from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
 from harmonium.learning import Update
-from harmonium.models import RBM
+from harmonium.models import BlockModel
 from harmonium.recipes import History
 
 
-def finish(options: FitOptions, model: RBM, dataset: Dataset, history: History, seconds: float) -> None:
+def finish(
+    options: FitOptions, model: BlockModel, dataset: Dataset, history: History, seconds: float
+) -> None:
     """Write the model, measure it, write what was found, and say so."""
     last = history.records[-1] if history.records else {}
     training = {

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from harmonium import checks, data, processes, store
-from harmonium.cli import folder, torchrun, values
+from harmonium.cli import folder, machines, torchrun, values
 from harmonium.cli.entry import Interrupted
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.columns import Schema
 from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
-from harmonium.models import RBM
+from harmonium.models import RBM, BlockModel
 from harmonium.recipes import History, fit
 from harmonium.recipes.choice import Maker
 
@@ -40,8 +40,7 @@ def _run(options: FitOptions, device: str) -> None:
     facts = processes.by_first(partial(data_facts, options.data, dataset))
     if options.resume:
         processes.by_first(partial(check_same_data, options, facts["fingerprint"]))
-    make = machines(options, dataset, device)
-    model = make(options.hidden or 1)
+    model, make = before_training(options, dataset, device)
     reason = model.reason_not_normalizable()
     if reason:
         raise ValueError(f"these units can't be trained: {reason}")
@@ -53,7 +52,7 @@ def _run(options: FitOptions, device: str) -> None:
         settings = {"options": options.to_json(), "data": facts, "launch": torchrun.launch()}
         processes.by_first(partial(folder.write_settings, options.out, settings))
         try:
-            learn(options, make if options.hidden is None else model, dataset)
+            learn(options, make or model, dataset)
         except BaseException as error:
             if processes.first():
                 folder.drop_beginning(options.out, created)
@@ -62,12 +61,12 @@ def _run(options: FitOptions, device: str) -> None:
             raise
 
 
-def learn(options: FitOptions, model: RBM | Maker, dataset: Dataset) -> None:
+def learn(options: FitOptions, model: BlockModel | Maker, dataset: Dataset) -> None:
     """Train and measure a machine, or one of those that `model` makes."""
     start = time.perf_counter()
     history = train(options, model, dataset)
     trained = history.model
-    assert isinstance(trained, RBM)  # as both made it
+    assert isinstance(trained, BlockModel)  # as both made it
     finish(options, trained, dataset, history, time.perf_counter() - start)
 
 
@@ -87,6 +86,8 @@ def check_options(options: FitOptions) -> None:
     checks.seed("--seed", options.seed)
     if options.algorithm is not None:
         checks.one_of("--algorithm", options.algorithm, ALGORITHMS)
+    checks.one_of("--model", options.model, machines.MACHINES)
+    machines.widths(options.hidden)
     checks.one_of("--dtype", options.dtype, ("float32", "float64"))
     try:
         torch.empty(0, device=options.device)
@@ -129,23 +130,30 @@ def in_codes(options: FitOptions, dataset: Dataset) -> Dataset:
     return dataset.encoded(Schema.of(dataset.frame, leave_out=left_out, name=dataset.name))
 
 
-def machines(options: FitOptions, dataset: Dataset, device: str) -> Maker:
-    """What makes the machine before training from a number of hidden units, on a device."""
+def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple[BlockModel, Maker | None]:
+    """(the machine on a device, what makes it from a number of hidden units where this is to be chosen)."""
     schema = dataset.schema
     visible = values.visible_units(dataset, options.visible) if schema is None else schema.units()
 
-    def make(number: int) -> RBM:
-        hidden = values.hidden_units(options.hidden_type, number)
-        dtype = getattr(torch, options.dtype)
+    place = {"dtype": getattr(torch, options.dtype), "device": device, "seed": options.seed}
+
+    def made(hidden: list[int] | None) -> BlockModel:
         units = copy.deepcopy(visible)
-        machine = RBM(units, hidden, dtype=dtype, device=device, seed=options.seed)
+        machine = machines.made(options.model, units, hidden, options.hidden_type, place)
         machine.schema = schema
         return machine
 
-    return make
+    def make(number: int) -> RBM:
+        machine = made([number])
+        assert isinstance(machine, RBM)  # as the option says
+        return machine
+
+    if options.model == "rbm" and options.hidden is None:
+        return make(1), make
+    return made(machines.widths(options.hidden)), None
 
 
-def train(options: FitOptions, model: RBM | Maker, dataset: Dataset) -> History:
+def train(options: FitOptions, model: BlockModel | Maker, dataset: Dataset) -> History:
     """The course of training; a function that makes machines gets the number of hidden units that pays."""
     live = []
     with processes.agreeing():

@@ -37,7 +37,7 @@ class Saved:
     @property
     def space(self) -> Units | Space:
         """Where the visible variables live."""
-        return self.model.visible_space
+        return self.model.observed_space
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -183,7 +183,7 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
     The folder itself goes too where the run has created it.
     """
-    if any((folder / name).exists() for name in (MODEL, CHECKPOINT)):
+    if any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS)):
         return
     for name in (SETTINGS, METRICS):
         (folder / name).unlink(missing_ok=True)
@@ -195,10 +195,15 @@ def what_is_saved(folder: Path) -> str:
     """After an interruption: what the folder holds, and how to go on."""
     if (folder / MODEL).exists():
         return f"interrupted after training; {folder / MODEL} is saved, and --resume will write {REPORT}."
-    if (folder / CHECKPOINT).exists():
-        done = store.read_facts(folder / CHECKPOINT).get("step")
+    for name in (CHECKPOINT, PREVIOUS):
+        try:
+            done = store.load_tensors(folder / name)[1].get("step")
+        except (store.DamagedFile, FileNotFoundError):
+            continue  # as --resume will
         after = f" after {done:,} updates" if isinstance(done, int) else ""
-        return f"interrupted{after}; {folder / CHECKPOINT} is saved, and --resume goes on from it."
+        return f"interrupted{after}; {folder / name} is saved, and --resume goes on from it."
+    if (folder / CHECKPOINT).exists():
+        return f"interrupted; {folder / CHECKPOINT} is damaged, and there is none before it to go on from."
     return "interrupted before the first checkpoint; nothing is saved."
 
 

@@ -50,7 +50,7 @@ def run(
         write(uncertainty, Table(doubt, names, saved.shape))
     for note in notes:
         screen.say(note)
-    empty = np.asarray(given.frame.isna() if given.frame is not None else np.isnan(np.asarray(given.values)))
+    empty = np.asarray(given.frame.isna() if given.frame is not None else np.isnan(given.array()))
     how = ("drawn" if drawn else "filled in") + (f" {len(files)} times" if len(files) > 1 else "")
     where = str(out) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     screen.say(f"{int(empty.sum()):,} cells of {int(empty.any(1).sum()):,} rows {how}, in {where}")
@@ -102,7 +102,7 @@ def _as_stored(given: Rows, filled: Any) -> Any:
     """The filled table in the type that the file had, where that holds all of it."""
     if not isinstance(filled, np.ndarray):
         return filled
-    rows = np.asarray(given.values)
+    rows = given.array()
     whole = rows.dtype.kind in "biu" or np.array_equal(filled, np.round(filled))
     narrow = filled.astype(rows.dtype) if rows.dtype.kind == "f" or whole else filled
     return narrow if np.array_equal(narrow, filled) else filled

@@ -9,7 +9,8 @@ import torch
 
 from harmonium.cli import describe, screen
 from harmonium.cli.folder import Saved, open_model
-from harmonium.models import RBM, BlockModel
+from harmonium.models import BlockModel
+from harmonium.models.rbm import TwoBlocks
 
 
 def run(path: Path) -> None:
@@ -22,7 +23,7 @@ def run(path: Path) -> None:
 def shape_of(saved: Saved) -> list[tuple[str, str]]:
     """Units, weights and parameters."""
     model = saved.model
-    layers = model.layers if isinstance(model, BlockModel) else []
+    layers = describe.layers_of(model) if isinstance(model, BlockModel) else []
     names = ["visible units"] + ["hidden units"] * len(layers)
     rows = [("model", describe.model_title(model))]
     rows += [(name, describe.layer(layer)) for name, layer in zip(names, layers, strict=False)]
@@ -57,7 +58,7 @@ def story_of(about: dict[str, Any]) -> list[tuple[str, str]]:
 
 def spectrum(saved: Saved, most: int = 10) -> list[tuple[str, str]]:
     """The largest singular values of the weights."""
-    if not isinstance(saved.model, RBM):
+    if not isinstance(saved.model, TwoBlocks):
         return []
     values = torch.linalg.svdvals(saved.model.weight.detach().double())
     shown = ", ".join(f"{value:.3g}" for value in values[:most].tolist())

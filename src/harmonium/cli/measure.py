@@ -14,7 +14,7 @@ from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import BlockModel, EnergyModel
-from harmonium.models.intake import log_jacobian
+from harmonium.models.intake import log_jacobian, observed, with_latent
 from harmonium.random import Address, Purpose
 from harmonium.sampling import sample_states
 from harmonium.sampling.free import filled
@@ -67,7 +67,8 @@ def mean_log_jacobian(model: EnergyModel, rows: Any) -> float:
 @torch.no_grad()
 def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) -> Measured:
     """Log-likelihood of the test rows, samples, and the baseline to compare with."""
-    visible = model.layers[0]
+    visible = model.observed_space
+    assert isinstance(visible, Units)  # as those of all models with blocks
     independent = baseline.fit(visible, data.train)
     x, notes = values.states(model, data.table("test"), f"{data.name}: test", seed)
     change = mean_log_jacobian(model, data.table("test"))
@@ -83,8 +84,13 @@ def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) ->
         samples = sample_states(model, SAMPLES, seed=seed)
     some = replace(data.table("train"), values=data.train[:: -(-len(data.train) // ROWS)])
     train, _ = values.states(model, some, data.name, seed)
-    train, x = (filled(model, v, Address(seed, Purpose.CLAMP)) for v in (train, x))
-    rows = {"training rows": train, "test rows": x, "samples of the model": samples}
+    named = {"training rows": train, "test rows": x, "samples of the model": samples}
+    rows = {name: _whole(model, v, seed) for name, v in named.items()}
     energies = {name: model.free_energy(v.to(samples)).double().cpu().numpy() for name, v in rows.items()}
-    pictured = values.table(visible, train)
+    pictured = values.table(visible, observed(model, rows["training rows"]))
     return Measured(test, independent, reference, samples, energies, notes, pictured=pictured, change=change)
+
+
+def _whole(model: EnergyModel, v: Tensor, seed: int) -> Tensor:
+    """Rows with what is not known of them drawn from the model."""
+    return filled(model, with_latent(model, v), Address(seed, Purpose.CLAMP))

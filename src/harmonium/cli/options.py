@@ -26,10 +26,11 @@ class FitOptions:
 
     data: str
     out: Path
-    hidden: int | None = None
+    hidden: str | None = None
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0
+    model: str = "rbm"
     visible: str | None = None
     hidden_type: str = "bernoulli"
     leave_out: str | None = None

@@ -15,10 +15,11 @@ from harmonium.cli import values
 from harmonium.cli.describe import interval_of, model_title, signed
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
-from harmonium.models import RBM, BlockModel
+from harmonium.models import BlockModel, PairwiseModel
+from harmonium.models.rbm import TwoBlocks
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
-from harmonium.units import Categorical
+from harmonium.units import Categorical, Units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,14 +93,21 @@ def _cards(run: Run) -> list[Card]:
 
 
 def _table(run: Run, x: Any) -> np.ndarray:
-    return values.table(run.model.layers[0], x)
+    return values.table(_units(run.model), x)
+
+
+def _units(model: BlockModel) -> Units:
+    """The units of the columns of the data."""
+    units = model.observed_space
+    assert isinstance(units, Units)  # as those of all models with blocks
+    return units
 
 
 def _rows(run: Run) -> np.ndarray:
-    """Training rows, whole: where cells are empty, those that were filled in."""
-    gaps = run.data.train.dtype.kind == "f" and np.isnan(run.data.train).any()
-    pictured = run.measured.pictured
-    return pictured if gaps and pictured is not None else run.data.train
+    """Training rows, whole and dense: where cells are empty, or rows sparse, those that were filled in."""
+    train, pictured = run.data.train, run.measured.pictured
+    whole = isinstance(train, np.ndarray) and not (train.dtype.kind == "f" and np.isnan(train).any())
+    return train if whole or pictured is None else pictured
 
 
 def _typed(run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -136,9 +144,10 @@ def _pictures(run: Run) -> Section | None:
 
 
 def _filters(run: Run) -> Section | None:
-    if not isinstance(run.model, RBM):
+    below = run.model.of_observed()
+    if not isinstance(below, PairwiseModel) or len(below.layers) != 2:
         return None
-    visible, weight = run.model.visible, run.model.weight.detach()
+    visible, weight = below.layers[0], below.couplings()[0].weight.detach()
     text = "The weights of each hidden unit, those with the largest norm first. "
     if isinstance(visible, Categorical) and visible.cardinality <= 10 and visible.n <= MOST_SITES:
         figure = plots.logos(weight, "0123456789"[: visible.cardinality])
@@ -210,7 +219,7 @@ def _moments(run: Run) -> Section | None:
 
 
 def _spectrum(run: Run) -> Section | None:
-    if not isinstance(run.model, RBM):
+    if not isinstance(run.model, TwoBlocks):
         return None
     figure = plots.singular_values(
         run.records, run.model.weight.detach().cpu().numpy(), run.training.get("best_step")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from harmonium import checks, data
 from harmonium.cli.folder import Saved
 
@@ -31,9 +29,9 @@ def rows_asked(
     if saved.model.schema is not None and table.frame is not None:
         frame = table.frame
     elif table.columns is not None:
-        frame = pd.DataFrame(np.asarray(table.values), columns=list(table.columns))
+        frame = pd.DataFrame(table.array(), columns=list(table.columns))
     else:
-        frame = pd.DataFrame(np.asarray(table.values))
+        frame = pd.DataFrame(table.array())
     if pd.api.types.is_integer_dtype(frame.index.dtype):
         frame = frame.set_axis(frame.index + 1, axis=0)
     return frame, notes

@@ -14,7 +14,7 @@ from harmonium.data import Dataset
 from harmonium.data.dataset import PARTS
 from harmonium.data.values import chunks
 from harmonium.models import EnergyModel
-from harmonium.models.intake import Rows, rows_of
+from harmonium.models.intake import Rows, observed, rows_of
 from harmonium.models.space import Space
 from harmonium.models.support import greys
 from harmonium.models.table import Table
@@ -103,8 +103,7 @@ def visible_units(data: Dataset, text: str | None) -> Units:
         raise ValueError(f"{data.name} has columns that aren't numbers, which --visible {name} needs.")
     kind = KINDS[name]
     if kind.option and number is None:
-        largest = max(float(np.nanmax(data.part(part))) for part in PARTS)
-        number = max(1, int(largest)) + (name == "categorical")
+        number = max(1, int(_extremes(data)[1])) + (name == "categorical")
     number = number or 0
     found = first_offence(data, lambda x: kind.allows(x, number))
     if found:
@@ -127,9 +126,14 @@ def _told_by(data: Dataset) -> Units:
 
 
 def _for_greys(data: Dataset) -> str:
-    parts = [data.part(part) for part in PARTS]
-    low, high = min(float(np.nanmin(x)) for x in parts), max(float(np.nanmax(x)) for x in parts)
-    return greys(low, high, "--visible binomial:255")
+    return greys(*_extremes(data), "--visible binomial:255")
+
+
+def _extremes(data: Dataset) -> tuple[float, float]:
+    """The least and the largest value of all parts."""
+    blocks = (block for part in PARTS for _, block in chunks(data.part(part)) if not np.isnan(block).all())
+    low, high = zip(*((float(np.nanmin(x)), float(np.nanmax(x))) for x in blocks), strict=True)
+    return min(low), max(high)
 
 
 def first_offence(data: Dataset, allowed: Test) -> str | None:
@@ -151,7 +155,7 @@ def states(model: EnergyModel, rows: Table, title: str, seed: int = 0) -> tuple[
     """
     found = rows_of(model, rows, title, seed=seed, free=True)
     drawn = f"{title}: values between 0 and 1 are probabilities; of each, one draw was measured."
-    return found.states(), [drawn] * (found.kind == "probabilities") + moved(found, title)
+    return observed(model, found.states()), [drawn] * (found.kind == "probabilities") + moved(found, title)
 
 
 def moved(rows: Rows, title: str) -> list[str]:
@@ -161,7 +165,7 @@ def moved(rows: Rows, title: str) -> list[str]:
 
 def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
     """States as a table of the model's schema, or of plain numbers where it has none."""
-    return table(model.visible_space, x) if model.schema is None else model.schema.decode(x)
+    return table(model.observed_space, x) if model.schema is None else model.schema.decode(x)
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

@@ -86,7 +86,7 @@ def load_rows(
     """
     table, notes = load_table(source, split, learned_from)
     if table.values.dtype != object:
-        return np.asanyarray(table.values), notes
+        return table.array(), notes
     from harmonium.data.tables import as_numbers
 
     values = as_numbers(Path(source), table.frame)  # or a sentence on the first cell that is none

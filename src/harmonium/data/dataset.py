@@ -30,7 +30,7 @@ class Dataset:
 
     Args:
         name: of the bundled set, or the file.
-        train: (rows, columns); what a model learns from.
+        train: (rows, columns), an array, or `SparseRows`; what a model learns from.
         valid: (rows, columns); what its settings and its stopping are selected on.
         test: (rows, columns); what it is measured with.
         support: the narrowest that holds all values, see `describe_support`.
@@ -173,7 +173,7 @@ def checked(name: str, parts: dict[str, np.ndarray], columns: tuple[str, ...] | 
     checked = {part: as_table(titles[part], x, columns) for part, x in parts.items()}
     _same_columns(name, shapes)
     support = joint([survey(titles[part], table, free=True) for part, table in checked.items()]).support
-    tables = {part: np.asanyarray(table.values) for part, table in checked.items()}
+    tables: dict[str, Any] = {part: table.values for part, table in checked.items()}
     if support == "binary":
         tables = {part: _small(x) for part, x in tables.items()}
     shape = next(iter(shapes.values()))

@@ -20,7 +20,7 @@ def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
         DataError: the file can't be read as such, holds parts such as train and test, or an infinite value.
     """
     table, _ = incomplete(path)
-    return np.asarray(table.values), table.columns
+    return table.array(), table.columns
 
 
 def incomplete(path: Path) -> tuple[Table, list[str]]:
@@ -31,7 +31,7 @@ def incomplete(path: Path) -> tuple[Table, list[str]]:
     if content.parts[WHOLE].dtype == object:
         return Table(content.parts[WHOLE], content.columns, 1, content.frame), content.notes
     table = replace(as_table(str(path), content.parts[WHOLE], content.columns), frame=content.frame)
-    rows = np.asarray(table.values)
+    rows = table.array()
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rows))[0])
         raise DataError(

@@ -14,6 +14,10 @@ from harmonium import processes
 from harmonium.data import bounds, laid_out
 from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
+from harmonium.models.sparse import SparseRows, sparse_rows
+
+SPARSE = {"format", "shape", "data"}
+"""Keys of an .npz that scipy.sparse.save_npz wrote."""
 
 Answer = TypeVar("Answer")
 
@@ -24,7 +28,7 @@ class Content:
     its columns have names the table itself, in its own words.
     """
 
-    parts: dict[str, np.ndarray]
+    parts: dict[str, Any]  # of `Values`
     columns: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
     frame: Any = None
@@ -84,7 +88,19 @@ def _npz(path: Path) -> Content:
         raise DataError(f"{path} can't be read as .npz: it is empty or not in NumPy's format.")
     bounds.check_npz(path)
     with np.load(path, allow_pickle=False) as file:
+        if set(file.keys()) >= SPARSE:
+            return Content({WHOLE: _sparse(path)})
         return _pick(path, list(file.keys()), lambda key: np.asarray(file[key]))
+
+
+def _sparse(path: Path) -> SparseRows:
+    """What scipy.sparse.save_npz wrote; cells outside of the table are refused."""
+    import scipy.sparse
+
+    x = scipy.sparse.csr_array(scipy.sparse.load_npz(path))
+    bounds.check_size(path, "a row", 8 * x.shape[1])
+    x.check_format(full_check=True)
+    return sparse_rows(x, path.name)
 
 
 def _h5(path: Path) -> Content:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
@@ -25,6 +27,8 @@ from harmonium.estimators.columns import TypedColumns, columns_of, has_words
 from harmonium.estimators.stored import Stored, Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.models import RBM
+from harmonium.models.sparse import SparseRows
+from harmonium.models.table import pieces
 from harmonium.recipes import History, fit
 from harmonium.recipes.choice import first_number
 from harmonium.recipes.settings import default_steps
@@ -105,7 +109,7 @@ class RBMEstimator(Stored, BaseEstimator):
             few = max(FEWEST_STEPS, STEPS_PER_ROW * len(rows))
             steps = few if few < default_steps(machine, len(rows)) else None
         asked = {"steps": steps, "minutes": self.minutes} | self._objective(machine, len(rows))
-        model = self._units() if tried and "negatives" not in asked else machine
+        model = self._units() if tried and "objective" not in asked else machine
         self._learn(model, rows, weights, asked)
 
     def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
@@ -129,7 +133,9 @@ class RBMEstimator(Stored, BaseEstimator):
         """What to ask of `hm.fit` beside its own recipe for the likelihood of rows."""
         return {}
 
-    def _learn(self, model: RBM | Units, rows: np.ndarray, weights: Any, asked: dict[str, Any]) -> None:
+    def _learn(
+        self, model: RBM | Units, rows: np.ndarray | SparseRows, weights: Any, asked: dict[str, Any]
+    ) -> None:
         with Threads(self.n_jobs):
             history = fit(
                 model, rows, sample_weight=weights, seed=self._seed, progress=bool(self.verbose), **asked
@@ -159,8 +165,8 @@ class RBMEstimator(Stored, BaseEstimator):
     # -- rows
 
     def _rows(self, X: Any, reset: bool = True, finite: bool | str = "allow-nan") -> Any:
-        """X as scikit-learn takes it, a dense array of float64, NaN where a cell is empty; or a data frame
-        where its columns aren't all numbers.
+        """X as scikit-learn takes it, an array of float64 or sparse rows, NaN where a cell is empty; or a
+        data frame where its columns aren't all numbers.
         """
         if has_words(X) if reset else isinstance(self.columns_, TypedColumns):
             X = as_pandas(X) if is_frame(X) else X
@@ -169,22 +175,29 @@ class RBMEstimator(Stored, BaseEstimator):
             return X
         asked = {"accept_sparse": "csr", "dtype": np.float64, "ensure_all_finite": finite}
         X = validate_data(self, X, reset=reset, **asked)
-        return X.toarray() if hasattr(X, "toarray") else X
+        return SparseRows(scipy.sparse.csr_array(X)) if scipy.sparse.issparse(X) else X
 
-    def _seen(self, X: Any) -> Tensor:
+    def _seen(self, X: Any) -> np.ndarray | SparseRows:
         """Rows to look at, as states of the machine that has been fitted."""
         check_is_fitted(self, "model_")
-        return self._tensor(self._states(self._rows(X, reset=False)))
+        return self._states(self._rows(X, reset=False))
 
-    def _states(self, X: Any) -> np.ndarray:
+    def _states(self, X: Any) -> Any:
         return self.columns_.encode(X)
 
-    def _joined(self, X: Any, labels: np.ndarray | None) -> np.ndarray:
+    def _joined(self, X: Any, labels: np.ndarray | None) -> np.ndarray | SparseRows:
         states = self._states(X)
-        return states if labels is None else np.hstack([states, labels])
+        if labels is None:
+            return states
+        return states.beside(labels) if isinstance(states, SparseRows) else np.hstack([states, labels])
 
-    def _tensor(self, states: np.ndarray) -> Tensor:
-        return torch.from_numpy(states).to(self.model_.device)
+    def _over(self, states: np.ndarray | SparseRows, found: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """What is found of states, some rows at a time."""
+        with torch.no_grad(), Threads(self.n_jobs):
+            return torch.cat([found(self._tensor(piece)) for _, piece in pieces(states)]).cpu().numpy()
+
+    def _tensor(self, states: np.ndarray | Tensor) -> Tensor:
+        return torch.as_tensor(states).to(self.model_.device, torch.float64)
 
     @staticmethod
     def _weights(sample_weight: Any, X: Any) -> np.ndarray | None:

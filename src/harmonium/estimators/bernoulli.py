@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from harmonium.estimators.stored import Stored, Threads
-from harmonium.estimators.streams import RandomStateGibbs, Slices, dense, seed_from
+from harmonium.estimators.streams import RandomStateChains, Slices, seed_from
 from harmonium.learning import (
     ALGORITHMS,
     Centring,
@@ -23,10 +23,10 @@ from harmonium.learning import (
     Learner,
     NaturalGradient,
     NegativePhase,
-    PersistentChains,
     algorithm,
 )
 from harmonium.models import RBM
+from harmonium.models.table import as_numbers, pieces
 from harmonium.store.interchange import from_sklearn
 
 GRADIENTS: dict[str, Callable[[], list[Any]]] = {
@@ -172,9 +172,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
     def _negatives(self, model: RBM, rng: Any) -> NegativePhase:
         if self.algorithm != "sml":
             return algorithm(self.algorithm, self.batch_size, self.gibbs_steps, seed_from(rng))
-        start = torch.zeros(self.batch_size, model.visible.width, dtype=model.dtype)
-        kernel = RandomStateGibbs(rng)
-        return PersistentChains(self.batch_size, self.gibbs_steps or 1, kernel=kernel, start=start)
+        return RandomStateChains(model, self.batch_size, self.gibbs_steps or 1, rng)
 
     def _update(self, learner: Learner, steps: int) -> None:
         for step in range(steps):
@@ -216,14 +214,17 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         columns = check_random_state(self.random_state).randint(0, X.shape[1], X.shape[0])
-        v = self._rows(X)
-        flipped = v.clone()
-        rows = torch.arange(len(v))
-        flipped[rows, columns] = 1 - flipped[rows, columns]
         model = self._machine()
         with torch.no_grad(), Threads(self.n_jobs):
-            gain = model.free_energy(flipped) - model.free_energy(v)
-        return X.shape[1] * torch.nn.functional.logsigmoid(gain.cpu()).numpy()
+            gain = [self._gain(model, v, columns[numbers]) for numbers, v in self._pieces(X)]
+        return X.shape[1] * torch.nn.functional.logsigmoid(torch.cat(gain).cpu()).numpy()
+
+    @staticmethod
+    def _gain(model: RBM, v: torch.Tensor, columns: np.ndarray) -> torch.Tensor:
+        """By how much the free energy grows where each row's value in this column is flipped, (rows,)."""
+        flipped, rows = v.clone(), torch.arange(len(v))
+        flipped[rows, columns] = 1 - flipped[rows, columns]
+        return model.free_energy(flipped) - model.free_energy(v)
 
     def gibbs(self, v: Any) -> np.ndarray:
         """Visible rows one step of Gibbs sampling later, boolean (rows, n_features)."""
@@ -236,14 +237,17 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
     def _machine(self) -> RBM:
         return from_sklearn(self).to(self.device)
 
-    def _rows(self, v: Any) -> torch.Tensor:
-        return torch.from_numpy(dense(np.atleast_2d(v) if not hasattr(v, "toarray") else v)).to(
-            torch.from_numpy(self.intercept_visible_)
-        )
+    def _pieces(self, v: Any) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """(numbers of rows, these rows as states), sparse rows made dense some at a time."""
+        like = torch.from_numpy(self.intercept_visible_)
+        for numbers, rows in pieces(as_numbers(v, "X")):
+            yield numbers, rows.to(like)
 
     def _mean_hiddens(self, v: Any) -> np.ndarray:
+        model, rows = self._machine(), v if hasattr(v, "toarray") else np.atleast_2d(v)
         with torch.no_grad(), Threads(self.n_jobs):
-            found = self._machine().hidden_given_visible(self._rows(v)).cpu().numpy()
+            parts = [model.hidden_given_visible(x) for _, x in self._pieces(rows)]
+            found = torch.cat(parts).cpu().numpy()
         return found[0] if np.ndim(v) == 1 else found
 
     def _sample_hiddens(self, v: Any, rng: Any) -> np.ndarray:

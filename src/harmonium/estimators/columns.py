@@ -13,6 +13,7 @@ import torch
 
 from harmonium.columns import Schema
 from harmonium.columns.frames import as_pandas, is_frame
+from harmonium.models.sparse import SparseRows
 from harmonium.models.support import Support
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
@@ -41,20 +42,17 @@ class Columns:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, weights: np.ndarray | None = None) -> Columns:
+    def of(cls, x: np.ndarray | SparseRows, weights: np.ndarray | None = None) -> Columns:
         """As the values of these rows say, (rows, columns), rows of weight 0 aside.
 
         >>> Columns.of(np.array([[0.0, 1.0, 7.0], [1.0, 2.0, 7.0], [1.0, 4.0, 7.0]])).kinds.tolist()
         ['binary', 'real', 'rare']
         """
         w = np.ones(len(x)) if weights is None else weights
-        x, w = x[w > 0].astype(np.float64), w[w > 0]
+        x, w = x[w > 0], w[w > 0]
         most = max(FEW, SHARE * len(x)) if len(x) >= HOLD_OUT_FROM else 0
-        nothing = np.flatnonzero(np.isnan(x).all(0))
-        if len(nothing):
-            raise ValueError(f"X must hold a number in every column, got none in column {nothing[0]}.")
-        known = ~np.isnan(x)
-        read = [_read(c[some], w[some] / w[some].sum(), most) for c, some in zip(x.T, known.T, strict=True)]
+        columns = x.each_column() if isinstance(x, SparseRows) else iter(x.T)
+        read = [_read(k, column.astype(np.float64), w, most) for k, column in enumerate(columns)]
         kinds, location, scale = zip(*read, strict=True)
         return cls(np.array(kinds), np.array(location), np.array(scale))
 
@@ -69,8 +67,10 @@ class Columns:
         parts += more
         return parts[0] if len(parts) == 1 else Mixed(*parts)
 
-    def encode(self, x: np.ndarray) -> np.ndarray:
-        """Rows as visible states, float64 (rows, columns)."""
+    def encode(self, x: Any) -> Any:
+        """Rows as visible states, float64 (rows, columns); sparse ones when they are made dense."""
+        if isinstance(x, SparseRows):
+            return x if (self.kinds == BINARY).all() else x.encoded(self.encode)
         rare = self.kinds == RARE
         with np.errstate(over="ignore"):
             v = (x.astype(np.float64) - self.location) / np.where(rare, 1.0, self.scale)
@@ -80,7 +80,7 @@ class Columns:
         """Visible states as rows; where a rare column differs, by as much as such rows do on average."""
         return v * self.scale + self.location
 
-    def log_density(self, v: np.ndarray) -> np.ndarray:
+    def log_density(self, v: Any) -> np.ndarray:
         """What the log density of each row has more than that of its visible states, (rows,), nats."""
         real = self.kinds == REAL
         return -(~np.isnan(v[:, real]) @ np.log(self.scale[real]))
@@ -140,8 +140,12 @@ def has_words(x: Any) -> bool:
     return is_frame(x) and not all(pd.api.types.is_numeric_dtype(dtype) for dtype in as_pandas(x).dtypes)
 
 
-def _read(column: np.ndarray, shares: np.ndarray, most: float) -> tuple[str, float, float]:
+def _read(number: int, column: np.ndarray, weights: np.ndarray, most: float) -> tuple[str, float, float]:
     """(kind, location, scale) of a column, of which `most` rows may differ from the rest in a rare one."""
+    known = ~np.isnan(column)
+    if not known.any():
+        raise ValueError(f"X must hold a number in every column, got none in column {number}.")
+    column, shares = column[known], weights[known] / weights[known].sum()
     if ((column == 0) | (column == 1)).all():
         return BINARY, 0.0, 1.0
     if ((column == -1) | (column == 1)).all() and column.min() < column.max():

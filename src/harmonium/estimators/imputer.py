@@ -17,6 +17,7 @@ from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.columns import TypedColumns
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
+from harmonium.models.sparse import SparseRows
 from harmonium.recipes import impute
 
 
@@ -136,6 +137,7 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             if not nan:
                 rows = rows.mask(rows.eq(self.missing_values).fillna(False).to_numpy(dtype=bool))
             return rows, rows.isna().to_numpy()
+        rows = rows.dense(slice(None)) if isinstance(rows, SparseRows) else rows  # as what is filled is
         empty = np.isnan(rows) if nan else rows == self.missing_values
         return np.where(empty, np.nan, rows), empty
 

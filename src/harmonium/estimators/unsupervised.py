@@ -22,6 +22,8 @@ from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
+from harmonium.models.sparse import SparseRows
+from harmonium.models.table import pieces
 from harmonium.recipes.imputation import completions
 from harmonium.sampling import sample
 
@@ -37,18 +39,19 @@ class _Density(RBMEstimator):
     def _measure(self, X: Any) -> None:
         """log Z, once, and with it log P of the rows learned from."""
         self.log_partition_ = self._log_partition()
-        self.log_likelihood_ = self._log_probabilities(self._tensor(self._states(X))).mean()
+        self.log_likelihood_ = self._log_probabilities(self._states(X)).mean()
 
     def _log_partition(self) -> Estimate:
         with Threads(self.n_jobs):
             return log_partition(self.model_, seed=self._seed)
 
-    def _log_probabilities(self, states: torch.Tensor) -> RowEstimates:
+    def _log_probabilities(self, states: np.ndarray | SparseRows) -> RowEstimates:
         if self.log_partition_ is None:
             self.log_partition_ = self._log_partition()
         with Threads(self.n_jobs):
             found = log_probabilities(self.model_, states, log_partition=self.log_partition_)
-        return found.plus(torch.from_numpy(self.columns_.log_density(states.cpu().numpy())))
+        more = [self.columns_.log_density(piece.numpy()) for _, piece in pieces(states)]
+        return found.plus(torch.from_numpy(np.concatenate(more)))
 
     def _drawn(self, n: int, seed: int) -> np.ndarray:
         with Threads(self.n_jobs):
@@ -134,16 +137,17 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         """P(h = 1 | what is known of v) of every row and hidden unit, (rows, n_hidden_): where cells are
         empty the mean of P(h = 1 | v) over their values.
         """
-        states = self._seen(X)
+        return self._over(self._seen(X), self._features)
+
+    def _features(self, states: torch.Tensor) -> torch.Tensor:
         model = self.model_
         gaps = torch.isnan(states).any(1).nonzero().flatten()
-        with torch.no_grad(), Threads(self.n_jobs):
-            found = model.hidden_given_visible(states)
-            for rows, drawn in completions(model, states, gaps, self._seed):
-                each = model.hidden_given_visible(drawn.states.flatten(0, 1))
-                weighted = each.unflatten(0, drawn.weights.shape) * drawn.weights[..., None]
-                found[rows] = weighted.sum(0)
-        return found.cpu().numpy()
+        found = model.hidden_given_visible(states)
+        for rows, drawn in completions(model, states, gaps, self._seed):
+            each = model.hidden_given_visible(drawn.states.flatten(0, 1))
+            weighted = each.unflatten(0, drawn.weights.shape) * drawn.weights[..., None]
+            found[rows] = weighted.sum(0)
+        return found
 
     @property
     def _n_features_out(self) -> int:
@@ -226,10 +230,9 @@ class RBMOutlierDetector(OutlierMixin, _Density):
     def _learn_from(self, rows: Any, sample_weight: Any) -> np.ndarray:
         self._fit(rows, sample_weight)
         self._measure(rows)
-        scores = self._log_probabilities(self._tensor(self._states(rows))).value.cpu().numpy()
+        scores = self._log_probabilities(self._states(rows)).value.cpu().numpy()
         if self.contamination == "auto":
-            drawn = self._tensor(self._drawn(1000, self._seed))
-            own = self._log_probabilities(drawn).value.cpu().numpy()
+            own = self._log_probabilities(self._drawn(1000, self._seed)).value.cpu().numpy()
             self.offset_ = float(np.percentile(own, 1.0))
         else:
             self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))

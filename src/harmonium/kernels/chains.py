@@ -69,7 +69,7 @@ def _run(
     rows, widths = given.shape[0], weight.shape
     out = [given.new_empty(rows, width) for width in widths]
     for side, address in zip(sides, addresses, strict=True):
-        address.check(rows, side.bias.shape[0] // side.states)
+        address.check(rows, side.bias.shape[0] // side.states, steps)
     if rows == 0:
         return out[0], out[1]
     threads = launch.threads(rows * sum(widths) * steps >= SERIAL)

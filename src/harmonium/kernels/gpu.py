@@ -118,6 +118,8 @@ def gibbs(
 ) -> tuple[Tensor, Tensor]:
     """As ``kernels.gibbs``."""
     rows = len(visible)
+    for address in addresses:
+        address.check(rows, 0, sweeps)
     states = [visible.new_empty(rows, width) for width in weight.shape]
     chains = [torch.from_numpy(a.chains(rows).astype(np.int64)).to(weight.device) for a in addresses]
     slope = weight.new_ones(rows) if beta is None else beta.expand(rows, 1).flatten().contiguous()

@@ -155,7 +155,7 @@ class Sweeps:
 def sweep_pairs(x: Tensor, graph: Pairs, scan: Scan, address: Address, sweeps: Sweeps) -> Tensor:
     """0/1 states (chains, sites) after some sweeps, float32; P(x_i = 1 | rest) = σ(β·field_i)."""
     state = _fresh(x, torch.float32)
-    if _plainly(scan, address, state):
+    if _plainly(scan, address, state, sweeps):
         plain.sweep_pairs(state, graph, scan, address, sweeps)
         return state
     other = scan.places.astype(np.int32)[graph.other]
@@ -175,7 +175,7 @@ def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps:
     state = _fresh(x, torch.int32)
     arrays = [graph.states, graph.factor, graph.table, graph.offset, graph.stride, graph.member]
     arrays += [graph.members, graph.member_stride]
-    if _plainly(scan, address, state):
+    if _plainly(scan, address, state, sweeps):
         stuck = plain.sweep_tables(state, graph, scan, address, sweeps)
     else:
         stuck = _run("work_many", state, scan, address, sweeps, arrays)
@@ -186,9 +186,9 @@ def sweep_tables(x: Tensor, graph: Tables, scan: Scan, address: Address, sweeps:
     return state
 
 
-def _plainly(scan: Scan, address: Address, state: Tensor) -> bool:
+def _plainly(scan: Scan, address: Address, state: Tensor, sweeps: Sweeps) -> bool:
     """Whether to sweep without compiled code; the addresses are looked at here."""
-    address.check(len(state), int(scan.numbers[-1]) + 1 if len(scan.numbers) else 0)
+    address.check(len(state), int(scan.numbers[-1]) + 1 if len(scan.numbers) else 0, sweeps.count)
     return processor.path() == "plain" and len(scan.sites) > 0
 
 

@@ -138,6 +138,11 @@ def multiplying(multiplications: int) -> AbstractContextManager[None]:
     return _Alone() if alone else contextlib.nullcontext()
 
 
+def on_one_thread() -> AbstractContextManager[None]:
+    """Within it PyTorch's products and factorisations run on one thread, whatever their size."""
+    return _Alone() if _own_threads() is not None else contextlib.nullcontext()
+
+
 class _Alone(AbstractContextManager[None]):
     def __enter__(self) -> None:
         self.before = _own_threads()(1)

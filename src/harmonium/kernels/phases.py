@@ -22,31 +22,35 @@ def two_phases(
     weight: Tensor, hidden: Side, data: Phase, negatives: Phase, add_to: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """As ``kernels.two_phases``."""
-    first, second = data[0].shape[0], negatives[0].shape[0]
-    means = weight.new_empty(first + second, weight.shape[1])
-    parts = means[:first], means[first:]
-    weigh = _weighted if _compilable(hidden, data, negatives) else weighted
-    with launch.multiplying(max(first, second) * weight.numel()):
+    with launch.multiplying(max(data[0].shape[0], negatives[0].shape[0]) * weight.numel()):
+        if not _compilable(hidden, data, negatives):
+            return together(weight, hidden, data, negatives, add_to)
+        first, second = data[0].shape[0], negatives[0].shape[0]
+        means = weight.new_empty(first + second, weight.shape[1])
+        parts = means[:first], means[first:]
         torch.mm(data[0], weight, out=parts[0])
         torch.mm(negatives[0], weight, out=parts[1])
-        sums = weigh(means, hidden, data, negatives)
+        sums = _weighted(means, hidden, data, negatives)
         out = torch.mm(data[0].T, parts[0]) if add_to is None else add_to.addmm_(data[0].T, parts[0])
         return out.addmm_(negatives[0].T, parts[1]), sums
 
 
-def weighted(means: Tensor, hidden: Side, data: Phase, negatives: Phase) -> Tensor:
-    """Puts ∓wₙ ⟨h | vₙ⟩ in the place of the products vₙ W; the sums that ``kernels.two_phases`` returns."""
-    first, columns = data[0].shape
-    means.add_(hidden.bias)
+def together(
+    weight: Tensor, hidden: Side, data: Phase, negatives: Phase, add_to: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The same by PyTorch's operations alone, both phases as one matrix: the fewer operations, the better,
+    since each takes microseconds however small it is.
+    """
+    states = torch.cat([data[0], negatives[0]])
+    means = torch.addmm(hidden.bias, states, weight)
     means = means.sigmoid_() if hidden.kind == "bernoulli" else means.tanh_()
-    means.mul_(torch.cat([-data[1], negatives[1]])[:, None])
-    sums = means.new_empty(3, columns + means.shape[1])
-    phases = (1, data, means[:first], -1.0), (2, negatives, means[first:], 1.0)
-    for row, (v, w), h, sign in phases:
-        torch.mv(v.T, w, out=sums[row, :columns])
-        torch.sum(h, 0, out=sums[row, columns:]).mul_(sign)
-    torch.sub(sums[2], sums[1], out=sums[0])
-    return sums
+    first = data[0].shape[0]
+    shares = weight.new_zeros(3, states.shape[0])
+    shares[1, :first], shares[2, first:] = data[1], negatives[1]
+    sums = torch.cat([shares @ states, shares @ means], 1)
+    torch.sub(sums[2], sums[1], out=sums[0])  # of two sums, so that what is equal cancels
+    means.mul_((shares[2] - shares[1])[:, None])
+    return torch.mm(states.T, means) if add_to is None else add_to.addmm_(states.T, means), sums
 
 
 def _compilable(hidden: Side, data: Phase, negatives: Phase) -> bool:
@@ -59,7 +63,7 @@ def _compilable(hidden: Side, data: Phase, negatives: Phase) -> bool:
 
 
 def _weighted(means: Tensor, hidden: Side, data: Phase, negatives: Phase) -> Tensor:
-    """`weighted` by a compiled loop."""
+    """Puts ∓wₙ ⟨h | vₙ⟩ in the place of the products vₙ W; the sums that ``kernels.two_phases`` returns."""
     from harmonium.kernels import memory, phase_loops
     from harmonium.kernels.draws import KINDS
 

@@ -155,14 +155,16 @@ class NaturalGradient:
         self.updates += 1
 
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
-        factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
+        with kernels.on_one_thread():  # whose number would be seen in the last bits
+            factor, failed = torch.linalg.cholesky_ex(covariance + torch.diag(added))
+            inverse = torch.cholesky_inverse(factor)
         if int(failed) or not bool(torch.isfinite(factor).all()):
             raise FloatingPointError(
                 f"training diverged within {self.updates + 1} updates; use a smaller learning rate."
             )
         # contiguous, as a checkpoint gives it back: the rounding of a product depends on the layout of its
         # factors
-        return torch.cholesky_inverse(factor).contiguous()
+        return inverse.contiguous()
 
     def forget(self) -> None:
         """Begin again: drop what was seen of the covariances."""

@@ -30,7 +30,7 @@ from harmonium.models.blocks import Pair
 from harmonium.models.space import Continuous, Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.sampling import Clamp, complete, default_kernel, initial_chains, sample_states
+from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
 from harmonium.units import Poisson, ReLU, Tail, Units
 from harmonium.units.mixed import parts_of
@@ -161,7 +161,7 @@ def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
 
 def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
     given, address = v.repeat(copies, 1), Address(seed, Purpose.CLAMP)
-    start = sample_states(model, len(given), given, seed=seed, sweeps=HEATING).to(v)
+    start = completed_states(model, given, seed=seed, sweeps=HEATING)
     states: list[State] = []
     if bool(torch.isnan(v).any()):
         kernel = default_kernel(model, Clamp(~torch.isnan(given), given))

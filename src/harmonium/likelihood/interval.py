@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from harmonium.likelihood.annealing import Annealed, effective_size
 from harmonium.likelihood.bridge import Bridged, exponential_average
@@ -29,6 +30,8 @@ SPREAD = 2.0  # nats of standard deviation between groups above which a mean of 
 LEAST_OVERLAP = 0.05
 ENOUGH_SWEEPS = 64
 SURE = 4.0  # nats; an annealed bound is that far on the wrong side with probability exp(-4) at most
+JOURNEYS = 3  # of each group between reference and model, with fewer of which beginnings may still show
+ROUNDED = 0.5  # share of half the interval that rounding may reach unsaid
 HYSTERESIS = 4.0, 3.0  # times what fluctuations account for, and nats beyond it
 
 
@@ -88,6 +91,8 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
     _hear_halves(hearing, result, base)
     _hear_neighbours(hearing, run, result, first)
     _hear_length(hearing, run, base + result.alone, annealed)
+    _hear_beginnings(hearing, run, result)
+    _hear_rounding(hearing, run, half)
     if annealed is not None:
         _hear_annealing(hearing, annealed)
     details: dict[str, Any] = {
@@ -206,6 +211,38 @@ def _hear_length(hearing: Hearing, run: Run, alone: np.ndarray, annealed: Anneal
         )
     if len(run.works) < ENOUGH_SWEEPS:
         hearing.object(f"there was time for {len(run.works)} sweeps only; give more", (*alone, *bounds))
+
+
+def _hear_beginnings(hearing: Hearing, run: Run, result: Bridged) -> None:
+    """Have replicas travelled often enough to forget where they began?
+
+    On a 32 x 32 torus at its critical point two journeys a group left 0.1 nats of the beginning, half a
+    standard error, too little for the drift to show.
+    """
+    if 0 < run.round_trips < JOURNEYS * run.groups:
+        drift, error = result.drift
+        reach = abs(drift) + error
+        hearing.object(
+            f"the replicas of {run.groups} groups made {run.round_trips} journeys to the reference and back: "
+            "where they began may still show; give more time",
+            (hearing.value - reach, hearing.value + reach),
+        )
+
+
+def _hear_rounding(hearing: Hearing, run: Run, half: float) -> None:
+    """Are the energies so large that their last bit counts?"""
+    if not run.kept:
+        return
+    model = run.ladder.nodes[-1]
+    with torch.no_grad():
+        size = max(abs(hearing.value), float(model.energy(*run.kept[-1]).abs().max()))
+    rounding = 2.0 * size * float(torch.finfo(model.dtype).eps)
+    if rounding > ROUNDED * half:
+        hearing.object(
+            f"energies of {size:.2g} nats are rounded by some {rounding:.2g} in {str(model.dtype)[6:]}; "
+            "model.double() computes more exactly",
+            (hearing.low - rounding, hearing.high + rounding),
+        )
 
 
 def _hear_annealing(hearing: Hearing, annealed: Annealed) -> None:

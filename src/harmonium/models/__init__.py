@@ -1,9 +1,11 @@
 """Energies: general, over blocks of units, and the restricted Boltzmann machine."""
 
+from harmonium.models.belief import DeepBeliefNetwork
 from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.conditional import ConditionalRBM
 from harmonium.models.convolutional import ConvolutionalRBM
+from harmonium.models.deep import DeepBoltzmannMachine
 from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.labelled import LabelledRBM
@@ -22,6 +24,8 @@ __all__ = [
     "BoltzmannMachine",
     "ConditionalRBM",
     "ConvolutionalRBM",
+    "DeepBeliefNetwork",
+    "DeepBoltzmannMachine",
     "EnergyModel",
     "GraphModel",
     "Interpolation",

@@ -66,6 +66,21 @@ class BlockModel(EnergyModel):
         """Whether F(v) has a closed form: one visible block, and at most one hidden."""
         return self.n_visible_blocks == 1 and len(self.layers) <= 2
 
+    def of_observed(self) -> BlockModel:
+        """The part of the model that a fresh start is made for: the observed units and what they are coupled
+        to.
+        """
+        return self
+
+    def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
+        """(what is left of the model when visible columns `held` are at `v`, the first column that it has);
+        None where that is no smaller model, as here.
+
+        Its k-th chain goes with the k-th row. Its blocks are the columns of block 0 from there on, and all
+        other blocks.
+        """
+        return None
+
     def closed_form_log_partition(self) -> Tensor | None:
         """log Z where a formula gives it; sums over blocks are the business of `models.enumeration`."""
         return None

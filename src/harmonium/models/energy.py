@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.columns import Schema
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.objective import Objective
@@ -120,6 +120,13 @@ class EnergyModel(nn.Module, ABC):
         return None
 
     @property
+    def observed_space(self) -> Space | Units:
+        """Where the columns of a table live: all visible variables, but for models whose visible block has
+        further ones after them. The cells of these are empty in every row.
+        """
+        return self.visible_space
+
+    @property
     def schema(self) -> Schema | None:
         """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
 
@@ -133,7 +140,7 @@ class EnergyModel(nn.Module, ABC):
         if schema is not None:
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
-            mine, needed = self.visible_space, schema.units()
+            mine, needed = self.observed_space, schema.units()
             if not isinstance(mine, Units) or mine.config() != needed.config():
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
@@ -204,6 +211,17 @@ class EnergyModel(nn.Module, ABC):
             return log_integral(self.free_energy, space.low, space.high, self.dtype, self.device)
         return log_sum_over_visible(self) if (space.n_states or 0) <= VISIBLE_STATES else None
 
+    @property
+    def normaliser(self) -> EnergyModel:
+        """The model whose Z is this one's."""
+        return self
+
+    def importance_weights(self, v: Tensor, address: Address) -> Tensor | None:
+        """log of unbiased estimates of Σₕ exp(-E(v, h)), one for each row, (rows,), by hidden variables that
+        the model draws given v in a way of its own; None where it has none.
+        """
+        return None
+
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
         """Independent visible states by a way of the model's own, (n, n_visible); None where there is
         none.
@@ -255,10 +273,27 @@ class EnergyModel(nn.Module, ABC):
         What learning calls for data and for negative particles alike; `state` may be (v,) where the model has
         its free energy.
         """
-        if self.has_free_energy():
+        if len(weights) > kernels.ROWS:
+            self._accumulate_in_blocks(state, weights)
+        elif self.has_free_energy():
             self.accumulate_gradient(state[0], weights)
         else:
             self.accumulate_joint_gradient(state, weights)
+
+    def _accumulate_in_blocks(self, state: tuple[Tensor, ...], weights: Tensor) -> None:
+        """The same block by block, whose sums are added up in float64."""
+        learned = [p for p in self.parameters() if p.requires_grad]
+        before = [p.grad for p in learned]
+        totals = [torch.zeros_like(p, dtype=torch.float64) for p in learned]
+        for *part, share in zip(*(x.split(kernels.ROWS) for x in (*state, weights)), strict=True):
+            for p in learned:
+                p.grad = None
+            self.accumulate_phase(tuple(part), share)
+            for p, total in zip(learned, totals, strict=True):
+                if p.grad is not None:
+                    total += p.grad
+        for p, grad, total in zip(learned, before, totals, strict=True):
+            p.grad = total.to(p.dtype) if grad is None else grad.add_(total)
 
     def accumulate_phases(
         self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]

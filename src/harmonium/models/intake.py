@@ -114,10 +114,11 @@ def rows_of(
     >>> rows_of(rbm, [[2, 0]]).states()
     tensor([[0., 0., 1., 1., 0., 0.]])
     """
-    space = model.visible_space
+    space = model.observed_space
     table, order = table_of(model, data, name, columns)
     support = Support(space, coded(space, table, name))
     drawn, gaps = _looked_at(table, support, name, seed is not None, free)
+    gaps = gaps or space.width < model.visible_space.width
     kind = "probabilities" if drawn else "codes" if support.coded else "states"
     names = None if numbered(table.columns) else table.columns
     rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
@@ -172,8 +173,13 @@ def _check_context(rows: Rows, context: slice, name: str) -> None:
 
 def states_of(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """Whole rows as visible states, (rows, n_visible), in the dtype of the model and on its device; raises as
-    `rows_of`.
+    `rows_of`, and a TypeError where no row is whole.
     """
+    if model.observed_space.width < model.visible_space.width:
+        raise TypeError(
+            f"model: {type(model).__name__} has variables beside those that rows of {name} hold, and this"
+            " needs rows that are whole; hm.log_likelihood estimates log P of them."
+        )
     return rows_of(model, X, name).states()
 
 
@@ -193,7 +199,7 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
         given = _known_codes(model.schema, given, name)
     if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
         return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
-    x, space = as_numbers(given, name), model.visible_space
+    x, space = as_numbers(given, name), model.observed_space
     named = model.columns is not None and (labels_of(given) is not None or isinstance(given, Table))
     width = space.width
     fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
@@ -220,7 +226,7 @@ def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
     Codes, frames and names are understood as everywhere.
     """
     table, _ = table_of(model, v, name)
-    support = Support(model.visible_space, coded(model.visible_space, table, name))
+    support = Support(model.observed_space, coded(model.observed_space, table, name))
     x = _whole(table, name)
     if support.coded and support.wrong(x):
         raise ValueError(f"{name}: {support.sentence(x, table, 0)}")
@@ -270,7 +276,7 @@ def _frame(data: Any) -> Any:
         return data.frame
     from pandas import DataFrame
 
-    return DataFrame(np.asarray(data.values), columns=list(data.columns or ()))
+    return DataFrame(data.array(), columns=list(data.columns or ()))
 
 
 def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
@@ -344,7 +350,7 @@ def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
         row[0, list(places)] = list(places.values())
         return Table(row, model.columns)
     if model.columns is None:
-        width = model.visible_space.width
+        width = model.observed_space.width
         raise ValueError(
             f"{name}: expected a row of {width} numbers with NaN where free, since the columns of this model"
             f" have no names, got {checks.describe(known)}."
@@ -384,7 +390,8 @@ def _whole(table: Table, name: str) -> Tensor:
 
 
 def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, np.ndarray, int], Tensor]:
-    dtype, device, support = model.dtype, model.device, Support(model.visible_space, coded=True)
+    dtype, device, support = model.dtype, model.device, Support(model.observed_space, coded=True)
+    latent = model.visible_space.width - model.observed_space.width
 
     def states(x: Tensor, numbers: np.ndarray, epoch: int) -> Tensor:
         return x.to(device=device, dtype=dtype)
@@ -398,4 +405,20 @@ def _preparation(model: EnergyModel, kind: str, seed: int) -> Callable[[Tensor, 
         drawn = (kernels.uniform(address, (len(p), p.shape[1]), dtype, device) < p).to(dtype)
         return torch.where(p == p, drawn, p)  # a free cell stays one
 
-    return {"states": states, "codes": codes, "probabilities": probabilities}[kind]
+    prepare = {"states": states, "codes": codes, "probabilities": probabilities}[kind]
+    return prepare if latent == 0 else lambda x, *where: _with_empty(prepare(x, *where), latent)
+
+
+def with_latent(model: EnergyModel, v: Tensor) -> Tensor:
+    """States of the observed variables as visible states, NaN where a model has more than is observed."""
+    latent = model.visible_space.width - model.observed_space.width
+    return v if latent == 0 else _with_empty(v, latent)
+
+
+def observed(model: EnergyModel, v: Tensor) -> Tensor:
+    """Of visible states the columns that a table holds, (rows, n_observed)."""
+    return v[:, : model.observed_space.width]
+
+
+def _with_empty(v: Tensor, columns: int) -> Tensor:
+    return torch.nn.functional.pad(v, (0, columns), value=torch.nan)

@@ -17,7 +17,111 @@ from harmonium.units import Units
 from harmonium.units.compiled import compiled_side
 
 
-class RBM(PairwiseModel):
+class TwoBlocks(PairwiseModel):
+    """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h for two blocks: all that follows in closed form.
+
+    Classes derived from it say what their `layers` are, and hold a parameter `weight` or a kind of coupling,
+    `coupling`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "weight" and "coupling" in self._modules:  # a matrix of its own, or as it comes out
+            given = self.coupling
+            return given.weight if "weight" in given._parameters else given.dense()
+        return super().__getattr__(name)
+
+    def _operator(self) -> Operator:
+        """W: the couplings that were given, or a view of `weight`."""
+        given: Any = self._modules.get("coupling")
+        return Dense(self.weight) if given is None else given
+
+    def couplings(self) -> Sequence[Coupling]:
+        """W, between blocks 0 and 1."""
+        return (Coupling(self._operator(), 0, 1),)
+
+    def pair(self) -> Pair | None:
+        return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
+
+    def _visible_states(self, v: Any) -> Tensor:
+        v, visible = self._visible_rows(v), self.layers[0]
+        if v.ndim != 2 or v.shape[1] != visible.width:
+            raise ValueError(f"v: expected shape (batch, {visible.width}), got {tuple(v.shape)}.")
+        return v.to(visible.bias)
+
+    def _hidden_states(self, h: Any) -> Tensor:
+        h, hidden = self._hidden_rows(h), self.layers[1]
+        if h.ndim != 2 or h.shape[1] != hidden.width:
+            raise ValueError(f"h: expected shape (batch, {hidden.width}), got {tuple(h.shape)}.")
+        return h.to(hidden.bias)
+
+    def energy(self, *state: Any) -> Tensor:
+        """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
+        state, (visible, hidden) = self._rows_of_blocks(state), self.layers
+        v, h = self._visible_states(state[0]), self._hidden_states(state[1])
+        return visible.energy(v) + hidden.energy(h) - self._operator().pairing(v, h)
+
+    def free_energy(self, v: Any) -> Tensor:
+        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
+        v, (visible, hidden) = self._visible_states(v), self.layers
+        field = self._operator().product(v, hidden.bias)
+        return visible.energy(v) - hidden.cumulant(field).sum(-1)
+
+    def hidden_free_energy(self, h: Any) -> Tensor:
+        """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
+        h, (visible, hidden) = self._hidden_states(h), self.layers
+        field = self._operator().transposed(h, visible.bias)
+        return hidden.energy(h) - visible.cumulant(field).sum(-1)
+
+    @torch.no_grad()
+    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
+        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
+
+        That is -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ for the visible and -Σ wₙ⟨h | vₙ⟩ for the hidden biases:
+        the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
+        """
+        operator, (visible, hidden) = self._operator(), self.layers
+        v, weights = self._visible_states(v), weights.to(visible.bias)
+        field = operator.quick_product(v, hidden.bias)
+        weighted = hidden.mean(field).mul_(-weights[:, None])
+        operator.accumulate(v, weighted)
+        _add_to_grad(visible.bias, -(weights @ v))
+        _add_to_grad(hidden.bias, weighted.sum(0))
+        self._accumulate_shape_gradient(v, field, weights)
+
+    @torch.no_grad()
+    def accumulate_phases(
+        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+        """Both phases as one product over all particles, where the processor has units for it."""
+        operator, (visible, hidden) = self._operator(), self.layers
+        learned = all(p.requires_grad for p in (*operator.tensors(), visible.bias, hidden.bias))
+        side = compiled_side(hidden, hidden.bias) if learned else None
+        if side is None or visible.shape_parameters():  # inside U, which the product knows nothing of
+            return None
+        sums = operator.accumulate_phases(side, data, negatives)
+        if sums is None:
+            return None
+        (a, *visible_means), (b, *hidden_means) = (
+            x.unbind() for x in sums.split_with_sizes(operator.shape, 1)
+        )
+        _add_to_grad(visible.bias, a)
+        _add_to_grad(hidden.bias, b)
+        positive, negative = zip(visible_means, hidden_means, strict=True)
+        return positive, negative
+
+    def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
+        """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
+        visible, hidden = self.layers
+        if not visible.shape_parameters() and not hidden.shape_parameters():
+            return
+        with torch.enable_grad():
+            per_row = visible.potential(v).sum(-1) - hidden.cumulant(field).sum(-1)
+            total = (weights * per_row).sum()
+            if total.requires_grad:
+                total.backward()
+
+
+class RBM(TwoBlocks):
     """E(v, h) = U(v) - a·v + U(h) - b·h - vᵀ W h over visible units v and hidden units h of any type.
 
     Given one side, the units of the other are independent: P(h | v) = Π_l P(h_l | v) with the field
@@ -81,54 +185,6 @@ class RBM(PairwiseModel):
         layers = self._modules  # a module's own look-up of attributes takes longer than a small product
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "weight" and "coupling" in self._modules:  # a matrix of its own, or as it comes out
-            given = self.coupling
-            return given.weight if "weight" in given._parameters else given.dense()
-        return super().__getattr__(name)
-
-    def _operator(self) -> Operator:
-        """W: the couplings that were given, or a view of `weight`."""
-        given: Any = self._modules.get("coupling")
-        return Dense(self.weight) if given is None else given
-
-    def couplings(self) -> Sequence[Coupling]:
-        """W, between the visible block 0 and the hidden block 1."""
-        return (Coupling(self._operator(), 0, 1),)
-
-    def pair(self) -> Pair | None:
-        return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
-
-    def _visible_states(self, v: Any) -> Tensor:
-        v = self._visible_rows(v)
-        if v.ndim != 2 or v.shape[1] != self.visible.width:
-            raise ValueError(f"v: expected shape (batch, {self.visible.width}), got {tuple(v.shape)}.")
-        return v.to(self.visible.bias)
-
-    def _hidden_states(self, h: Any) -> Tensor:
-        h = self._hidden_rows(h)
-        if h.ndim != 2 or h.shape[1] != self.hidden.width:
-            raise ValueError(f"h: expected shape (batch, {self.hidden.width}), got {tuple(h.shape)}.")
-        return h.to(self.visible.bias)
-
-    def energy(self, *state: Any) -> Tensor:
-        """E(v, h) of paired rows: `v` (batch, n_visible), `h` (batch, n_hidden) to (batch,), nats."""
-        state = self._rows_of_blocks(state)
-        v, h = self._visible_states(state[0]), self._hidden_states(state[1])
-        return self.visible.energy(v) + self.hidden.energy(h) - self._operator().pairing(v, h)
-
-    def free_energy(self, v: Any) -> Tensor:
-        """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats."""
-        v = self._visible_states(v)
-        field = self._operator().product(v, self.hidden.bias)
-        return self.visible.energy(v) - self.hidden.cumulant(field).sum(-1)
-
-    def hidden_free_energy(self, h: Any) -> Tensor:
-        """The same from the other side: -log Σᵥ exp(-E(v, h)), (batch,), nats."""
-        h = self._hidden_states(h)
-        field = self._operator().transposed(h, self.visible.bias)
-        return self.hidden.energy(h) - self.visible.cumulant(field).sum(-1)
-
     def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
         return self.hidden.mean(self._operator().product(self._visible_states(v), self.hidden.bias))
@@ -136,52 +192,6 @@ class RBM(PairwiseModel):
     def visible_given_hidden(self, h: Any) -> Tensor:
         """⟨v | h⟩, (batch, n_visible)."""
         return self.visible.mean(self._operator().transposed(self._hidden_states(h), self.visible.bias))
-
-    @torch.no_grad()
-    def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
-        """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
-
-        That is -Σ wₙ vₙ⟨h | vₙ⟩ᵀ for W, -Σ wₙ vₙ for the visible and -Σ wₙ⟨h | vₙ⟩ for the hidden biases:
-        the same numbers as back-propagation through `free_energy`, without its detour over the cumulants.
-        """
-        operator, v, weights = self._operator(), self._visible_states(v), weights.to(self.visible.bias)
-        field = operator.quick_product(v, self.hidden.bias)
-        weighted = self.hidden.mean(field).mul_(-weights[:, None])
-        operator.accumulate(v, weighted)
-        _add_to_grad(self.visible.bias, -(weights @ v))
-        _add_to_grad(self.hidden.bias, weighted.sum(0))
-        self._accumulate_shape_gradient(v, field, weights)
-
-    @torch.no_grad()
-    def accumulate_phases(
-        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
-        """Both phases as one product over all particles, where the processor has units for it."""
-        operator, (visible, hidden) = self._operator(), self.layers
-        learned = all(p.requires_grad for p in (*operator.tensors(), visible.bias, hidden.bias))
-        side = compiled_side(hidden, hidden.bias) if learned else None
-        if side is None or visible.shape_parameters():  # inside U, which the product knows nothing of
-            return None
-        sums = operator.accumulate_phases(side, data, negatives)
-        if sums is None:
-            return None
-        (a, *visible_means), (b, *hidden_means) = (
-            x.unbind() for x in sums.split_with_sizes(operator.shape, 1)
-        )
-        _add_to_grad(visible.bias, a)
-        _add_to_grad(hidden.bias, b)
-        positive, negative = zip(visible_means, hidden_means, strict=True)
-        return positive, negative
-
-    def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
-        """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
-        if not self.visible.shape_parameters() and not self.hidden.shape_parameters():
-            return
-        with torch.enable_grad():
-            per_row = self.visible.potential(v).sum(-1) - self.hidden.cumulant(field).sum(-1)
-            total = (weights * per_row).sum()
-            if total.requires_grad:
-                total.backward()
 
     def config(self) -> dict[str, Any]:
         """The types and sizes of both layers."""

@@ -6,7 +6,7 @@ never made dense.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,33 @@ class SparseRows:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> SparseRows:
-        """Some rows or, as (all, columns), some columns of rows that aren't encoded; sparse as well."""
+        """Some rows or, as (all, columns), some columns of rows that aren't encoded; sparse as before."""
         return SparseRows(self.x[key], self.encode, None if self.encode is None else self.shape[1])
+
+    def encoded(self, encode: Callable[[np.ndarray], np.ndarray]) -> SparseRows:
+        """The same rows, each to be encoded once it is dense; as many columns come of it."""
+        return SparseRows(self.x, encode, self.shape[1])
+
+    def beside(self, more: np.ndarray) -> SparseRows:
+        """The same rows with more columns to their right, (rows, more columns), which aren't encoded."""
+        import scipy.sparse
+
+        columns, encode = self.x.shape[1], self.encode or np.asarray
+
+        def left_encoded(x: np.ndarray) -> np.ndarray:
+            return np.hstack([encode(x[:, :columns]), x[:, columns:]])
+
+        joined = scipy.sparse.hstack([self.x, scipy.sparse.csr_array(more)], format="csr")
+        return SparseRows(joined, left_encoded, self.shape[1] + more.shape[1])
+
+    def each_column(self) -> Iterator[np.ndarray]:
+        """One column after another, dense, (rows,), before it is encoded."""
+        x = self.x.tocsc()
+        for k in range(x.shape[1]):
+            column = np.zeros(x.shape[0], self.dtype)
+            own = slice(x.indptr[k], x.indptr[k + 1])
+            column[x.indices[own]] = x.data[own]
+            yield column
 
     @property
     def dtype(self) -> np.dtype:

@@ -145,9 +145,14 @@ class Site(NamedTuple):
 
 
 def sites_of(model: Any) -> list[Site]:
-    """The visible variables of a model, in the order of their columns."""
+    """The variables of a model that a table holds, in the order of their columns."""
+    return sites_in(model.observed_space)
+
+
+def sites_in(space: Any) -> list[Site]:
+    """All variables of units or a space, in the order of their columns."""
     sites: list[Site] = []
-    for number, (start, width, part) in enumerate(Support(model.visible_space).sites(coded=False)):
+    for number, (start, width, part) in enumerate(Support(space).sites(coded=False)):
         goes_on = part is not None and bool(sites) and sites[-1].part is part
         sites.append(Site(number, start, width, part, sites[-1].inside + 1 if goes_on else 0))
     return sites

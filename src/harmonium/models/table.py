@@ -78,6 +78,11 @@ class Table:
         """Number of columns."""
         return self.values.shape[1]
 
+    def array(self) -> np.ndarray:
+        """All values as one array, in memory, dense."""
+        x = self.values
+        return x.dense(slice(None)) if isinstance(x, SparseRows) else np.asarray(x)
+
     def place(self, row: int, column: int, more: int = 0) -> str:
         """Where a cell is, or where `more` further columns are too, in words.
 

@@ -61,7 +61,7 @@ class Form:
         if self.schema is not None:
             return self._like(self._filled_table(self.schema, codes, numbers))
         x = self._stored()
-        space = self.model.visible_space
+        space = self.model.observed_space
         values = codes.cpu().numpy()
         if x.shape[1] != values.shape[1]:
             assert isinstance(space, Units)  # since other spaces have one column for each site

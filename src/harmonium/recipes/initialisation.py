@@ -28,7 +28,9 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
     if not isinstance(model, BlockModel) or not untrained(model):
         return
-    states, weights = seen_first(rows), weights if len(rows) <= most_rows(rows) else None
+    model = model.of_observed()
+    states = seen_first(rows)[:, : model.layers[0].width]
+    weights = weights if len(rows) <= most_rows(rows) else None
     try:
         match_known(model.layers[0], states, weights)
     except ValueError as error:
@@ -115,7 +117,9 @@ def regress_on_given(
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    if phase.persistent and isinstance(model, PairwiseModel) and natural_gradient_fits(model):
+    if not phase.persistent or not isinstance(model, PairwiseModel) or model.of_observed() is not model:
+        return
+    if natural_gradient_fits(model):
         states = seen_first(rows)
         phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
 

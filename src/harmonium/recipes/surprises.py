@@ -64,7 +64,7 @@ def conditional(
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
     whole = states.clone()
     for site in asked.values():  # for one column any value will do, since the ratio of two is the same
-        valid = Support(model.visible_space).valid[:, site.columns].to(whole)
+        valid = Support(model.observed_space).valid[:, site.columns].to(whole)
         whole[:, site.columns] = valid if len(asked) == 1 else torch.nan
     found = {}
     numbers = [site.number for site in asked.values()]

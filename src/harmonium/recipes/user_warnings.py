@@ -27,7 +27,7 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
     if not rows.free:
         return []
     known = torch.stack([(~torch.isnan(piece)).any(0) for piece in rows.pieces()]).any(0).tolist()
-    sites = Support(model.visible_space).sites(coded=False)
+    sites = Support(model.observed_space).sites(coded=False)
     names = rows.columns or tuple(str(i) for i in range(len(sites)))
     by_site = len(names) == len(sites)
     empty = [names[i if by_site else first] for i, (first, _, _) in enumerate(sites) if not known[first]]
@@ -43,7 +43,7 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
 
 def too_many_parameters(model: EnergyModel, rows: Rows) -> list[str]:
     """One sentence where there is less to learn from than there is to learn."""
-    parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.visible_space.width
+    parameters, cells = sum(p.numel() for p in model.parameters()), len(rows) * model.observed_space.width
     if parameters <= cells or len(rows) < HOLD_OUT_FROM:  # few rows are taken for the whole distribution
         return []
     return [

@@ -3,7 +3,7 @@ the user.
 """
 
 from harmonium.sampling.chains import Chains, Clamp, Kernel
-from harmonium.sampling.draw import sample, sample_states
+from harmonium.sampling.draw import completed_states, sample, sample_states
 from harmonium.sampling.gibbs import BlockGibbs, advance
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC, MALA, UnadjustedLangevin
@@ -24,6 +24,7 @@ __all__ = [
     "UnadjustedLangevin",
     "advance",
     "complete",
+    "completed_states",
     "default_kernel",
     "initial_chains",
     "continuation",

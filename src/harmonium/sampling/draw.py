@@ -8,11 +8,18 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels, processes
-from harmonium.models import BlockModel, EnergyModel, GraphModel, MarkovRandomField, path_to
+from harmonium.models import (
+    BlockModel,
+    DeepBeliefNetwork,
+    EnergyModel,
+    GraphModel,
+    MarkovRandomField,
+    path_to,
+)
 from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
-from harmonium.models.intake import known_states
+from harmonium.models.intake import known_states, observed
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
@@ -89,12 +96,26 @@ def sample_states(
     if given is None and model.context is not None:
         raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
+    return _shown(model, observed(model, _drawn(model, n, clamp, seed, sweeps)))
+
+
+def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | None = None) -> Tensor:
+    """Rows of visible states, (rows, n_visible), with what is NaN drawn given the rest of the row."""
+    return _drawn(model, len(v), Clamp(~torch.isnan(v), v), seed, sweeps).to(v)
+
+
+def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: int | None) -> Tensor:
+    """`n` visible states."""
     address = Address(seed, Purpose.SAMPLE)
+    if isinstance(model, DeepBeliefNetwork):
+        if clamp is not None:
+            raise TypeError("given: expected None for a deep belief network, which draws downwards only.")
+        return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
     if sweeps is None:
         exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
         if exact is not None:
-            return _shown(model, exact)
-    return _shown(model, _divided(model, n, sweeps, clamp, address))
+            return exact
+    return _divided(model, n, sweeps, clamp, address)
 
 
 def _shown(model: EnergyModel, v: Tensor) -> Tensor:

@@ -42,9 +42,21 @@ class BlockGibbs:
         done = _in_one_call(model, chains, self.sweeps) if self.clamp is None else None
         if done is not None:
             return done
+        part = None if self.clamp is None else model.given(self.clamp.held, self.clamp.values)
+        if part is not None:
+            return self._of_part(*part, chains)
         for _ in range(self.sweeps):
             chains = self._sweep(model, chains)
         return chains
+
+    def _of_part(self, model: BlockModel, first: int, chains: Chains) -> Chains:
+        """The chains after sweeps over the columns of block 0 from `first` on, and all other blocks."""
+        v = chains.visible
+        moved = BlockGibbs(None, self.sweeps)(
+            model, Chains((v[:, first:], *chains.state[1:]), chains.address)
+        )
+        free, *rest = moved.state
+        return Chains((torch.cat([v[:, :first], free], 1), *rest), moved.address)
 
     def _sweep(self, model: BlockModel, chains: Chains) -> Chains:
         state = list(chains.state)

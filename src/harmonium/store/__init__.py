@@ -5,6 +5,7 @@ about them; checkpoints also keep the one before them. `replacing` is how any fi
 """
 
 from harmonium.store.checkpoints import Checkpoint, previous, recover
+from harmonium.store.features import export_features
 from harmonium.store.files import (
     DamagedFile,
     Facts,
@@ -35,6 +36,7 @@ __all__ = [
     "Facts",
     "check_name",
     "drop_leftovers",
+    "export_features",
     "from_bytes",
     "from_dimod",
     "from_sklearn",

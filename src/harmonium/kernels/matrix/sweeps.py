@@ -35,7 +35,7 @@ def gibbs(
     if rows == 0:
         return out[0], out[1]
     for side, address in zip(sides, addresses, strict=True):
-        address.check(rows, len(side.bias) // side.states)
+        address.check(rows, len(side.bias) // side.states, sweeps)
     threads = launch.threads(rows * sum(widths) * sweeps >= SERIAL)
     height = panel_height(rows, threads)
     size = _thread_bytes(height, widths, max(side.states for side in sides))
