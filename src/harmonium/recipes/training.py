@@ -173,12 +173,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     rows, valid, weights = split(model, X, validation, sample_weight, seed)
     narrow = few_valued(model, rows)
     objective = _objective(model, objective, negatives)
-    if objective is None:
-        negative_phase = settings.negative_phase(model, asked, negatives)
-    else:
-        negative_phase = settings.conditional_phase(model, objective, asked)
+    negative_phase = settings.negative_phase(model, asked, negatives, objective)
     origin = _origin(model, rows, negatives, state)
-    rows, valid = (r if r is None or origin is None else centred_rows(r, origin) for r in (rows, valid))
+    if origin is not None:
+        rows, valid = centred_rows(rows, origin), None if valid is None else centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase, objective)
     divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
     with real_columns.centred(model, origin), processes.repeating(not divided):
