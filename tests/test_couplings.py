@@ -235,7 +235,9 @@ def test_what_is_no_pattern():
         hm.couplings.Masked([True])
     with pytest.raises(TypeError, match="^visible, hidden: expected with a graph"):
         hm.couplings.Masked([[True]], visible=[0])
-    with pytest.raises(ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\), got \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\) for these units, got \(2, 3\)"
+    ):
         hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=hm.couplings.Masked(torch.ones(2, 3)))
     taken = hm.couplings.Masked(torch.ones(3, 2))
     hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=taken)

@@ -109,7 +109,7 @@ class RBMEstimator(Stored, BaseEstimator):
             few = max(FEWEST_STEPS, STEPS_PER_ROW * len(rows))
             steps = few if few < default_steps(machine, len(rows)) else None
         asked = {"steps": steps, "minutes": self.minutes} | self._objective(machine, len(rows))
-        model = self._units() if tried and "negatives" not in asked else machine
+        model = self._units() if tried and "objective" not in asked else machine
         self._learn(model, rows, weights, asked)
 
     def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:

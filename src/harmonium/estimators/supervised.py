@@ -20,16 +20,14 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from harmonium.estimators.base import RBMEstimator
-from harmonium.learning import ConditionalCompletions, HybridNegatives, completion_log_probabilities
+from harmonium.learning import completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
 from harmonium.likelihood.clamped import PAIRS, exact_sums
-from harmonium.models import RBM
+from harmonium.models import RBM, Objective
 from harmonium.recipes.imputation import completions
-from harmonium.recipes.settings import UserSettings, negative_phase
 from harmonium.units import Categorical, Gaussian, Units
 
 CELLS = 2**22  # of completed rows, looked at together
-PRIOR = 0.02  # one over the variance of a prior on the couplings
 TAIL = 9.0  # deviations beyond the outermost means at which a density is over
 FINE = 0.5  # deviations between points; sums over a normal are then exact to 1e-16
 
@@ -195,13 +193,8 @@ class RBMClassifier(ClassifierMixin, _Supervised):
     def _objective(self, model: RBM, n_rows: int) -> dict[str, Any]:
         if self.objective == "generative":
             return {}
-        units = self._label_units()
-        phase: Any = ConditionalCompletions(self._label, units.site_values().to(model.device))
-        if self.objective == "hybrid":
-            joint = negative_phase(model, UserSettings(seed=self._seed), None)
-            phase = HybridNegatives(phase, joint, self.generative_share)
-        # the rules judge by log P of whole rows, which isn't what is learned; a Gaussian prior stands in
-        return {"negatives": phase, "rules": (), "weight_decay": PRIOR / n_rows}
+        share = self.generative_share if self.objective == "hybrid" else 0.0
+        return {"objective": Objective(slice(0, self._label.start), share)}
 
 
 class RBMRegressor(RegressorMixin, _Supervised):

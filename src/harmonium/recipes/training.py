@@ -65,7 +65,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     resume: bool = False,
     state: Mapping[str, Tensor] | None = None,
 ) -> History:
-    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place.
+    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place. In a process group
+    every process makes the same call, and does its share (docs/processes.md).
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
