@@ -177,7 +177,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     else:
         negative_phase = settings.conditional_phase(model, objective, asked)
     origin = _origin(model, rows, negatives, state)
-    rows, valid = (r if r is None or origin is None else centred_rows(r, origin) for r in (rows, valid))
+    rows = rows if origin is None else centred_rows(rows, origin)
+    valid = valid if valid is None or origin is None else centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase, objective)
     divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
     with real_columns.centred(model, origin), processes.repeating(not divided):
