@@ -94,7 +94,7 @@ def test_guesses_and_doubts_are_those_of_all_states(monkeypatch, by_chains):
     registry.scatter(machine, 7)
     if by_chains:
         monkeypatch.setattr(imputation, "EXACT_STATES", 0)
-        monkeypatch.setattr(imputation, "COPIES", (256, 256))
+        monkeypatch.setattr(imputation, "COPIES", 256)
     rows = torch.tensor([[1.0, NAN, 0, NAN, NAN, 1], [0, 1, NAN, 0, 0, 0], [1, 1, 0, 1, 0, 0]]).double()
     filled, doubt = impute(machine, rows, uncertainty=True)
     for row in range(3):
