@@ -70,7 +70,8 @@ class DeepBoltzmannMachine(TwoBlocks):
         shape = (self.even.width, self.odd.width)
         weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
         for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
-            block.copy_(initial(*block.shape, seed + level, small(*block.shape)))
+            below, above = block.shape
+            block.copy_(initial(below, above, seed + level, small(below, above)))
             allowed.fill_(True)
         if bool(mask.all()):
             self.weight = nn.Parameter(weight)
@@ -138,7 +139,8 @@ class DeepBoltzmannMachine(TwoBlocks):
 
     def of_observed(self) -> PairwiseModel:
         """v and h₁ alone, sharing their parameters."""
-        return _Pair(*self.stack[:2], self.weights[0].detach())
+        visible, first, *_ = self.stack
+        return _Pair(visible, first, self.weights[0].detach())
 
     @torch.no_grad()
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
