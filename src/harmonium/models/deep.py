@@ -70,8 +70,8 @@ class DeepBoltzmannMachine(TwoBlocks):
         shape = (self.even.width, self.odd.width)
         weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
         for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
-            below, above = block.shape
-            block.copy_(initial(below, above, seed + level, small(below, above)))
+            rows, columns = block.shape
+            block.copy_(initial(rows, columns, seed + level, small(rows, columns)))
             allowed.fill_(True)
         if bool(mask.all()):
             self.weight = nn.Parameter(weight)
@@ -139,8 +139,8 @@ class DeepBoltzmannMachine(TwoBlocks):
 
     def of_observed(self) -> PairwiseModel:
         """v and h₁ alone, sharing their parameters."""
-        visible, first, *_ = self.stack
-        return _Pair(visible, first, self.weights[0].detach())
+        visible, hidden = self.stack[:2]
+        return _Pair(visible, hidden, self.weights[0].detach())
 
     @torch.no_grad()
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
