@@ -14,7 +14,7 @@ from benchmarks._workers import PEERS
 
 RESULTS = Path(__file__).parent / "results"
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-LIBRARIES = ("rbms", "scikit-learn", "torch", "thrml", "jax", "pgmpy", "numpy")
+LIBRARIES = ("rbms", "scikit-learn", "torch", "thrml", "jax", "pgmpy", "spflow", "numpy")
 ASK = "import importlib.metadata as m, json, sys\nfound = {}\nfor name in sys.argv[1:]:\n    \
 try: found[name] = m.version(name)\n    except m.PackageNotFoundError: pass\nprint(json.dumps(found))"
 

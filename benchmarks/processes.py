@@ -112,11 +112,11 @@ def of_sum(size: int, blocks: int, updates: int) -> tuple[float, float]:
     )
 
 
-def _two(rank: int, folder: str, blocks: int, updates: int) -> None:
+def _two(rank: int, folder: str, works: list[Work], blocks: int, updates: int) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     found = []
-    for work in WORKS:
+    for work in works:
         update, size = of_update(work, blocks, updates)
         found.append((update, size, *of_sum(size, blocks, updates)))
     if rank == 0:
@@ -171,16 +171,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--updates", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the work to begin with")
     parser.add_argument("--forecast", action="store_true")
     asked = parser.parse_args()
     if asked.forecast:
         show_forecast()
         return
+    works = WORKS[asked.first :]
     torch.set_num_threads(1)
     context = get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         others = [
-            context.Process(target=_two, args=(k, folder, asked.blocks, asked.updates)) for k in range(2)
+            context.Process(target=_two, args=(k, folder, works, asked.blocks, asked.updates))
+            for k in range(2)
         ]
         for other in others:
             other.start()
@@ -188,7 +191,7 @@ def main() -> None:
             other.join()
         two = torch.load(f"{folder}/found.pt")
     print(f"{'work':34}{'one ms':>9}{'half':>9}{'two':>9}{'bytes':>11}{'sum ms':>9}{'(cpu)':>9}{'ratio':>8}")
-    for work, (update, size, by_clock, by_processor) in zip(WORKS, two, strict=True):
+    for work, (update, size, by_clock, by_processor) in zip(works, two, strict=True):
         one, _ = of_update(work, asked.blocks, asked.updates)
         half, _ = of_update(work.halved(), asked.blocks, asked.updates)
         name = f"{work.visible} x {work.hidden}, {work.batch}/{work.chains}, {work.method}"

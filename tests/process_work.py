@@ -30,13 +30,14 @@ def of_algorithm(name):
     """Parameters and states after some updates."""
     n, h = (6, 4) if name in SMALL else (12, 9)
     rbm, x = hm.RBM(hm.Bernoulli(n), hm.Bernoulli(h), dtype=torch.float64), states(210, n)
-    return trained(rbm, x, algorithm(name, 40, 2, 0), [NaturalGradient()])
+    return trained(rbm, x, algorithm(name, 40, 2, 0), [NaturalGradient()], weighted=name != "cd")
 
 
-def trained(model, x, negatives, transforms, steps=9):
+def trained(model, x, negatives, transforms, steps=9, weighted=True):
     rows = rows_of(model, x, free=True)
     free = FreeCells(rows.pieces(), model) if rows.free else None
-    batches = Batches(rows.x, 50, rows.prepare, torch.arange(1.0, 1.0 + len(x)))
+    weights = torch.arange(1.0, 1.0 + len(x)) if weighted else None
+    batches = Batches(rows.x, 50, rows.prepare, weights)
     optimiser = GradientDescent(model.parameters(), 0.1)
     learner = Learner(model, batches, negatives, optimiser, transforms, free_cells=free)
     train(learner, steps)

@@ -235,7 +235,9 @@ def test_what_is_no_pattern():
         hm.couplings.Masked([True])
     with pytest.raises(TypeError, match="^visible, hidden: expected with a graph"):
         hm.couplings.Masked([[True]], visible=[0])
-    with pytest.raises(ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\), got \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"^couplings: expected a Masked of shape \(3, 2\) for these units, got \(2, 3\)"
+    ):
         hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=hm.couplings.Masked(torch.ones(2, 3)))
     taken = hm.couplings.Masked(torch.ones(3, 2))
     hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), couplings=taken)
@@ -287,13 +289,13 @@ def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, b
     strength, n = 0.03, 3000
     kind = hm.couplings.Sparse(strength, block)
     rbm = hm.RBM(hm.Spin(6), hm.Spin(3), couplings=kind, dtype=DOUBLE)
-    rows = known_graph(6)[0][:600].double()
+    rows = known_graph(6)[0][:600].double().numpy()
     kind.take(kind.weight * 30.0)
     centred = optimiser == "centred"
     made = GradientDescent(rbm.parameters(), 0.3) if centred else torch.optim.Adam(rbm.parameters(), 0.01)
     learner = Learner(
         rbm,
-        Batches(rows, 600),
+        Batches(rows, 600, lambda x, numbers, epoch: x.double()),
         ExactNegatives(),
         made,
         [Centring()] if centred else [],
@@ -301,7 +303,7 @@ def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, b
     )
     train(learner, n)
     rbm.zero_grad()
-    rbm.accumulate_gradient(rows, torch.full((600,), 1 / 600))
+    rbm.accumulate_gradient(torch.from_numpy(rows), torch.full((600,), 1 / 600))
     rbm.accumulate_expected_gradient(-1.0)
     groups, slope = kind.by_groups(rbm.weight.detach()), kind.by_groups(rbm.weight.grad)
     size = (groups.shape[1] * groups.shape[3]) ** 0.5

@@ -256,7 +256,7 @@ def test_annealing_forward_and_reverse_hold_the_truth_from_both_sides():
 
 
 # ---------------------------------------------------------------- when parts disagree
-def fake_run(means, samples=400, drift=0.0, seed=3):
+def fake_run(means, samples=400, drift=0.0, seed=3, journeys=90):
     """A run of one pair of rungs whose groups say `means`, spread by a little noise."""
     rbm = hm.RBM(visible=hm.Bernoulli(2), hidden=hm.Bernoulli(2))
     groups = len(means)
@@ -269,12 +269,25 @@ def fake_run(means, samples=400, drift=0.0, seed=3):
     rung = np.tile(np.arange(2), (groups, 1))
     replicas = Replicas(rbm.random_state(2 * groups, address), rung, address)
     both = np.repeat(works, 2, axis=0)
-    return Run(Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=9)
+    return Run(
+        Ladder((broad(rbm), rbm), np.array([0.0, 1.0])), replicas, (), list(both), [], round_trips=journeys
+    )
 
 
 def test_agreement_raises_no_warning():
     e = interval.estimate(fake_run(0.01 * np.array([1, -1, 2, -2, 1, -2, 2, -1])), 5.0)
     assert not e.warnings and abs(e.value - 5.0) < 0.02 and e.high - e.low < 0.1
+
+
+def test_few_journeys_widen_the_interval_by_what_a_drift_may_hide():
+    means = 0.01 * np.array([1, -1, 2, -2, 1, -2, 2, -1])
+    many, few = (interval.estimate(fake_run(means, journeys=n), 5.0) for n in (24, 23))
+    assert not many.warnings and "made 23 journeys" in few.warnings[0] and len(few.warnings) == 1
+    assert few.low <= many.low and few.high >= many.high and few.value == many.value
+    drifting = fake_run(means, drift=0.004, journeys=9)
+    drift, error = drifting.bridged().drift
+    e = interval.estimate(drifting, 5.0)
+    assert e.high >= e.value + abs(drift) + error and e.low <= e.value - abs(drift) - error
 
 
 def test_ends_that_disagree_widen_the_interval():

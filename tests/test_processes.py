@@ -38,7 +38,7 @@ def test_a_parquet_file_laid_out_is_the_file(both):
 
 
 def test_each_process_reads_its_own_rows_and_all_together_the_batch(monkeypatch):
-    x, read = np.arange(40).reshape(20, 2), []
+    x, read, met = np.arange(40).reshape(20, 2), [], {"True": set(), "False": set()}
 
     def prepare(rows, numbers, epoch):
         read.extend(numbers)
@@ -52,9 +52,12 @@ def test_each_process_reads_its_own_rows_and_all_together_the_batch(monkeypatch)
         own, read[:] = processes.share(20), []
         for batch, w in zip(whole, (None, weights), strict=True):
             part = Batches(x, 6, prepare, w).batch(5)
-            places = part.numbers()
-            assert torch.equal(part.v, batch.v[places]) and torch.equal(part.weights, batch.weights[places])
+            places = part.numbers()[part.weights.numpy() > 0.0]
+            assert torch.equal(part.weights[part.weights > 0.0], batch.weights[places])
+            assert not len(places) or torch.equal(part.v, batch.v[places])
+            met[str(w is None)] |= set(places.tolist())
         assert all(own.start <= number < own.stop for number in read)
+    assert met["True"] == met["False"] == set(range(6))
 
 
 def test_one_process_has_all():

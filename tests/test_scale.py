@@ -73,6 +73,19 @@ def test_statistics_of_a_million_rows():
 
 
 @torch.no_grad()
+def test_blocks_in_float64_leave_the_weights_alone():
+    rbm = machine().double()
+    before = rbm.weight.clone()
+    x = (uniforms(3, 5000, 3, torch.float64) < 0.5).double()
+    w = torch.full((5000,), 1 / 5000).double()
+    side = Side("bernoulli", 1, rbm.hidden.bias)
+    found = kernels.two_phases(rbm.weight, side, (x, w), (x, w))
+    assert torch.equal(rbm.weight, before)
+    if found is not None:
+        assert found[0].abs().max() < 1e-12
+
+
+@torch.no_grad()
 def test_products_and_phases_over_a_million_rows_of_any_model():
     rbm, (x, _) = machine(), kinds()
     third = torch.full((ROWS, 1), 1 / 3)

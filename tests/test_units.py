@@ -413,6 +413,6 @@ def test_parts_of_one_kind_that_lie_apart_draw_from_their_own_fields():
     mixed = interleaved()
     field = torch.linspace(-1.0, 1.0, mixed.width)
     x = mixed.sample(field.expand(40_000, -1), address(7)).detach()
-    mean, variance = (f(field[None])[0] for f in (mixed.mean, mixed.variance))
+    mean, variance = (f(field[None])[0].detach() for f in (mixed.mean, mixed.variance))
     z = (x.mean(0) - mean).abs() / (variance / len(x)).sqrt()
     assert float(z.max()) <= z_threshold(comparisons=mixed.width)

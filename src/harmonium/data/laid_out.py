@@ -1,4 +1,4 @@
-"""Numbers of a large Parquet file, laid out on the disk as a memory map, so that batches read only their rows.
+"""Numbers of a large Parquet file, laid out on the disk as a memory map: batches then read only their rows.
 
 A Parquet file is compressed by columns in groups of rows: to read one row is to unpack its group. One process
 of each machine therefore unpacks a file of plain numbers group by group, once, and all processes of that
@@ -40,8 +40,8 @@ def lay_out(path: Path) -> None:
         size, where = shape[0] * shape[1] * dtype.itemsize, tempfile.gettempdir()
         if size > (free := shutil.disk_usage(where).free):
             raise DataError(
-                f"{path} can't be read: its numbers would take {size / 2**30:,.1f} GiB of the disk of {where},"
-                f" where {free / 2**30:,.1f} GiB are free."
+                f"{path} can't be read: its numbers would take {size / 2**30:,.1f} GiB of the disk of"
+                f" {where}, where {free / 2**30:,.1f} GiB are free."
             )
         place = _place(path)
         new = place.with_name(f"{os.getpid()}-{place.name}")

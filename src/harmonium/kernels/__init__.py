@@ -299,12 +299,14 @@ def _in_blocks(
 ) -> tuple[Tensor, Tensor] | None:
     """`two_phases` of many particles: as many blocks of both, summed in float64."""
     blocks = -(-max(len(data[0]), len(negatives[0])) // ROWS)
-    total, sums = weight.double().zero_(), torch.zeros((), dtype=torch.float64, device=weight.device)
+    total = torch.zeros_like(weight, dtype=torch.float64)
+    sums = total.new_zeros(3, sum(weight.shape))
     for v, w, other, its in zip(*(x.tensor_split(blocks) for x in (*data, *negatives)), strict=True):
         done = two_phases(weight, hidden, (v, w), (other, its))
         if done is None:
             return None
-        total, sums = total.add_(done[0]), sums + done[1]
+        total += done[0]
+        sums += done[1]
     out = total.to(weight.dtype)
     return out if add_to is None else add_to.add_(out), sums.to(weight.dtype)
 

@@ -23,10 +23,11 @@ from harmonium import processes
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains
-from harmonium.sampling.free import BURN_IN, begun, moved, redraws_hidden
+from harmonium.sampling.free import begun, moved, redraws_hidden
 
 STRIDE = 2**10  # times between two updates: room for their sweeps
 INFO = "info."
+NEW = 3  # sweeps more where cells are new; they go on from visit to visit
 
 
 class FreeCells:
@@ -83,7 +84,7 @@ class FreeCells:
         x, new = known.masked_scatter(free, cells), bool(torch.isnan(cells).any())
         address = Address(self.seed, Purpose.FREE_CELLS, step=step * STRIDE, chain=numbers.numpy())
         chains = Chains(self._state(model, x, row, address, new), address.at(step=address.step + 2))
-        chains = moved(model, chains, free, self.sweeps + BURN_IN * new, self.info)
+        chains = moved(model, chains, free, self.sweeps + NEW * new, self.info)
         self.values[at] = chains.visible.masked_select(free).to(self.values)
         self.info = dict(chains.info)
         for kept, block in zip(self.hidden, chains.state[1:], strict=False):

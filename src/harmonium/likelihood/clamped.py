@@ -9,6 +9,7 @@ row, or the hidden states, are few; otherwise every row gets replica exchange of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -184,6 +185,36 @@ def _sum_completions(model: EnergyModel, v: Tensor, free: Tensor, sites: _Sites)
         total = torch.zeros_like(least).index_add(0, row, (least[row] - energy).exp())
         parts.append(total.log() - least)
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def completions(
+    model: EnergyModel, v: Tensor, most: int, in_all: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(numbers of rows, their completions, the probabilities of these) for rows that have few.
+
+    Shapes are (rows,), (completions, rows, n_visible) and (completions, rows), float64: rows with equally
+    many completions come together, as long as there is room.
+
+    Args:
+        model: the model; nothing comes where it doesn't have its free energy.
+        v: visible states, (rows, n_visible), NaN where a cell is free.
+        most: completions of a row at most.
+        in_all: completions of all rows at most; rows with few go first.
+    """
+    if not model.has_free_energy():
+        return
+    sites, free = _sites(model), by_site(model.visible_space, torch.isnan(v))
+    counts = torch.where(free, sites.counts.log(), 0.0).sum(1).exp().round()
+    order = counts.argsort(stable=True)
+    few = order[(counts[order] <= most) & (counts[order].cumsum(0) <= in_all)]
+    for count in counts[few].unique().long().tolist():
+        equal = few[counts[few] == count]
+        for rows in equal.split(max(1, CHUNK // (count * v.shape[1]))):
+            each = torch.full((len(rows),), count, device=v.device)
+            full = _completions(v[rows], free[rows], each, sites)
+            energies = free_energies(model, full).view(len(rows), count).T
+            yield rows, full.view(len(rows), count, -1).transpose(0, 1), torch.softmax(-energies, 0)
 
 
 def _completions(v: Tensor, free: Tensor, counts: Tensor, sites: _Sites) -> Tensor:

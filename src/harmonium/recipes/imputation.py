@@ -18,21 +18,26 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
+from harmonium.likelihood.clamped import completions as few_completions
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import observed, rows_of
 from harmonium.models.space import Discrete
-from harmonium.models.support import Site, sites_in, sites_of
+from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
 from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
-COPIES = 2, 8  # chains for each row: two where rows are many, at most eight
+EXACT_IN_ALL = 2**20  # completions of all rows together that are
+COPIES = 8  # chains for each row at most, one where rows are many
 CHAINS = 2**15  # in all, as far as the copies go
-HEATING = 100  # sweeps of each, annealed for the first half; thrice that for a user's draw
-ROUNDS = 16  # draws from each, five sweeps apart
-NUMBERS = 2**25  # drawn at a time
+HEATING = 100  # sweeps of each: annealed for the first half, then at the model
+ROUNDS, APART = 16, 5  # draws from each, and sweeps between two of them
+HEATING_OF_MANY = 30  # where a row has one chain, whose draws follow one another
+NUMBERS = 2**23  # drawn at a time
+SWEEPS = 300  # before a draw for the user
+NODES = 5  # of Gauss and Hermite, for the mean of a map of a Gaussian cell
 
 
 def impute(
@@ -72,6 +77,7 @@ def impute(
     >>> impute(rbm, [[0.0, float("nan"), 1.0]]).shape
     (1, 3)
     """
+    uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
     if not isinstance(model, EnergyModel):
@@ -91,7 +97,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
     gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
-    sweeps = 3 * HEATING if isinstance(model, BlockModel) else None
+    sweeps = SWEEPS if isinstance(model, BlockModel) else None
     for begin in range(0, draws, at_once):
         copies = min(at_once, draws - begin)
         rows = known.repeat(copies, 1)
@@ -133,7 +139,7 @@ def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | 
             if not bool(free.any()):
                 continue
             rows = part[free]
-            mean, spread, own = _summary(model, site, drawn.of(free), kind)
+            mean, spread, own = _summary(model, site, drawn.of(free, site.columns), kind)
             value[rows, k], doubt[rows, k] = mean.to(value), spread.to(value)
             if own is not None:
                 numbers[rows, k] = own.to(value)
@@ -155,10 +161,10 @@ class Completions:
     weights: Tensor
     fields: Tensor | None = None
 
-    def of(self, rows: Tensor) -> Completions:
-        """Those of some of the rows."""
-        fields = None if self.fields is None else self.fields[:, rows]
-        return Completions(self.states[:, rows], self.weights[:, rows], fields)
+    def of(self, rows: Tensor, columns: slice) -> Completions:
+        """Some columns of some of the rows."""
+        fields = None if self.fields is None else self.fields[..., columns][:, rows]
+        return Completions(self.states[..., columns][:, rows], self.weights[:, rows], fields)
 
 
 def completions(
@@ -173,36 +179,16 @@ def completions(
         gaps: numbers of the rows that have free cells.
         seed: of the draws.
     """
-    drawn = []
-    for row in gaps.tolist():
-        found = _all_completions(model, states[row])
-        if found is None:
-            drawn.append(row)
-        else:
-            yield torch.tensor([row], device=states.device), found
-    copies = int(min(max(CHAINS // max(len(drawn), 1), COPIES[0]), COPIES[1]))
-    size = max(1, NUMBERS // (copies * ROUNDS * states.shape[1]))
-    for number, part in enumerate(torch.tensor(drawn, dtype=torch.long, device=states.device).split(size)):
+    left = torch.ones(len(gaps), dtype=torch.bool, device=gaps.device)
+    for rows, full, probabilities in few_completions(model, states[gaps], EXACT_STATES, EXACT_IN_ALL):
+        left[rows] = False
+        yield gaps[rows], Completions(full, probabilities)
+    drawn = gaps[left]
+    plan = Chained.of(len(drawn))
+    size = max(1, NUMBERS // (plan.copies * ROUNDS * states.shape[1]))
+    for number, part in enumerate(drawn.split(size)):
         if len(part):
-            yield part, _by_chains(model, states[part], copies, derived_seed(seed, number))
-
-
-def _all_completions(model: EnergyModel, row: Tensor) -> Completions | None:
-    """All completions of one row with their probabilities, None where they are too many."""
-    free = torch.isnan(row)
-    if not model.has_free_energy() or int(free.sum()) > EXACT_STATES:
-        return None
-    v, number = row[None], 1
-    for site in sites_in(model.visible_space):
-        if bool(free[site.start]):
-            choices = _choices(model, site)
-            if choices is None or number * len(choices) > EXACT_STATES:
-                return None
-            number *= len(choices)
-            v = v.repeat_interleave(len(choices), 0)
-            v[:, site.columns] = choices.to(v).repeat(number // len(choices), 1)
-    weights = torch.softmax(-model.free_energy(v).double(), 0)
-    return Completions(v[:, None], weights[:, None])
+            yield part, _by_chains(model, states[part], plan, derived_seed(seed, number))
 
 
 def _choices(model: EnergyModel, site: Site) -> Tensor | None:
@@ -217,15 +203,30 @@ def _choices(model: EnergyModel, site: Site) -> Tensor | None:
     )
 
 
-def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Completions:
-    given = rows.repeat(copies, 1)
-    start = completed_states(model, given, seed=seed, sweeps=HEATING)
+@dataclass(frozen=True)
+class Chained:
+    """How long chains are for each row: many rows have to share the time."""
+
+    copies: int
+    heating: int  # sweeps before the first draw, annealed for the first half, then at the model
+    apart: int  # sweeps between two of the draws
+
+    @classmethod
+    def of(cls, rows: int) -> Chained:
+        """What suits so many rows."""
+        copies = int(min(max(CHAINS // max(rows, 1), 1), COPIES))
+        return cls(copies, HEATING, APART) if copies > 1 else cls(1, HEATING_OF_MANY, 1)
+
+
+def _by_chains(model: EnergyModel, rows: Tensor, plan: Chained, seed: int) -> Completions:
+    copies, given = plan.copies, rows.repeat(plan.copies, 1)
+    start = completed_states(model, given, seed=seed, sweeps=plan.heating).to(rows)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
     blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
     states, fields = [], []
     for _ in range(ROUNDS):
-        chains = advance(step, model, chains, 5)
+        chains = advance(step, model, chains, plan.apart)
         states.append(chains.visible)
         if blocks:
             assert isinstance(model, BlockModel)  # as just asked
@@ -242,12 +243,14 @@ def _by_chains(model: EnergyModel, rows: Tensor, copies: int, seed: int) -> Comp
 def _summary(
     model: EnergyModel, site: Site, drawn: Completions, kind: Any
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(best code, doubt, expected value in the words of a kind) of a site in every row."""
+    """(best code, doubt, expected value in the words of a kind) of a site, whose columns these are, in every
+    row.
+    """
     if site.part is not None and site.part.cardinality is None:
         return _of_number(site.part, site, drawn, kind)
     values = _choices(model, site)
     assert values is not None  # since the states of the site can be counted
-    p = _probabilities(site.part, site, drawn, values.to(drawn.states.device, torch.float64))
+    p = _probabilities(site.part, drawn, values.to(drawn.states.device, torch.float64))
     number = torch.arange(len(values), dtype=torch.float64, device=p.device)
     own = values[:, 0].to(p) if site.width == 1 else number
     names = isinstance(kind, (Binary, Category)) or isinstance(site.part, (Bernoulli, Spin, Categorical))
@@ -258,14 +261,14 @@ def _summary(
     return mean.round(), (p @ own**2 - mean**2).clamp(min=0.0).sqrt(), None
 
 
-def _probabilities(part: Units | None, site: Site, drawn: Completions, values: Tensor) -> Tensor:
+def _probabilities(part: Units | None, drawn: Completions, values: Tensor) -> Tensor:
     """Of every value of a site in every row, (rows, values), float64."""
     weights = drawn.weights[:, :, None]
     if drawn.fields is None or part is None:
-        x = drawn.states[..., site.columns].double()
+        x = drawn.states.double()
         here = (x[:, :, None, :] == values).all(3)
         return (weights * here).sum(0)
-    fields = drawn.fields[..., site.columns].double()
+    fields = drawn.fields.double()
     full = part.mode(torch.zeros(1, part.width, device=values.device)).double().repeat(len(values), 1)
     width = part.width // part.n
     full[:, :width] = values  # U is one and the same for all sites of a finite layer
@@ -276,12 +279,12 @@ def _probabilities(part: Units | None, site: Site, drawn: Completions, values: T
 def _of_number(
     part: Units, site: Site, drawn: Completions, kind: Any
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    weights, x = drawn.weights, drawn.states[..., site.start].double()
+    weights, x = drawn.weights, drawn.states[..., 0].double()
     variance = torch.zeros_like(x)
     if drawn.fields is not None:
         full = drawn.fields.new_zeros(*x.shape, part.width, dtype=torch.float64)
         inside = site.inside
-        full[..., inside] = drawn.fields[..., site.start].double()
+        full[..., inside] = drawn.fields[..., 0].double()
         flat = full.flatten(0, 1)
         x, variance = (f(flat)[:, inside].unflatten(0, x.shape).double() for f in (part.mean, part.variance))
     mean, spread = _moments(weights, x, variance)
