@@ -4,7 +4,7 @@
     python -m benchmarks.features --run [--only features,classes] [--more FOLDER]
 
 Features: logistic regression (C by cross-validation among 0.001 … 10, a solver that converges) on raw
-columns, on those of PCA, of scikit-learn's BernoulliRBM and of ours, with as many of them for all; five folds.
+columns, on those of PCA, of scikit-learn's BernoulliRBM and of ours, as many of them for all; five folds.
 Classes: our RBMClassifier against logistic regression, random forest, histogram boosting and naive Bayes on
 tables of scikit-learn, and on those of FOLDER (NAME.npz with X and y, at most 1,500 rows of each to learn
 from); 70 % of the rows, stratified. Test rows are whole, or lack 30 % of their cells: others get the means of

@@ -26,3 +26,11 @@ def compiled_draws(monkeypatch):
     draws = sys.modules.get("harmonium.kernels.draws")
     if draws is not None:
         monkeypatch.setattr(draws, "FEW", -1)
+
+
+COMPILING = "test_targets.py", "test_matrix_units.py"
+
+
+def pytest_collection_modifyitems(items):
+    """The tests that take a minute each come first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.path.name not in COMPILING)

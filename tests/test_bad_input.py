@@ -259,7 +259,7 @@ RUNS = {
     "damaged settings": wrong(folder.SETTINGS, b"\xff{"),
     "settings that are a list": wrong(folder.SETTINGS, b"[[1, 2]]"),
     "settings of options that there are not": option("colour", "red"),
-    "settings of another type": option("hidden", "many"),
+    "settings of another type": option("steps", "many"),
     "the only checkpoint damaged": only_checkpoint_damaged,
     "a checkpoint of a later version": lambda out: later(out / folder.CHECKPOINT),
 }

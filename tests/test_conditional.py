@@ -129,6 +129,27 @@ def test_many_hidden_states_are_summed_for_real_columns_too():
     assert found.method.startswith("exact") and torch.allclose(found.value, expected.value, atol=1e-9)
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_gaussian_machines_have_an_integral_at_each_context(direct):
+    """Against the machine at u, and, with gaps, against the joint density of a plain RBM."""
+    model = machine(hm.Gaussian(3), hm.Mixed(hm.Gaussian(1), hm.Spin(1)), hm.Gaussian(2), direct=direct)
+    with torch.no_grad():
+        model.weight.mul_(0.3)
+    v = 2.0 * registry.uniforms(9, 5, 3) - 1.0
+    for u in CONTEXTS:
+        found = hm.likelihood.log_probabilities(model, torch.cat([v, u.expand(5, -1)], 1))
+        expected = hm.likelihood.log_probabilities(model.at(u), v)
+        assert found.method == "exact, sum over Gaussian units"
+        assert torch.allclose(found.value, expected.value, atol=1e-9)
+    rbm = registry.build("Gaussian", "Gaussian")
+    gap = torch.tensor([[0.3, NAN]], dtype=DOUBLE)
+    points = torch.linspace(-40.0, 40.0, 20001, dtype=DOUBLE)
+    whole = torch.stack([torch.full_like(points, 0.3), points], 1)
+    log_p = hm.likelihood.log_probabilities(rbm, whole).value
+    integral = torch.logsumexp(log_p, 0) + math.log(80.0 / 20000)
+    assert abs(hm.log_likelihood(rbm, gap).value - float(integral)) < 1e-6
+
+
 def test_a_context_that_needs_chains_has_an_interval_that_holds():
     model = machine(hm.Bernoulli(14), hm.Gaussian(2), hm.Bernoulli(20), seed=11)
     with torch.no_grad():

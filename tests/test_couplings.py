@@ -289,13 +289,13 @@ def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, b
     strength, n = 0.03, 3000
     kind = hm.couplings.Sparse(strength, block)
     rbm = hm.RBM(hm.Spin(6), hm.Spin(3), couplings=kind, dtype=DOUBLE)
-    rows = known_graph(6)[0][:600].double()
+    rows = known_graph(6)[0][:600].double().numpy()
     kind.take(kind.weight * 30.0)
     centred = optimiser == "centred"
     made = GradientDescent(rbm.parameters(), 0.3) if centred else torch.optim.Adam(rbm.parameters(), 0.01)
     learner = Learner(
         rbm,
-        Batches(rows, 600),
+        Batches(rows, 600, lambda x, numbers, epoch: x.double()),
         ExactNegatives(),
         made,
         [Centring()] if centred else [],
@@ -303,7 +303,7 @@ def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, b
     )
     train(learner, n)
     rbm.zero_grad()
-    rbm.accumulate_gradient(rows, torch.full((600,), 1 / 600))
+    rbm.accumulate_gradient(torch.from_numpy(rows), torch.full((600,), 1 / 600))
     rbm.accumulate_expected_gradient(-1.0)
     groups, slope = kind.by_groups(rbm.weight.detach()), kind.by_groups(rbm.weight.grad)
     size = (groups.shape[1] * groups.shape[3]) ** 0.5

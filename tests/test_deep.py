@@ -19,6 +19,7 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling import BlockGibbs, Chains, Clamp
 from harmonium.sampling.free import moved
 from harmonium.store import from_bytes, to_bytes
+from harmonium.store.claims import largest_claim
 from registry import uniforms
 from statistics_budget import z_threshold
 
@@ -339,3 +340,9 @@ def test_mistakes_are_told():
         hm.log_likelihood(dbm, torch.zeros(1, 6))
     with pytest.raises(ValueError, match="h1"):
         dbm.energy(torch.zeros(1, 4), torch.zeros(1, 2), torch.zeros(1, 2))
+
+
+def test_a_file_may_not_claim_more_than_it_holds():
+    layer = {"type": "Bernoulli", "n": 2**12}
+    config = {"type": "DeepBoltzmannMachine", "visible": {"type": "Bernoulli", "n": 4}, "hidden": [layer] * 2}
+    assert largest_claim(config) == 2**24

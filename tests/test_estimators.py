@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 import sklearn.impute
 import torch
 from sklearn.base import clone
@@ -41,6 +42,7 @@ from harmonium.learning import (
 
 ALL = (RBMDensity, RBMTransformer, RBMOutlierDetector, RBMClassifier, RBMRegressor)
 QUICK = {"n_hidden": 3, "steps": 15, "random_state": 0}
+RNG = np.random.default_rng(0)
 X, y = load_iris(return_X_y=True)
 
 
@@ -408,6 +410,26 @@ def test_words_are_filled_and_indicators_stand_beside():
     other = frame.fillna({"kind": "?"})
     same = RBMImputer(**QUICK, missing_values="?").fit_transform(other)
     assert (same["kind"] == found["kind"]).all()
+
+
+def test_filled_rows_are_as_wide_as_they_came():
+    rows = np.where(RNG.random(X.shape) < 0.1, np.nan, X).astype(np.float32)
+    assert RBMImputer(**QUICK).fit_transform(rows).dtype == np.float32
+    assert RBMImputer(**QUICK).fit_transform(rows.astype(np.float64)).dtype == np.float64
+
+
+def test_zeros_that_mean_empty_need_dense_rows():
+    with pytest.raises(ValueError, match="must be dense where missing_values is 0"):
+        RBMImputer(**QUICK, missing_values=0).fit(scipy.sparse.csr_array(X))
+
+
+def test_a_column_of_ones_alone_may_hold_something_else_later():
+    rows = np.c_[np.ones(40), np.zeros(40), X[:40, 0]]
+    detector = RBMOutlierDetector(**QUICK).fit(rows)
+    assert detector.columns_.kinds.tolist() == ["rare", "rare", "real"]
+    assert detector.predict([[1.7, 0.0, 5.0], [1.0, -3.0, 5.0]]).tolist() == [-1, -1]
+    states = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    assert detector.columns_.decode(states)[:, :2].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 THEIRS = Path(sklearn.impute.__file__).parent / "tests" / "test_common.py"

@@ -94,7 +94,7 @@ def test_guesses_and_doubts_are_those_of_all_states(monkeypatch, by_chains):
     registry.scatter(machine, 7)
     if by_chains:
         monkeypatch.setattr(imputation, "EXACT_STATES", 0)
-        monkeypatch.setattr(imputation, "COPIES", (256, 256))
+        monkeypatch.setattr(imputation, "COPIES", 256)
     rows = torch.tensor([[1.0, NAN, 0, NAN, NAN, 1], [0, 1, NAN, 0, 0, 0], [1, 1, 0, 1, 0, 0]]).double()
     filled, doubt = impute(machine, rows, uncertainty=True)
     for row in range(3):
@@ -140,6 +140,35 @@ def test_rows_come_back_in_the_form_they_had(make):
     assert type(filled) is type(codes) and filled.shape == codes.shape
     states = np.array([[1.0, 0, 0, NAN, NAN, NAN], [0, 0, 1, 0, 1, 0]])
     assert impute(machine, states)[0, 3:].sum() == 1.0
+
+
+@pytest.mark.parametrize("make", ["pyarrow", "polars"])
+def test_frames_of_other_makes_go_through_every_door(make):
+    module = pytest.importorskip(make)
+    columns = {
+        "yes": [True, False, None, True] * 10,
+        "kind": ["a", "b", "c", None] * 10,
+        "n": [None, 1, 4, 2] * 10,
+        "x": [0.5, None, 2.5, 1.25] * 10,
+    }
+    table = module.table(columns) if make == "pyarrow" else module.DataFrame(columns)
+    schema = hm.Schema.of(table)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    hm.fit(rbm, table, steps=2, progress=False)
+    filled, doubt = impute(rbm, table, uncertainty=True)
+    assert type(filled) is type(doubt) is type(table)
+    assert filled.schema == table.schema
+    drawn = impute(rbm, table, draws=2)
+    assert all(type(t) is type(table) and t.schema == table.schema for t in drawn)
+    known, whole = table.to_pandas(), filled.to_pandas()
+    assert not whole.isna().any().any()
+    same = known.isna() | (known.astype(object) == whole.astype(object))
+    assert same.all().all()
+    rows = hm.log_likelihood(rbm, table).value
+    assert rows == pytest.approx(hm.log_likelihood(rbm, known).value)
+    assert list(hm.sample(rbm, 40, given=table).columns) == list(known.columns)
+    assert len(conditional(rbm, table, "kind")) == len(surprise(rbm, table).rows) == 40
 
 
 def test_conditional_probabilities_have_the_words_of_the_column(model, table):
@@ -195,6 +224,7 @@ def test_surprise_is_the_ratio_of_joint_probabilities(model, table):
     ("call", "told"),
     [
         (lambda m, t: impute(m, t, draws=3, uncertainty=True), "uncertainty"),
+        (lambda m, t: impute(m, t, uncertainty="no"), "uncertainty must be True or False, got 'no'"),
         (lambda m, t: impute("no model", t), "model must be"),
         (lambda m, t: conditional(m, t, "height"), "columns: expected names"),
         (lambda m, t: conditional(m, t, "place"), "constant"),

@@ -394,6 +394,38 @@ def test_wrong_columns_are_named(case):
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{0}/{1}/21",
+        "{1}.{0}.2021",
+        "{1} Jan 2021",
+        "Jan {1}, 2021",
+        "2021/{0}/{1} 12:30",
+        "{0}:{1}0",
+        "{0}:{1}0 pm",
+    ],
+)
+def test_dates_and_times_are_known_as_they_are_written(written):
+    frame = pd.DataFrame({"x": [written.format(k % 12 + 1, k % 5 + 1) for k in range(60)], "y": [0, 1] * 30})
+    with pytest.raises(ValueError, match=r"^X: column 'x' holds dates or times \(as text, such as"):
+        hm.Schema.of(frame)
+
+
+def test_codes_and_words_are_no_dates():
+    for written in ("A/B/{0}", "v{0}.1.2", "{0} men 20", "Jan {0}", "{0}-{1}"):
+        frame = pd.DataFrame({"x": [written.format(k % 7, k % 2) for k in range(60)], "y": [0, 1] * 30})
+        assert type(hm.Schema.of(frame)["x"]) is kinds.Category
+
+
+def test_whole_numbers_that_never_repeat_are_said():
+    frame = pd.DataFrame({"n": [1000 + 7 * k for k in range(60)], "y": [0, 1] * 30})
+    (warning,) = hm.Schema.of(frame).warnings
+    assert warning.startswith("X: column 'n' holds another whole number in each of 60 rows: if they name")
+    assert not hm.Schema.of(frame, kinds={"n": kinds.Number()}).warnings
+    assert not hm.Schema.of(frame.head(40)).warnings
+
+
 def test_wrong_tables_are_named():
     frame = people()
     for table, words in (

@@ -100,6 +100,19 @@ def _interval(low: float, high: float, strict: bool) -> str:
     )
 
 
+def boolean(name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them.
+
+    >>> boolean("uncertainty", "no")
+    Traceback (most recent call last):
+    ...
+    TypeError: uncertainty must be True or False, got 'no'.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {describe(value)}.")
+    return value
+
+
 def positive(name: str, value: Any) -> float:
     """A finite number above 0."""
     return number(name, value, low=0, strict=True)

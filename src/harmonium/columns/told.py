@@ -19,6 +19,7 @@ from harmonium.columns.storage import Storage
 if TYPE_CHECKING:
     import pandas as pd
 
+ALL_DIFFERENT = 50  # rows from which whole numbers that never repeat may be names
 NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their numbers
 
 
@@ -49,6 +50,11 @@ def columns_of(
             raise ValueError(refused.sentence(name, title)) from None
         if isinstance(kind, Constant):
             warnings.append(f"{name}: column {title!r} is constant ({kind.value!r}), and needs no unit.")
+        if title not in known and facts.whole and facts.distinct == len(column) >= ALL_DIFFERENT:
+            warnings.append(
+                f"{name}: column {title!r} holds another whole number in each of {facts.rows:,} rows: if they"
+                " name the rows, leave it out (leave_out=, --leave-out)."
+            )
         columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
     return columns, warnings
 

@@ -227,12 +227,34 @@ class Kind(Operator, nn.Module):
 
 
 def shrink(weight: Tensor, groups: Sequence[int], amount: Tensor) -> None:
-    """The proximal step of the group lasso: each group shorter by an amount, and 0 where it isn't longer.
+    """The proximal step of the group lasso in place: groups get shorter, and 0 where they are too short.
 
-    In place; the norms of groups are over the dimensions `groups` of `weight`, and `amount` is like them.
+    With z a group and c its amounts, the minimum of Σ (wᵢ - zᵢ)² / (2 cᵢ) + ‖w‖ is wᵢ = zᵢ n / (n + cᵢ),
+    where the length n of w solves Σ zᵢ² / (n + cᵢ)² = 1; it is 0 where ‖z / c‖ ≤ 1. Newton's iteration for
+    1/‖z / (n + c)‖ (Moré & Sorensen 1983) is over after one step where all cᵢ are equal.
+
+    Args:
+        weight: the groups.
+        groups: dimensions of `weight` that run inside of a group; none for numbers by themselves.
+        amount: step size times strength, like `weight` or to be expanded.
     """
-    norm = weight.square().sum(list(groups), keepdim=True).sqrt() if groups else weight.abs()
-    weight.mul_((1.0 - amount / norm.clamp(min=1e-30)).clamp(min=0.0))
+    if not groups:
+        weight.mul_((1.0 - amount / weight.abs().clamp(min=1e-30)).clamp(min=0.0))
+        return
+    if not bool((amount > 0).any()):
+        return
+
+    def total(x: Tensor) -> Tensor:
+        return x.sum(list(groups), keepdim=True)
+
+    amount = amount.clamp(min=1e-12)
+    longer = total((weight / amount).square()) > 1.0
+    length = torch.zeros_like(longer, dtype=weight.dtype)
+    for _ in range(8):
+        inside = (weight / (length + amount)).square()
+        norm, curved = total(inside), total(inside / (length + amount)).clamp(min=1e-30)
+        length = torch.where(longer, length + norm / curved * (norm.sqrt() - 1.0), 0.0)
+    weight.mul_(length / (length + amount))
 
 
 class Coupling(NamedTuple):

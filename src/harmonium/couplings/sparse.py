@@ -18,7 +18,7 @@ class Sparse(Kind):
 
     Each step of training, of size η, is followed by the proximal step of the penalty, which shrinks every
     group by η · strength · √|g| and sets what is smaller exactly to zero (Yuan & Lin 2006; Parikh & Boyd
-    2014). With Adam each coupling has an η of its own, and a group takes the mean.
+    2014). With Adam each coupling has an η of its own.
 
     Args:
         strength: nats per unit of coupling, at least 0.
@@ -76,10 +76,9 @@ class Sparse(Kind):
     def settle(self, step: StepSize = no_step) -> None:
         """The proximal step."""
         groups = self.by_groups(self.weight)
-        sizes = torch.as_tensor(step(self.weight)).to(self.weight).expand(self.shape)
-        mean = self.by_groups(sizes).mean((1, 3), keepdim=True)
         size = groups.shape[1] * groups.shape[3]
-        shrink(groups, (1, 3), self.strength * size**0.5 * mean)
+        sizes = torch.as_tensor(step(self.weight)).to(self.weight).expand(self.shape)
+        shrink(groups, (1, 3) if size > 1 else (), self.strength * size**0.5 * self.by_groups(sizes))
 
     @torch.no_grad()
     def take_zeros(self, other: Operator) -> None:

@@ -70,7 +70,8 @@ class Columns:
     def encode(self, x: Any) -> Any:
         """Rows as visible states, float64 (rows, columns); sparse ones when they are made dense."""
         if isinstance(x, SparseRows):
-            return x if (self.kinds == BINARY).all() else x.encoded(self.encode)
+            as_stored = (self.kinds == BINARY) | (self.kinds == RARE) & (self.location == 0.0)
+            return x if x.binary and as_stored.all() else x.encoded(self.encode)
         rare = self.kinds == RARE
         with np.errstate(over="ignore"):
             v = (x.astype(np.float64) - self.location) / np.where(rare, 1.0, self.scale)
@@ -147,7 +148,8 @@ def _read(number: int, column: np.ndarray, weights: np.ndarray, most: float) -> 
         raise ValueError(f"X must hold a number in every column, got none in column {number}.")
     column, shares = column[known], weights[known] / weights[known].sum()
     if ((column == 0) | (column == 1)).all():
-        return BINARY, 0.0, 1.0
+        alike = bool(column.min() == column.max())  # and so perhaps not of 0 and 1: others are only rare
+        return (RARE, float(column[0]), 1.0 - 2.0 * float(column[0])) if alike else (BINARY, 0.0, 1.0)
     if ((column == -1) | (column == 1)).all() and column.min() < column.max():
         return SPIN, 0.0, 1.0
     values, counts = np.unique(column, return_counts=True)

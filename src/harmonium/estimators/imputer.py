@@ -113,6 +113,8 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             found = self._filled(self._learned(rows), seed)
         if self.keep_empty_features:
             found = self._with_empty_columns(rows, found)
+        if getattr(X, "dtype", None) == np.float32 and not is_frame(X):
+            found = found.astype(np.float32)
         if self.indicator_ is None:
             return found
         return self._beside(found, self.indicator_.transform(_nan_where(empty)))
@@ -137,7 +139,10 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             if not nan:
                 rows = rows.mask(rows.eq(self.missing_values).fillna(False).to_numpy(dtype=bool))
             return rows, rows.isna().to_numpy()
-        rows = rows.dense(slice(None)) if isinstance(rows, SparseRows) else rows  # as what is filled is
+        if isinstance(rows, SparseRows):
+            if self.missing_values == 0:
+                raise ValueError("X must be dense where missing_values is 0. Provide a dense array.")
+            rows = rows.dense(slice(None))  # as what is filled is
         empty = np.isnan(rows) if nan else rows == self.missing_values
         return np.where(empty, np.nan, rows), empty
 
@@ -171,6 +176,7 @@ class RBMImputer(TransformerMixin, RBMEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = is_scalar_nan(self.missing_values)
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.string = tags.input_tags.categorical = True
         tags.non_deterministic = tags.non_deterministic or self.sample_posterior
         return tags

@@ -20,7 +20,7 @@ from harmonium.likelihood.rows import RowEstimates, free_energies
 from harmonium.likelihood.tempered import Budget
 from harmonium.models import EnergyModel, MarkovRandomField, PairwiseModel
 from harmonium.models.space import Discrete, Space
-from harmonium.units import Units
+from harmonium.units import Gaussian, Units
 from harmonium.units.mixed import parts_of
 
 COMPLETIONS = 2**12  # most completions of a row, and
@@ -168,7 +168,58 @@ def exact_sums(model: EnergyModel, v: Tensor, held: Tensor, most: int) -> tuple[
         if states is not None and states * len(left) <= most:
             value[left] = _sum_hidden(model, v[left], held[left], free[left])
             summed.append(f"{states} hidden states")
+        elif isinstance(model.layers[1], Gaussian):
+            value[left] = gaussian_sums(model, v[left], held[left])
+            if not bool(torch.isnan(value[left]).all()):
+                summed.append("Gaussian units")
     return value, summed
+
+
+GAUSSIAN_PATTERNS = 64  # of free columns, each with a matrix of its own
+
+
+def gaussian_sums(model: PairwiseModel, v: Tensor, held: Tensor) -> Tensor:
+    """log ∫ exp(-E) over all free columns and hidden units where these are Gaussian, (rows,), float64; NaN
+    where they aren't.
+
+    With P the precision matrix of what is free and l its linear terms, it is ½ lᵀP⁻¹l - ½ log det(P/2π) and
+    what the held columns cost.
+    """
+    value = v.new_full((len(v),), torch.nan, dtype=torch.float64)
+    visible, hidden = model.layers
+    precision = torch.cat(
+        [
+            part.precision.double()
+            if isinstance(part, Gaussian)
+            else value.new_full((part.width,), torch.nan)
+            for part in parts_of(visible)
+        ]
+    )
+    patterns, which = torch.unique(held, dim=0, return_inverse=True)
+    if len(patterns) > GAUSSIAN_PATTERNS or not isinstance(hidden, Gaussian):
+        return value
+    own, weight = model.field_of_given(v), model.couplings()[0].operator.dense().double()
+    bias = visible.bias.double() + (0.0 if own is None else own.double())
+    known = torch.where(held, v, 0.0).double()
+    cost = visible.potential(torch.where(held, v, visible.mean(visible.bias[None]))).double()
+    sites = by_site(model.visible_space, held)
+    linear = (known * bias).sum(1) - torch.where(sites, cost, 0.0).sum(1)
+    field = hidden.bias.double() + known @ weight
+    for k, pattern in enumerate(patterns):
+        rows, free = which == k, ~pattern
+        if bool(torch.isnan(precision[free]).any()):
+            continue
+        square = torch.diag(torch.cat([precision[free], hidden.precision.double()]))
+        n = int(free.sum())
+        square[:n, n:], square[n:, :n] = -weight[free], -weight[free].T
+        root, failed = torch.linalg.cholesky_ex(square)
+        if failed:
+            continue
+        terms = torch.cat([bias.expand(len(v), -1)[rows][:, free], field[rows]], 1)
+        half = torch.linalg.solve_triangular(root, terms.T, upper=False).square().sum(0)
+        log_det = 2.0 * root.diagonal().log().sum() - len(root) * math.log(2.0 * math.pi)
+        value[rows] = linear[rows] + 0.5 * half - 0.5 * log_det
+    return value
 
 
 def _sum_completions(model: EnergyModel, v: Tensor, free: Tensor, sites: _Sites) -> Tensor:

@@ -83,6 +83,7 @@ def log_partition(
             "model: expected one distribution, got one for each context; ask for that at a context,"
             " hm.log_partition(model.at(context))."
         )
+    model = model.normaliser
     nodes = inputs.trajectory(trajectory, model)
     exact = (
         None if method == "annealed" else exact_log_partition(model, None if method == "exact" else seconds)

@@ -24,6 +24,11 @@ from harmonium.units import Units
 from harmonium.units.known import known_energies, match_known
 
 ROWS = 2**13  # rows per block of work
+DRAWS, FEW, REACH = (
+    256,
+    10,
+    2.0,
+)  # draws for each row, of which fewer are too few; standard errors to either side
 
 
 @dataclass(frozen=True)
@@ -193,13 +198,51 @@ def hidden_sums(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Row
     """
     from harmonium.likelihood.clamped import clamped_log_partitions
 
-    return clamped_log_partitions(model, v, ~torch.isnan(v), budget, seed)
+    found = _weighed(model, v, seed)
+    return clamped_log_partitions(model, v, ~torch.isnan(v), budget, seed) if found is None else found
+
+
+@torch.no_grad()
+def _weighed(model: EnergyModel, v: Tensor, seed: int) -> RowEstimates | None:
+    """The same by importance sampling, for models that draw hidden variables in a way of their own.
+
+    The logarithm of a mean of weights is low on average, and so is a bound where the weights scatter much;
+    the mean of their logarithms, `details["bound"]`, is one for any number of draws.
+    """
+    drawn = []
+    for k in range(DRAWS):
+        weights = model.importance_weights(v, Address(seed, Purpose.ANNEALING, step=k * 2**10))
+        if weights is None:
+            return None
+        if bool(torch.isnan(weights).any()):
+            raise ValueError(f"X must have no empty cells for a {type(model).__name__}, got some.")
+        drawn.append(weights)
+    log_w = torch.stack(drawn)
+    value = torch.logsumexp(log_w, 0) - math.log(DRAWS)
+    share = torch.softmax(log_w, 0)
+    ess = 1.0 / share.square().sum(0)
+    stderr = ((share - 1.0 / DRAWS).square().sum(0)).sqrt()
+    few = float((ess < FEW).double().mean())
+    warnings = [
+        f"of {few:.0%} of the rows less than {FEW} draws count: for these the value is a lower bound"
+    ] * (few > 0)
+    return RowEstimates(
+        value=value,
+        stderr=stderr,
+        low=value - REACH * stderr,
+        high=value + REACH * stderr,
+        shared=False,
+        method=f"importance sampling upwards, {DRAWS} draws",
+        warnings=tuple(warnings),
+        details={"bound": float(log_w.mean()), "draws": DRAWS, "row_ess": float(ess.mean())},
+    )
 
 
 def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
     """Estimates of -F(v) minus an estimate of log Z; the sum of both intervals holds whatever their
     shares.
     """
+    details = {k: x - log_z.value if k == "bound" else x for k, x in rows.details.items()}
     return replace(
         rows,
         value=rows.value - log_z.value,
@@ -209,7 +252,7 @@ def _less(rows: RowEstimates, log_z: Estimate) -> RowEstimates:
         shared=True,
         method=f"log Z: {log_z.method}; F(v): {rows.method}",
         warnings=(*log_z.warnings, *rows.warnings),
-        details={**rows.details, **log_z.details, "log_partition": log_z.value, "ess": log_z.ess},
+        details={**details, **log_z.details, "log_partition": log_z.value, "ess": log_z.ess},
     )
 
 
@@ -230,9 +273,10 @@ def _rows(unnormalised: Tensor, log_z: Estimate) -> RowEstimates:
 
 def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> Estimate:
     """Log Z, where chains may also begin at the rows of `v`."""
-    inputs.normalizable("model", model)
-    exact = exact_log_partition(model, budget.seconds)
-    return annealed_log_partition(model, budget, seed, v) if exact is None else exact
+    whose = inputs.normalizable("model", model).normaliser
+    exact = exact_log_partition(whose, budget.seconds)
+    rows = v if whose is model else None
+    return annealed_log_partition(whose, budget, seed, rows) if exact is None else exact
 
 
 def in_codes(model: EnergyModel, X: Any, name: str = "X") -> Any:

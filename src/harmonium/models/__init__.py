@@ -1,5 +1,6 @@
 """Energies: general, over blocks of units, and the restricted Boltzmann machine."""
 
+from harmonium.models.belief import DeepBeliefNetwork
 from harmonium.models.blocks import BlockModel
 from harmonium.models.boltzmann import BoltzmannMachine
 from harmonium.models.conditional import ConditionalRBM
@@ -23,6 +24,7 @@ __all__ = [
     "BoltzmannMachine",
     "ConditionalRBM",
     "ConvolutionalRBM",
+    "DeepBeliefNetwork",
     "DeepBoltzmannMachine",
     "EnergyModel",
     "GraphModel",

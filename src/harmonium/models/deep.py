@@ -61,7 +61,7 @@ class DeepBoltzmannMachine(TwoBlocks):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        units = copy.deepcopy(_checked(visible, hidden))
+        units = copy.deepcopy(checked_layers(visible, hidden))
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype: expected torch.float32 or torch.float64, got {dtype}.")
         nn.Module.__init__(self)
@@ -70,7 +70,8 @@ class DeepBoltzmannMachine(TwoBlocks):
         shape = (self.even.width, self.odd.width)
         weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
         for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
-            block.copy_(initial(*block.shape, seed + level, small(*block.shape)))
+            rows, columns = block.shape
+            block.copy_(initial(rows, columns, seed + level, small(rows, columns)))
             allowed.fill_(True)
         if bool(mask.all()):
             self.weight = nn.Parameter(weight)
@@ -138,7 +139,8 @@ class DeepBoltzmannMachine(TwoBlocks):
 
     def of_observed(self) -> PairwiseModel:
         """v and h₁ alone, sharing their parameters."""
-        return _Pair(*self.stack[:2], self.weights[0].detach())
+        visible, hidden = self.stack[:2]
+        return _Pair(visible, hidden, self.weights[0].detach())
 
     @torch.no_grad()
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
@@ -292,7 +294,7 @@ def _names(layers: int) -> list[str]:
     return ["v", *(f"h{level}" for level in range(1, layers))]
 
 
-def _checked(visible: Any, hidden: Any) -> list[Units]:
+def checked_layers(visible: Any, hidden: Any) -> list[Units]:
     """All layers, v first, where they can be coupled."""
     if isinstance(hidden, Units):
         hidden = [hidden]

@@ -211,6 +211,17 @@ class EnergyModel(nn.Module, ABC):
             return log_integral(self.free_energy, space.low, space.high, self.dtype, self.device)
         return log_sum_over_visible(self) if (space.n_states or 0) <= VISIBLE_STATES else None
 
+    @property
+    def normaliser(self) -> EnergyModel:
+        """The model whose Z is this one's."""
+        return self
+
+    def importance_weights(self, v: Tensor, address: Address) -> Tensor | None:
+        """log of unbiased estimates of Σₕ exp(-E(v, h)), one for each row, (rows,), by hidden variables that
+        the model draws given v in a way of its own; None where it has none.
+        """
+        return None
+
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
         """Independent visible states by a way of the model's own, (n, n_visible); None where there is
         none.

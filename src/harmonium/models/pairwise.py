@@ -107,6 +107,8 @@ class PairwiseModel(BlockModel):
 
         None also when that integral is infinite, which `reason_not_normalizable` says.
         """
+        if self.context is not None:
+            return None  # there is one for each context
         if not self.couplings():
             return torch.cat(
                 [layer.cumulant(layer.bias[None]).double().flatten() for layer in self.layers]
@@ -139,7 +141,9 @@ class PairwiseModel(BlockModel):
         """
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
             return "the partition function is not defined: some parameters are NaN or infinite."
-        tails = [_quadratic_tail(layer) for layer in self.layers]
+        tails = [
+            _quadratic_tail(layer, self.context if i == 0 else None) for i, layer in enumerate(self.layers)
+        ]
         edges = [0, *itertools.accumulate(len(tail.columns) for tail in tails)]
         scaled = torch.zeros(edges[-1], edges[-1], dtype=torch.float64, device=self.device)
         for operator, i, j in self.couplings():
@@ -193,10 +197,11 @@ class _QuadraticTail(NamedTuple):
     positive: Tensor
 
 
-def _quadratic_tail(units: Units) -> _QuadraticTail:
+def _quadratic_tail(units: Units, given: slice | None = None) -> _QuadraticTail:
+    """Those of a layer, without columns that are given: nothing is integrated over them."""
     columns, scales, positive, start = [], [], [], 0
     for part in parts_of(units):
-        if part.tail is Tail.QUADRATIC:
+        if part.tail is Tail.QUADRATIC and (given is None or start < given.start):
             columns.append(torch.arange(start, start + part.width))
             scales.append(cast(Tensor, part.precision).rsqrt().double())
             positive.append(torch.full((part.width,), isinstance(part, ReLU)))

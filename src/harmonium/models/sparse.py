@@ -86,6 +86,11 @@ class SparseRows:
         return self.x.data.dtype
 
     @property
+    def binary(self) -> bool:
+        """Whether all values are 0 or 1."""
+        return bool(self.dtype == np.uint8 and (self.x.data <= 1).all())
+
+    @property
     def nbytes(self) -> int:
         """Memory in use."""
         return self.x.data.nbytes + self.x.indices.nbytes + self.x.indptr.nbytes

@@ -59,7 +59,7 @@ class Form:
         these.
         """
         if self.schema is not None:
-            return self._like(self._filled_table(self.schema, codes, numbers))
+            return self._like(self._filled_table(self.schema, codes, numbers), as_they_were=True)
         x = self._stored()
         space = self.model.observed_space
         values = codes.cpu().numpy()
@@ -135,17 +135,19 @@ class Form:
             return self._like(pd.DataFrame(x, columns=frame.columns, index=frame.index))
         return x
 
-    def _like(self, frame: pd.DataFrame) -> Any:
-        """A pandas frame as a frame of the make that X is of."""
+    def _like(self, frame: pd.DataFrame, as_they_were: bool = False) -> Any:
+        """A pandas frame as a frame of the make that X is of, perhaps with the types of its columns."""
         make = type(self.X).__module__.partition(".")[0]
         if make == "polars":
             import polars
 
-            return polars.from_pandas(frame)
+            made = polars.from_pandas(frame)
+            return made.cast(dict(self.X.schema)) if as_they_were else made
         if make == "pyarrow":
             import pyarrow
 
-            return pyarrow.Table.from_pandas(frame, preserve_index=False)
+            table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+            return table.cast(self.X.schema.remove_metadata()) if as_they_were else table
         return frame
 
 

@@ -25,7 +25,9 @@ class History:
 
     Attributes:
         model: the trained model.
-        records: one dictionary per measurement, in order of `step`; log-likelihoods in nats per row.
+        records: one dictionary per measurement, in order of `step`; log-likelihoods in nats per row, of the
+            states: for a table with maps they differ from those of `hm.log_likelihood`, which are in its own
+            units, by the mean of `model.schema.log_jacobian`, whatever the step.
         settings: every setting that the run used, including those chosen by default.
         warnings: what was seen that a careful user should know, with the remedy.
         notes: everything that the rules of the run did, and why.

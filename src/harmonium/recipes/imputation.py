@@ -77,6 +77,7 @@ def impute(
     >>> impute(rbm, [[0.0, float("nan"), 1.0]]).shape
     (1, 3)
     """
+    uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
     if not isinstance(model, EnergyModel):

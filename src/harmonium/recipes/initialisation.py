@@ -49,10 +49,12 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
 def couple(model: PairwiseModel, states: Tensor, weights: Tensor | None) -> None:
     """Couple a fresh two-block model to the clouds of its data, their leading directions, or just boldly."""
     operator = model.couplings()[0].operator
-    if natural_gradient_fits(model) and operator.full and couple_to_clouds(model, states, weights):
+    shared = operator.places > 1  # then no row as a whole can be followed
+    if not shared and max(operator.shape) > NATURAL_WIDTH:
         return
-    narrow = max(operator.shape) <= NATURAL_WIDTH
-    if not narrow or not len(couple_along_principal_directions(model, states, weights)):
+    if operator.full and couple_to_clouds(model, states, weights):
+        return
+    if shared or not len(couple_along_principal_directions(model, states, weights)):
         couple_boldly(model, states)
 
 

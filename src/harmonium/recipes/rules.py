@@ -259,7 +259,7 @@ def interaction_gap(model: PairwiseModel, train: Tensor, valid: Tensor) -> tuple
     means = [pair.hidden.mean(pair.hidden_field(v)) for v in (train, valid)]
     centre_v, centre_h = train.mean(0), means[0].mean(0)
     s = [
-        float(pair.operator.pairing(v - centre_v, h - centre_h).double().mean())
+        float((pair.operator.product(v - centre_v) * (h - centre_h)).sum(1, dtype=torch.float64).mean())
         for v, h in zip((train, valid), means, strict=True)
     ]
     return s[0] - s[1], float(pair.operator.squared_norm())

@@ -306,8 +306,12 @@ def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSetti
     return HybridNegatives(phase, negative_phase(model, asked, None), objective.joint_share)
 
 
-def negative_phase(model: EnergyModel, asked: UserSettings, given: Any) -> NegativePhase:
-    """What was given, what goes by the name given, or the default."""
+def negative_phase(
+    model: EnergyModel, asked: UserSettings, given: Any, objective: Objective | None = None
+) -> NegativePhase:
+    """What was given, what goes by the name given, that of an objective if there is one, or the default."""
+    if objective is not None:
+        return conditional_phase(model, objective, asked)
     chains = _number("chains", asked.chains, CHAINS)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):

@@ -18,18 +18,19 @@ from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform, divides
-from harmonium.models import RBM, EnergyModel, Objective
+from harmonium.models import RBM, DeepBeliefNetwork, EnergyModel, Objective
 from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
 from harmonium.recipes import real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
+from harmonium.recipes.greedy import fit_layers
 from harmonium.recipes.history import History, ProgressBar
 from harmonium.recipes.initialisation import let_chains_jump, start
 from harmonium.recipes.interruption import Interruption
 from harmonium.recipes.measurement import SUBSET, Meter
-from harmonium.recipes.real_columns import ScaleFloor, few_valued, few_values_warning
+from harmonium.recipes.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run, same_settings
 from harmonium.recipes.settings import Schedule, Settings, UserSettings
@@ -65,8 +66,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     resume: bool = False,
     state: Mapping[str, Tensor] | None = None,
 ) -> History:
-    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place. In a process group
-    every process makes the same call, and does its share (docs/processes.md).
+    """Train `model` on the rows of `X` by maximum likelihood; the model is changed in place. In a process
+    group every process makes the same call, and does its share (docs/processes.md).
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
@@ -154,8 +155,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     >>> "train_log_likelihood" in history.records[-1]
     True
     """
+    given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
+    if isinstance(model, DeepBeliefNetwork):
+        return fit_layers(model, X, fit, given)
     kept, found = _checkpoint(checkpoint, resume), None
     model, X, validation, make = _prepared(model, X, validation, schema, seed)
     if make is not None:
@@ -169,14 +173,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     rows, valid, weights = split(model, X, validation, sample_weight, seed)
     narrow = few_valued(model, rows)
     objective = _objective(model, objective, negatives)
-    if objective is None:
-        negative_phase = settings.negative_phase(model, asked, negatives)
-    else:
-        negative_phase = settings.conditional_phase(model, objective, asked)
+    negative_phase = settings.negative_phase(model, asked, negatives, objective)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
-        rows = real_columns.centred_rows(rows, origin)
-        valid = None if valid is None else real_columns.centred_rows(valid, origin)
+        rows, valid = centred_rows(rows, origin), None if valid is None else centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase, objective)
     divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
     with real_columns.centred(model, origin), processes.repeating(not divided):

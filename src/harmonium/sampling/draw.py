@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels, processes
-from harmonium.models import BlockModel, EnergyModel, GraphModel, MarkovRandomField, path_to
+from harmonium.models import (
+    BlockModel,
+    DeepBeliefNetwork,
+    EnergyModel,
+    GraphModel,
+    MarkovRandomField,
+    path_to,
+)
 from harmonium.models.answers import unique_evidence
 from harmonium.models.energy import visible_states
 from harmonium.models.enumeration import cheapest_block, marginal_states
@@ -100,6 +107,10 @@ def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | 
 def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: int | None) -> Tensor:
     """`n` visible states."""
     address = Address(seed, Purpose.SAMPLE)
+    if isinstance(model, DeepBeliefNetwork):
+        if clamp is not None:
+            raise TypeError("given: expected None for a deep belief network, which draws downwards only.")
+        return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
     if sweeps is None:
         exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
         if exact is not None:

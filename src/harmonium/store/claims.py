@@ -27,6 +27,9 @@ def largest_claim(config: Any) -> int:
     sides = {
         side: width(config.get(side)) or _size(config.get(f"n_{side}")) for side in ("visible", "hidden")
     }
+    if isinstance(config.get("hidden"), list):  # layer upon layer: each is coupled to the next
+        layers = [sides["visible"], *map(width, config["hidden"])]
+        found += [below * above for below, above in zip(layers, layers[1:], strict=False)]
     found.append(_coupled(config, list(sides.values())))
     found += [n * n for side, n in sides.items() if config.get("lateral") in ("all", side)]
     return max(found)
