@@ -97,7 +97,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         schema: what the columns of X are, where there is no model; a model has its own (`model.schema`).
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model on any number of threads of a machine;
-            another processor rounds differently, which after some updates shows (docs/kernels.md).
+            another processor, or products without MKL, round differently, which shows (docs/kernels.md).
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
