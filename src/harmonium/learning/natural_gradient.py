@@ -33,6 +33,7 @@ from harmonium.models.pairwise import DirectCoupling
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
+LONGEST = 100.0  # ∇̃·∇ of an update, of which a step of size η moves the distribution by η²/2 nats
 REFRESH = 20  # updates between two inversions: by then the running covariances have hardly moved
 
 
@@ -113,9 +114,11 @@ class NaturalGradient:
         assert weight.grad is not None  # centring has just changed it
         step = operator.nearest(kernels.product(kernels.product(left, weight.grad), right))
         assert step is not None  # since the operator is made of entries
+        natural = left @ plain[0], right @ plain[1]
+        length = float((step * weight.grad).sum() + natural[0] @ plain[0] + natural[1] @ plain[1])
         weight.grad = step
-        visible.grad = left @ plain[0] - step @ offsets[1]
-        hidden.grad = right @ plain[1] - step.T @ offsets[0]
+        visible.grad = natural[0] - step @ offsets[1]
+        hidden.grad = natural[1] - step.T @ offsets[0]
         variances, about = [covariance.diagonal() for covariance in self.covariances], list(offsets)
         for direct in model.direct_couplings():
             moments = self._given(direct)
@@ -124,6 +127,8 @@ class NaturalGradient:
         for side in zip(model.layers, about, plain, variances, strict=True):
             scale_steps(*side)
         shape_steps(model.layers[0], self.shapes, plain[0])
+        if length > LONGEST:
+            shorten(model, (LONGEST / length) ** 0.5)
 
     def _given(self, coupling: DirectCoupling) -> tuple[Tensor, Tensor]:
         """(⟨uuᵀ⟩ of the columns that are given, damped; variances of all columns given these)."""
@@ -186,6 +191,18 @@ class NaturalGradient:
             self.covariances = [state[f"covariance.{i}"].clone() for i in range(2)]
             self.inverses = [state[f"inverse.{i}"] for i in range(2)]
             self.shapes = [state[f"shape.{i}"] for i in range(sum(k.startswith("shape.") for k in state))]
+
+
+def shorten(model: EnergyModel, factor: float) -> None:
+    """Make a step shorter: one that would move the distribution too far rests on covariances that are out of
+    date (Ba, Grosse & Martens 2017).
+
+    A column that was hardly ever 1 and suddenly is in many chains makes steps a hundred times too long. Runs
+    that go well stay below half of `LONGEST`.
+    """
+    for p in model.parameters():
+        if p.grad is not None:
+            p.grad.mul_(factor)
 
 
 class Seen(NamedTuple):
