@@ -90,7 +90,7 @@ def plain_type(file: ParquetFile) -> np.dtype | None:
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
             return None
         dtypes.append(np.dtype(np.uint8 if types.is_boolean(kind) else kind.to_pandas_dtype()))
-    return np.result_type(*dtypes)
+    return np.result_type(*dtypes) if dtypes else None
 
 
 def _unpack(file: ParquetFile, x: np.ndarray) -> int:
@@ -113,4 +113,14 @@ def _place(path: Path) -> Path:
     """Where all processes of a machine look: a name for a file, its state, and whose processes they are."""
     state, whose = path.stat(), os.getppid() if processes.together() else os.getpid()
     told = f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {whose}"
-    return Path(tempfile.gettempdir()) / f"harmonium-{hashlib.blake2b(told.encode()).hexdigest()[:32]}.npy"
+    return _folder() / f"{hashlib.blake2b(told.encode()).hexdigest()[:32]}.npy"
+
+
+def _folder() -> Path:
+    """A folder of this user's alone: what others could write there would be taken for data."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    folder = Path(tempfile.gettempdir()) / f"harmonium-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
+        raise DataError(f"{folder} must be a folder of your own, got one of somebody else's.")
+    return folder

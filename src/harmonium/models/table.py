@@ -79,9 +79,9 @@ class Table:
         return self.values.shape[1]
 
     def array(self) -> np.ndarray:
-        """All values as one array, in memory, dense."""
+        """All values as one array, dense; a memory map stays one."""
         x = self.values
-        return x.dense(slice(None)) if isinstance(x, SparseRows) else np.asarray(x)
+        return x.dense(slice(None)) if isinstance(x, SparseRows) else np.asanyarray(x)
 
     def place(self, row: int, column: int, more: int = 0) -> str:
         """Where a cell is, or where `more` further columns are too, in words.
