@@ -175,6 +175,20 @@ def test_conditionals_by_replica_exchange(pair, monkeypatch):
     assert float(log_z.stderr.max()) < 0.1 and not log_z.warnings
 
 
+def test_many_rows_are_exchanged_some_at_a_time(monkeypatch):
+    """Six rows, two at a time: in order, and within their errors."""
+    model = build("Bernoulli", "Bernoulli")
+    held = torch.arange(model.visible.n) == 1
+    rows = table(model)[0][:6]
+    monkeypatch.setattr(clamped, "NUMBERS", 2 * clamped.REPLICAS * (model.visible.width + model.hidden.width))
+    monkeypatch.setattr(clamped, "exact_sums", lambda model, v, *_: (v.new_full((len(v),), torch.nan), []))
+    found = clamped.clamped_log_partitions(model, rows, held, Budget(0.3), seed=1)
+    with torch.no_grad():
+        truth = -model.free_energy(rows).double() - brute_force(model, rows, held)
+    assert float(((found.value - truth) / found.stderr).abs().max()) < 2 * z_threshold(6)
+    assert len(set(found.stderr.tolist())) == 3  # each part has an error of its own
+
+
 def test_masks_are_checked():
     model = build("Categorical", "Bernoulli")
     v, _ = table(model)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,13 @@ from harmonium.likelihood.rows import RowEstimates, free_energies
 from harmonium.likelihood.tempered import Budget
 from harmonium.models import EnergyModel, MarkovRandomField, PairwiseModel
 from harmonium.models.space import Discrete, Space
+from harmonium.random import derived_seed
 from harmonium.units import Gaussian, Units
 from harmonium.units.mixed import parts_of
 
 COMPLETIONS = 2**12  # most completions of a row, and
 PAIRS = 2**26  # most pairs of a row and a state, that are summed
+NUMBERS, REPLICAS = 2**28, 64  # of the states of all replicas at a time; about so many for each row
 CHUNK = 2**22  # cells of completed rows, or pairs of a row and a state, per block of work
 
 
@@ -40,8 +43,6 @@ def clamped_log_partitions(
         budget: of what has to be estimated.
         seed: of the estimates.
     """
-    from harmonium.likelihood.row_exchange import exchanged
-
     held = held.expand(v.shape)
     value, summed = exact_sums(model, v, held, PAIRS)
     left = torch.isnan(value).nonzero().flatten()
@@ -54,8 +55,32 @@ def clamped_log_partitions(
             "model: a field with zero potentials, too wide for exact sums given these variables; one row at "
             "a time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
         )
-    found = exchanged(model, v[left], held[left], budget, seed)
+    found = _exchanged(model, v[left], held[left], budget, seed)
     return found if len(left) == len(v) else _joined(exact, found, left)
+
+
+def _exchanged(model: EnergyModel, v: Tensor, held: Tensor, budget: Budget, seed: int) -> RowEstimates:
+    """Replica exchange for every row, so many rows at a time that their replicas fit into memory."""
+    from harmonium.likelihood.row_exchange import exchanged
+
+    width = sum(x.shape[1] for x in model.state_of(v[:1]))
+    parts = torch.arange(len(v), device=v.device).split(max(1, NUMBERS // (REPLICAS * width)))
+    if len(parts) == 1:
+        return exchanged(model, v, held, budget, seed)
+    found = []
+    for k, rows in enumerate(parts):
+        share = len(rows) / len(v)
+        seconds = None if budget.seconds is None else budget.seconds * share
+        own = Budget(budget.work * share, seconds, budget.progress)
+        found.append(exchanged(model, v[rows], held[rows], own, derived_seed(seed, k)))
+    return replace(
+        found[0],
+        value=torch.cat([part.value for part in found]),
+        stderr=torch.cat([part.stderr for part in found]),
+        low=torch.cat([part.low for part in found]),
+        high=torch.cat([part.high for part in found]),
+        warnings=tuple(dict.fromkeys(warning for part in found for warning in part.warnings)),
+    )
 
 
 def _joined(exact: RowEstimates, found: RowEstimates, left: Tensor) -> RowEstimates:
