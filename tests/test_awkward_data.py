@@ -230,7 +230,7 @@ def test_votes_are_not_taken_for_real_numbers_in_silence():
     with pytest.raises(ValueError, match=r"whole numbers from -1 up to 1, .*states=3\).* and X \+ 1 or"):
         hm.fit(votes(), steps=5)
     mixed = hm.fit(np.c_[binary_among_real(400), votes(400, 2)], steps=8)
-    assert "column 4 (-1, 0, 1), column 5 (-1, 0, 1)" in mixed.warnings[0]
+    assert "column 4 (-1, 0, 1) and column 5 (-1, 0, 1)" in mixed.warnings[0]
 
 
 def test_columns_of_few_values_keep_a_width_and_are_named():

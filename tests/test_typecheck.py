@@ -4,7 +4,6 @@ import importlib
 import sys
 
 import pytest
-from beartype.roar import BeartypeCallHintViolation
 
 import typecheck
 
@@ -75,5 +74,5 @@ def test_calls_that_keep_to_the_signatures_pass(module):
     ],
 )
 def test_calls_that_do_not_are_refused(module, call):
-    with pytest.raises(BeartypeCallHintViolation):
+    with pytest.raises(TypeError, match="violates type hint"):
         call(module)

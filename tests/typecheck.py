@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from beartype import BeartypeConf, beartype
 
-NUMERIC_TOWER = BeartypeConf(is_pep484_tower=True)  # whole numbers are accepted as floats (PEP 484)
+NUMERIC_TOWER = BeartypeConf(is_pep484_tower=True, violation_type=TypeError)  # a whole number is a float too
 
 
 def _resolved(hint, names):
