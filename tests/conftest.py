@@ -10,9 +10,11 @@ import typecheck
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Workers share the processors. This comes before torch is imported, which reads it once; a test that is
-# about threads sets their number itself.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+# about threads sets their number itself. Whoever starts the workers doesn't set it: they would inherit it.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, share)))
 
 # The mathematics is checked against its signatures at every call. The ground is left out: its kernels are
 # compiled, and its functions run some thousand times per test.
