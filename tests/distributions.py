@@ -54,6 +54,7 @@ def build(out: Path) -> list[Path]:
             env=os.environ | {"SOURCE_DATE_EPOCH": str(date()), "PYTHONHASHSEED": "0"},
             check=True,
             stdout=subprocess.DEVNULL,
+            umask=0o022,  # which a wheel would remember
         )
         (archive,) = (Path(place) / "made").glob("*.tar.gz")
         archive.write_bytes(normal(archive.read_bytes(), date()))
