@@ -19,6 +19,7 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import PersistentChains, Update
+from harmonium.sampling import Chains
 
 STAGES, CHAINS, MOVES = 10, 512, 200
 ROWS = torch.tensor([[0.0, 0, 0, 1], [1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 0, 1]]).repeat(40, 1)
@@ -60,7 +61,11 @@ def chi_square(rbm: hm.RBM, negatives: PersistentChains, step: int) -> float:
     states = rbm.visible.states(torch.arange(16)).to(rbm.weight)
     p = torch.softmax(-rbm.free_energy(states).double(), 0)
     kinds = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    for k in range(MOVES):  # each independent of the weights' last moves by then
+    # chains that know their modes only would stay there, however right their moves: they begin at exact draws
+    assert negatives.chains is not None
+    start = hm.sample(rbm, negatives.n, seed=step)
+    negatives.chains = Chains(rbm.state_of(start), negatives.chains.address)
+    for k in range(MOVES):
         v = negatives.draw(rbm, None, step + k).v  # type: ignore[arg-type]  # chains that go on need no data
     counts = torch.bincount((v @ kinds).long(), minlength=16)
     expected = torch.zeros(16, dtype=torch.float64).index_add_(0, (states @ kinds).long(), p) * len(v)
