@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.models.deep import checked_layers
-from harmonium.models.energy import HIDDEN_STATES, EnergyModel
+from harmonium.models.energy import EnergyModel
 from harmonium.models.rbm import RBM
+from harmonium.models.visible_sums import HIDDEN_STATES
 from harmonium.random import Address
 from harmonium.units import Units
 

@@ -166,6 +166,12 @@ class BoltzmannMachine(GraphModel):
         layers = [self.visible] if self.hidden is None else [self.visible, self.hidden]
         return tuple(layer.mean(field) for layer, field in zip(layers, fields, strict=True))
 
+    def log_conditionals(self, v: Tensor) -> Tensor | None:
+        if self.hidden is not None:
+            return None
+        (field,) = self.local_fields(v)
+        return (v * field).sum(1) - self.visible.cumulant(field).sum(1)
+
     # -- the hidden units summed out -------------------------------------------------------------------------
 
     def has_free_energy(self) -> bool:
@@ -256,7 +262,7 @@ class BoltzmannMachine(GraphModel):
 
     # -- chains ----------------------------------------------------------------------------------------------
 
-    def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+    def state_of_spaces(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         """Uniform states, one per chain."""
         fields = [self.weight.new_zeros(chains, self.visible.n)]
         state = [self.visible.sample(fields[0], address)]

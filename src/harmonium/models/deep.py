@@ -16,6 +16,7 @@ from harmonium.models.blocks import BlockModel, State
 from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.models.rbm import TwoBlocks
 from harmonium.units import Mixed, Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.mixed import parts_of
 
 
@@ -305,8 +306,7 @@ def checked_layers(visible: Any, hidden: Any) -> list[Units]:
         )
     units = [visible, *hidden]
     for layer, name in zip(units, ["visible", *["hidden"] * len(hidden)], strict=True):
-        if not isinstance(layer, Units):
-            raise TypeError(f"{name}: expected layers of units such as hm.Bernoulli(64), got {layer!r}.")
+        layer_of_units(name, layer)
     if len({id(layer) for layer in units}) < len(units):
         raise ValueError("hidden: expected layers of their own, got the same object twice.")
     for below, above in zip(units, hidden, strict=False):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,24 @@ from torch import Tensor, nn
 from harmonium import checks, kernels
 from harmonium.columns import Schema
 from harmonium.couplings.base import StepSize, no_step
+from harmonium.models import visible_sums
+from harmonium.models.exact_draws import from_visible_states
 from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.models.visible_sums import (
+    free_energy_by_enumeration,
+    log_sum_over_visible,
+    visible_states,
+)
 from harmonium.random import Address
 from harmonium.units import Units
 
-CHUNK = 2**15  # states per call of the energy
+if TYPE_CHECKING:
+    from harmonium.models.blocks import Pair
+    from harmonium.models.graph import GraphModel
+
 VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
-LIMIT = 2**24  # more are refused
-HIDDEN_STATES = 2**12  # up to this many per visible row, F(v) is a sum
 
 
 class EnergyModel(nn.Module, ABC):
@@ -69,6 +77,18 @@ class EnergyModel(nn.Module, ABC):
 
     context: slice | None = None
     """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
+
+    variables: tuple[Any, ...] = ()
+    """Names of the visible variables of a graph, by which they may be given; none elsewhere."""
+
+    whole_states: bool = False
+    """Whether visible states are whole numbers, and shown as such."""
+
+    constrained: bool = False
+    """Whether the model says that it forbids some states, whatever it learns (see `obeys`)."""
+
+    uniform: bool = False
+    """Whether all states have the energy 0."""
 
     _schema: Schema | None = None
 
@@ -141,7 +161,7 @@ class EnergyModel(nn.Module, ABC):
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
             mine, needed = self.observed_space, schema.units()
-            if not isinstance(mine, Units) or mine.config() != needed.config():
+            if mine.config() != needed.config():
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
                     " make the model with schema.units()."
@@ -150,13 +170,68 @@ class EnergyModel(nn.Module, ABC):
             self.columns = schema.columns
         self._schema = schema
 
+    # -- structure: what a model may know of itself ----------------------------------------------------------
+
+    @property
+    def named_blocks(self) -> Sequence[Units]:
+        """The units of each block that the model names, visible ones first; none here."""
+        return ()
+
+    def pair(self) -> Pair | None:
+        """This model as two blocks and the operator between them, None where it is anything else."""
+        return None
+
+    def field_of_given(self, v: Tensor) -> Tensor | None:
+        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
+        rows of `v` differ in it; None where nothing does.
+        """
+        return None
+
+    def log_conditionals(self, v: Tensor) -> Tensor | None:
+        """Σᵢ log P(vᵢ | all other visible variables), (rows,), where one product gives all of them; None
+        elsewhere.
+        """
+        return None
+
+    def why_forbidden(self, x: Tensor) -> str:
+        """Which constraint forbids a visible row, (n_visible,), in words."""
+        return "a constraint of the model"
+
+    def graph_at(self) -> tuple[GraphModel, Tensor | None] | None:
+        """(a graph, β, one for all rows or one for each, None for 1) where this is exp(-βE)/Z of that graph;
+        None where it is no graph.
+        """
+        return None
+
+    def evidence_row(self, given: Mapping[Any, int]) -> Tensor | None:
+        """Values by the model's own names of its variables as a row, NaN where free, (n_visible,), float64;
+        None where it has none.
+        """
+        return None
+
+    # -- hard constraints ------------------------------------------------------------------------------------
+
+    def softened(self) -> EnergyModel:
+        """The model with finite penalties in place of its constraints; itself without any."""
+        return self
+
+    def obeys(self, x: Tensor) -> Tensor:
+        """Whether each visible row keeps to the constraints, bool (rows,)."""
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+
+    def obedient(self, x: Tensor, address: Address, given: Tensor | None = None) -> Tensor:
+        """The visible rows, those that break a constraint replaced by others that agree with what is
+        `given`, NaN where free.
+        """
+        return x
+
     # -- probabilities ---------------------------------------------------------------------------------------
 
     def has_free_energy(self) -> bool:
         """Whether `free_energy` can be had without sampling: nothing is hidden, or few enough states to
         sum.
         """
-        return self.hidden_space is None or self.hidden_space.n_states <= HIDDEN_STATES
+        return self.hidden_space is None or self.hidden_space.n_states <= visible_sums.HIDDEN_STATES
 
     def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats; the energy itself when there are no hidden units.
@@ -205,16 +280,27 @@ class EnergyModel(nn.Module, ABC):
         space = self._visible_space
         if space is None or not self.has_free_energy():
             return None
-        if isinstance(space, Continuous):
-            if not space.bounded or not 1 <= space.width <= 2:
+        if space.bounds is not None:
+            bounded = all(bool(torch.isfinite(bound).all()) for bound in space.bounds)
+            if not bounded or not 1 <= space.width <= 2:
                 return None
-            return log_integral(self.free_energy, space.low, space.high, self.dtype, self.device)
+            return log_integral(self.free_energy, *space.bounds, self.dtype, self.device)
         return log_sum_over_visible(self) if (space.n_states or 0) <= VISIBLE_STATES else None
 
     @property
     def normaliser(self) -> EnergyModel:
         """The model whose Z is this one's."""
         return self
+
+    def downwards(self, x: Tensor, address: Address) -> Tensor:
+        """Visible states from visible states of the `normaliser`, (batch, n_visible)."""
+        return x
+
+    def log_partitions(self, given: Tensor) -> Tensor | None:
+        """log Σ exp(-E) over the states that agree with each row of values (NaN where free), (rows,), nats,
+        by a way of the model's own; None where there is none.
+        """
+        return None
 
     def importance_weights(self, v: Tensor, address: Address) -> Tensor | None:
         """log of unbiased estimates of Σₕ exp(-E(v, h)), one for each row, (rows,), by hidden variables that
@@ -223,10 +309,18 @@ class EnergyModel(nn.Module, ABC):
         return None
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
-        """Independent visible states by a way of the model's own, (n, n_visible); None where there is
-        none.
+        """Independent visible states, (n, n_visible), where that is cheap, otherwise None: here, where up to
+        2¹⁸ states can be enumerated.
+
+        Args:
+            n: how many.
+            address: where they are drawn.
+            given: values with NaN where free, for all rows (n_visible,) or for each (n, n_visible).
+
+        Raises:
+            ValueError: no state agrees with what is given.
         """
-        return None
+        return from_visible_states(self, n, address, given)
 
     def reason_not_normalizable(self) -> str | None:
         """A sentence saying why Z may be infinite at the present parameters, or None when Z is known to be
@@ -326,9 +420,12 @@ class EnergyModel(nn.Module, ABC):
     # -- states ----------------------------------------------------------------------------------------------
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
-        """One state per chain, (visible,) or (visible, hidden), drawn without knowing the energy."""
+        """One state per chain, (visible,) or (visible, hidden), to begin with."""
+        return self.state_of_spaces(chains, address)
+
+    def state_of_spaces(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        """The same, drawn from the spaces of the variables alone, as the `Reference` of the model is."""
         space = self.visible_space
-        assert isinstance(space, Space)
         visible = space.random(chains, address, self.dtype, self.device)
         if self.hidden_space is None:
             return (visible,)
@@ -381,53 +478,8 @@ def check_energies(model: EnergyModel, value: object, state: tuple[Tensor, ...])
     return value
 
 
-def free_energy_by_enumeration(model: EnergyModel, v: Tensor, hidden: Discrete) -> Tensor:
-    """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats, summing over every state of `hidden`."""
-    count = hidden.n_states
-    if count > HIDDEN_STATES:
-        raise ValueError(
-            f"free_energy: expected at most {HIDDEN_STATES} hidden states to sum over, got {count:.3g}; "
-            "learning uses clamped samples of the hidden variables instead."
-        )
-    h = hidden.states(torch.arange(count, device=v.device)).to(v.dtype)
-    parts = []
-    for rows in v.split(max(1, CHUNK // count)):
-        energy = model.checked_energy(rows.repeat_interleave(count, 0), h.repeat(len(rows), 1))
-        parts.append(-torch.logsumexp(-energy.view(len(rows), count), 1))
-    return torch.cat(parts) if parts else v.new_empty(0)
-
-
-@torch.no_grad()
-def visible_states(model: EnergyModel, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
-    """Walk through all visible states: (states, F) in chunks, F in float64; memory doesn't grow with their
-    number.
-
-    Raises:
-        ValueError: when there are infinitely many states or more than 2²⁴.
-    """
-    space = model.visible_space
-    total = space.n_states
-    if total is None or total > LIMIT:
-        many = "infinitely many" if total is None else f"{total:.3g}"
-        raise ValueError(
-            f"model: enumeration needs at most 2^{LIMIT.bit_length() - 1} visible states, got {many}."
-        )
-    for v in _walk(space, total, chunk, model.device):
-        x = v.to(model.dtype)
-        yield x, model.free_energy(x).double()
-
-
-def _walk(space: Space | Units, total: int, chunk: int, device: torch.device) -> Iterator[Tensor]:
-    if isinstance(space, Discrete):
-        yield from space.walk(chunk, device)
-        return
-    assert isinstance(space, Units)  # continuous spaces have no total
-    for start in range(0, total, chunk):
-        yield space.states(torch.arange(start, min(start + chunk, total), device=device))
-
-
-@torch.no_grad()
-def log_sum_over_visible(model: EnergyModel) -> Tensor:
-    """log Z, nats, float64, by walking through the visible states."""
-    parts = [torch.logsumexp(-energy, 0) for _, energy in visible_states(model)]
-    return torch.logsumexp(torch.stack(parts), 0)
+def energy_model(name: str, value: Any) -> EnergyModel:
+    """`value`, if it is a model that has energies."""
+    if not isinstance(value, EnergyModel):
+        raise TypeError(f"{name} must be an energy-based model such as hm.RBM, got {checks.describe(value)}.")
+    return value

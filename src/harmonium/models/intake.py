@@ -18,7 +18,6 @@ from harmonium import checks, kernels, processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import is_frame, labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
-from harmonium.models.product import FactorProduct
 from harmonium.models.space import Space
 from harmonium.models.support import Support, between
 from harmonium.models.table import (
@@ -32,7 +31,7 @@ from harmonium.models.table import (
     take,
 )
 from harmonium.random import Address, Purpose
-from harmonium.units import Bernoulli, Units
+from harmonium.units import Units
 
 WHOLE = 2**53  # float64 holds every whole number below
 
@@ -152,7 +151,7 @@ def _checked(
                 raise ValueError(not_finite(table, name))
             piece, gaps = support.filled(piece, missing, name), True
         if support.wrong(piece):
-            if not drawing or not isinstance(support.space, Bernoulli) or not between(piece):
+            if not drawing or support.space.two_values != (0.0, 1.0) or not between(piece):
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
             drawn = True
     return drawn, gaps
@@ -323,7 +322,7 @@ def by_name(
 
 def coded(space: Space | Units, table: Table, name: str) -> bool:
     """Whether the columns are compact codes; an error where they are neither these nor states."""
-    codes = space.code_width if isinstance(space, Units) else space.width
+    codes = space.code_width
     if table.width not in (space.width, codes):
         other = "" if space.width == codes else f" (states) or {codes} (integer codes)"
         raise ValueError(
@@ -344,11 +343,9 @@ def _known_codes(schema: Schema, given: Any, name: str) -> Any:
 def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
     """One row from values by the names of their columns, NaN where there is none."""
     known = {key: value for key, value in known.items() if not _is_free(value)}
-    if isinstance(model, FactorProduct):
-        places = dict(model._variables.evidence(known))
-        row = np.full((1, model.visible_space.width), np.nan)
-        row[0, list(places)] = list(places.values())
-        return Table(row, model.columns)
+    own = model.evidence_row(known)
+    if own is not None:
+        return Table(own[None].numpy(), model.columns)
     if model.columns is None:
         width = model.observed_space.width
         raise ValueError(

@@ -14,7 +14,7 @@ from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
 from harmonium.models.energy import EnergyModel
 from harmonium.numerics import HALF_LOG_TWO_PI
-from harmonium.units import Gaussian, ReLU, Tail, Units
+from harmonium.units import Tail, Units
 from harmonium.units.mixed import parts_of
 
 
@@ -113,13 +113,12 @@ class PairwiseModel(BlockModel):
             return torch.cat(
                 [layer.cumulant(layer.bias[None]).double().flatten() for layer in self.layers]
             ).sum()
-        layers = [layer for layer in self.layers if isinstance(layer, Gaussian)]
-        if len(layers) < len(self.layers):
+        layers = self.layers
+        precisions = [p for layer in layers if (p := layer.normal_precision) is not None]
+        if len(precisions) < len(layers):
             return None
-        edges = [0]
-        for layer in layers:
-            edges.append(edges[-1] + layer.width)
-        precision = torch.diag(torch.cat([layer.precision for layer in layers]).double())
+        edges = [0, *itertools.accumulate(layer.width for layer in layers)]
+        precision = torch.diag(torch.cat(precisions).double())
         for operator, i, j in self.couplings():
             weight = operator.dense()
             precision[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] -= weight
@@ -204,7 +203,7 @@ def _quadratic_tail(units: Units, given: slice | None = None) -> _QuadraticTail:
         if part.tail is Tail.QUADRATIC and (given is None or start < given.start):
             columns.append(torch.arange(start, start + part.width))
             scales.append(cast(Tensor, part.precision).rsqrt().double())
-            positive.append(torch.full((part.width,), isinstance(part, ReLU)))
+            positive.append(torch.full((part.width,), part.least >= 0.0))
         start += part.width
     device = units.bias.device
     if not columns:

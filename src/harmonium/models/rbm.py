@@ -14,6 +14,7 @@ from harmonium.couplings.base import initial, small
 from harmonium.models.blocks import Pair
 from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.units import Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.compiled import compiled_side
 
 
@@ -159,9 +160,7 @@ class RBM(TwoBlocks):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        for name, units in (("visible", visible), ("hidden", hidden)):
-            if not isinstance(units, Units):
-                raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {units!r}.")
+        visible, hidden = layer_of_units("visible", visible), layer_of_units("hidden", hidden)
         if visible is hidden:
             raise ValueError("hidden: expected a layer of its own, got the same object as visible.")
         if dtype not in (torch.float32, torch.float64):

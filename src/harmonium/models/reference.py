@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from harmonium.models.blocks import BlockModel
 from harmonium.models.energy import EnergyModel, check_energies
+from harmonium.models.graph import GraphModel
 from harmonium.models.pairwise import independent
 from harmonium.models.path import Interpolation
-from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.models.space import Discrete, Space
+from harmonium.models.uncoupled import UncoupledRows
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.random import Address
 from harmonium.units import Units
@@ -49,9 +52,7 @@ class Reference(EnergyModel):
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         """Exact draws."""
-        if isinstance(self.visible_space, Space):  # a model with hard constraints begins elsewhere
-            return super().random_state(chains, address)
-        return self._model[0].random_state(chains, address)
+        return self._model[0].state_of_spaces(chains, address)
 
     def energy(self, *state: Tensor) -> Tensor:
         """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
@@ -59,11 +60,14 @@ class Reference(EnergyModel):
         """
         return self._site_energies(state[0]).sum(1)
 
+    @property
+    def uniform(self) -> bool:  # type: ignore[override]  # derived, a plain attribute elsewhere
+        return self.visible_space.bounds is None
+
     def _site_energies(self, x: Tensor) -> Tensor:
-        space = self.visible_space
-        if not isinstance(space, Continuous):
+        if self.uniform:
             return x.new_zeros(len(x), 1)
-        low, high = space.low.to(x), space.high.to(x)
+        low, high = (bound.to(x) for bound in self.visible_space.bounds or ())
         above, below = torch.isfinite(low), torch.isfinite(high)
         tail = torch.where(above, x - low, high - x)
         tail = torch.where(above & below, torch.zeros_like(x), tail)
@@ -73,20 +77,24 @@ class Reference(EnergyModel):
         """log Z = Σ log(number of states), Σ log(high - low), 0 from a single bound, ½ log 2π without any."""
         total = 0.0
         for space in (self.visible_space, self.hidden_space):
-            if isinstance(space, Continuous):
-                total += sum(_log_spans(space))
+            if space is not None and space.bounds is not None:
+                total += sum(_log_spans(*space.bounds))
             elif space is not None:
                 total += math.log(space.n_states)  # type: ignore[arg-type]  # finite, or nothing could be drawn
         return torch.tensor(total, dtype=torch.float64)
+
+    def part(self, rows: Tensor) -> Reference:
+        """The same for some rows: itself, since all are alike."""
+        return self
 
     def clamped_log_partitions(self, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
         """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the
         columns `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
         """
         space, hidden = self.visible_space, self.hidden_space
-        if isinstance(space, Continuous):
-            spans = _log_spans(space)
-        elif isinstance(space, Discrete):
+        if space.bounds is not None:
+            spans = _log_spans(*space.bounds)
+        elif space.cardinalities:
             spans = [math.log(count) for count in space.cardinalities]
         else:  # units of one kind, with finitely many states
             spans = [math.log(space.n_states or 1) / free.shape[1]] * free.shape[1]
@@ -95,8 +103,8 @@ class Reference(EnergyModel):
         return own - known + (0.0 if hidden is None else math.log(hidden.n_states))
 
 
-def _log_spans(space: Continuous) -> list[float]:
-    return [_log_span(low, high) for low, high in zip(space.low.tolist(), space.high.tolist(), strict=True)]
+def _log_spans(lowest: Tensor, highest: Tensor) -> list[float]:
+    return [_log_span(low, high) for low, high in zip(lowest.tolist(), highest.tolist(), strict=True)]
 
 
 def _log_span(low: float, high: float) -> float:
@@ -137,6 +145,12 @@ class Path(EnergyModel):
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         return self.ends[1].random_state(chains, address)
 
+    def graph_at(self) -> tuple[GraphModel, Tensor | None] | None:
+        found = self.ends[1].graph_at() if self.ends[0].uniform else None
+        if found is None or found[1] is not None:
+            return None
+        return found[0], torch.as_tensor(self.beta, dtype=torch.float64)
+
     def at(self, beta: float | Tensor) -> Path:
         """The model at another point of the same path."""
         return Path(*self.ends, beta)
@@ -158,10 +172,43 @@ class Path(EnergyModel):
         return torch.where(beta > 0, start + beta * (end - start), start)
 
 
+@singledispatch
+def uncoupled(model: EnergyModel) -> EnergyModel:
+    """Independent variables, where paths to `model` usually begin: its units with their own biases, sharing
+    their parameters, where it names blocks, its `Reference` otherwise.
+    """
+    return Reference(model)
+
+
+uncoupled.register(BlockModel)(independent)
+
+
+@singledispatch
+def uncoupled_rows(model: EnergyModel, given: Tensor) -> UncoupledRows | Reference:
+    """The same for rows with known values, (rows, n_visible), NaN where free: units of a model with blocks
+    feel them already.
+    """
+    return Reference(model)
+
+
+@uncoupled_rows.register(BlockModel)
+def _(model: BlockModel, given: Tensor) -> UncoupledRows:
+    return UncoupledRows.of(model, given)
+
+
+@singledispatch
+def path_between(end: EnergyModel, start: EnergyModel, beta: float | Tensor) -> Path | Interpolation:
+    """The point β of the path from `start` to `end`."""
+    return Path(start, end, beta)
+
+
+@path_between.register(BlockModel)
+def _(end: BlockModel, start: BlockModel, beta: float | Tensor) -> Interpolation:
+    return Interpolation(start, end, beta)
+
+
 def path_to(model: EnergyModel) -> Path | Interpolation:
     """The path from independent variables (β = 0) to `model` (β = 1), at its start; `.at(β)` moves along
     it.
     """
-    if isinstance(model, BlockModel):
-        return Interpolation(independent(model), model, 0.0)
-    return Path(Reference(model), model, 0.0)
+    return path_between(model, uncoupled(model), 0.0)
