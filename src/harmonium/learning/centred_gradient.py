@@ -32,11 +32,12 @@ class Centring:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel):
+        machine = model.pairwise()
+        if machine is None:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
             )
-        centre_gradients(model, self.follow(phases))
+        centre_gradients(machine, self.follow(phases))
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""

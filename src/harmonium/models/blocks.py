@@ -75,10 +75,12 @@ class BlockModel(EnergyModel):
         """Whether F(v) has a closed form: one visible block, and at most one hidden."""
         return self.n_visible_blocks == 1 and len(self.layers) <= 2
 
+    @property
+    def observed_space(self) -> Units:
+        """The units of the columns of a table, those of block 0 but for models that say otherwise."""
+        return self.visible_space
+
     def of_observed(self) -> BlockModel:
-        """The part of the model that a fresh start is made for: the observed units and what they are coupled
-        to.
-        """
         return self
 
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:

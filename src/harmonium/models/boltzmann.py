@@ -12,7 +12,6 @@ from harmonium import checks, kernels
 from harmonium.couplings.base import StepSize, no_step, shrink
 from harmonium.kernels import graph
 from harmonium.models.cliques import symmetric
-from harmonium.models.energy import EnergyModel
 from harmonium.models.graph import GraphModel
 from harmonium.models.rbm import RBM
 from harmonium.models.space import Discrete
@@ -107,8 +106,8 @@ class BoltzmannMachine(GraphModel):
             shrink(parameter, (), share * torch.as_tensor(step(parameter)).to(parameter))
 
     @torch.no_grad()
-    def take_zeros(self, other: EnergyModel) -> None:
-        if isinstance(other, BoltzmannMachine) and self.sparse:
+    def take_zeros(self, other: BoltzmannMachine) -> None:
+        if self.sparse:
             for own, new in zip(self._couplings(), other._couplings(), strict=True):
                 own.mul_(new != 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +29,12 @@ from harmonium.units import Units
 if TYPE_CHECKING:
     from harmonium.models.blocks import Pair
     from harmonium.models.graph import GraphModel
+    from harmonium.models.pairwise import PairwiseModel
 
 VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
+
+
+Same = TypeVar("Same", bound="EnergyModel")  # models of one kind
 
 
 class EnergyModel(nn.Module, ABC):
@@ -179,6 +183,16 @@ class EnergyModel(nn.Module, ABC):
 
     def pair(self) -> Pair | None:
         """This model as two blocks and the operator between them, None where it is anything else."""
+        return None
+
+    def of_observed(self) -> EnergyModel:
+        """The part of the model that a fresh start is made for: the observed variables and what they are
+        coupled to.
+        """
+        return self
+
+    def pairwise(self) -> PairwiseModel | None:
+        """This model as blocks of units with pairwise couplings, None where its energy is anything else."""
         return None
 
     def field_of_given(self, v: Tensor) -> Tensor | None:
@@ -414,7 +428,7 @@ class EnergyModel(nn.Module, ABC):
     def settle(self, step: StepSize = no_step) -> None:
         """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
-    def take_zeros(self, other: EnergyModel) -> None:
+    def take_zeros(self: Same, other: Same) -> None:
         """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
 
     # -- states ----------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from harmonium.couplings import Coupling
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
-from harmonium.models.energy import EnergyModel
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units import Tail, Units
 from harmonium.units.mixed import parts_of
@@ -76,6 +75,9 @@ class PairwiseModel(BlockModel):
             return None
         return Bipartite(matrix, (pair.visible.bias, pair.hidden.bias))
 
+    def pairwise(self) -> PairwiseModel:
+        return self
+
     def pair(self) -> Pair | None:
         if type(self).field is not PairwiseModel.field:
             return None
@@ -88,10 +90,9 @@ class PairwiseModel(BlockModel):
         for coupling in self.couplings():
             coupling.operator.settle(step)
 
-    def take_zeros(self, other: EnergyModel) -> None:
-        if isinstance(other, PairwiseModel):
-            for own, new in zip(self.couplings(), other.couplings(), strict=True):
-                own.operator.take_zeros(new.operator)
+    def take_zeros(self, other: PairwiseModel) -> None:
+        for own, new in zip(self.couplings(), other.couplings(), strict=True):
+            own.operator.take_zeros(new.operator)
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""

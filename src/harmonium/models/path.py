@@ -56,7 +56,8 @@ class Interpolation(BlockModel):
         start, end = self._ends[0], self._ends[1].bipartite()
         if end is None or end.base is not None or type(start).field is not PairwiseModel.field:
             return None
-        if not isinstance(start, PairwiseModel) or start.couplings():
+        independent = start.pairwise()
+        if independent is None or independent.couplings():
             return None
         base = start.layers[0].bias, start.layers[1].bias
         bias = end.bias[0] - base[0], end.bias[1] - base[1]

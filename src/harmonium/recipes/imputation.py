@@ -20,8 +20,8 @@ from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
 from harmonium.models import BlockModel, EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import observed, rows_of
-from harmonium.models.space import Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
@@ -80,9 +80,7 @@ def impute(
     uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    rows = rows_of(model, X, free=True)
+    rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     if draws is not None:
         drawn = _drawn(model, states, checks.positive_integer("draws", draws), seed)
@@ -97,7 +95,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
     gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
-    sweeps = SWEEPS if isinstance(model, BlockModel) else None
+    sweeps = SWEEPS if model.named_blocks else None
     for begin in range(0, draws, at_once):
         copies = min(at_once, draws - begin)
         rows = known.repeat(copies, 1)
@@ -196,11 +194,7 @@ def _choices(model: EnergyModel, site: Site) -> Tensor | None:
     if site.part is not None:
         return None if site.part.cardinality is None else site.part.site_values()
     space = model.visible_space
-    return (
-        torch.arange(float(space.cardinalities[site.number]))[:, None]
-        if isinstance(space, Discrete)
-        else None
-    )
+    return torch.arange(float(space.cardinalities[site.number]))[:, None] if space.cardinalities else None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from harmonium.learning import (
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
 from harmonium.likelihood.clamped import states_of_free
-from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
+from harmonium.models import EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
@@ -81,7 +81,7 @@ class Settings:
 
 def natural_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
-    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    pair = model.pair()
     return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
@@ -91,8 +91,9 @@ def default_optimiser(model: EnergyModel) -> str:
     """
     if natural_gradient_fits(model):
         return "natural"
-    leaves = isinstance(model, PairwiseModel) and all(
-        tensor.is_leaf for c in model.couplings() for tensor in c.operator.tensors()
+    machine = model.pairwise()
+    leaves = machine is not None and all(
+        tensor.is_leaf for c in machine.couplings() for tensor in c.operator.tensors()
     )
     return "centred" if leaves else "adam"
 
@@ -111,8 +112,9 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     """
     size = LEARNING_RATES.get(method, 0.01)
     kick = (1.0 / batch + 1.0 / chains) / (2.0 * NOISE)
-    if method == "centred" and isinstance(model, PairwiseModel):
-        return centred_rate(model, rows, kick)
+    machine = model.pairwise()
+    if method == "centred" and machine is not None:
+        return centred_rate(machine, rows, kick)
     if method == "natural":
         size = min(size, float((sum(p.numel() for p in model.parameters()) * kick) ** -0.5))
     return size
@@ -151,7 +153,7 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
 
 def default_steps(model: EnergyModel, n_rows: int) -> int:
     """Updates when neither steps nor minutes are given; a run that turns early ends before."""
-    wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
+    wide = sum(layer.width for layer in model.named_blocks) > 1000
     if n_rows < 5000:
         return 3_000
     return 10_000 if wide else 20_000
@@ -171,8 +173,8 @@ def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | 
     """
     if objective is not None:
         return CONDITIONAL_PRIOR / len(rows)
-    bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
-    if not bounded or len(rows) < HOLD_OUT_FROM:
+    bounded = [layer.tail is Tail.BOUNDED for layer in model.named_blocks[:1]]
+    if not any(bounded) or len(rows) < HOLD_OUT_FROM:
         return 0.0
     return 2.0 / len(rows) * min(1.0, good_turing_unseen(rows) / HARDLY)
 
@@ -233,7 +235,7 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
     a cumulant for each column.
     """
-    pair = model.pair() if isinstance(model, BlockModel) and model.has_free_energy() else None
+    pair = model.pair() if model.has_free_energy() else None
     if pair is None:
         return False
     count, width = pair.hidden.n_states, pair.visible.width

@@ -18,7 +18,8 @@ from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform, divides
-from harmonium.models import RBM, DeepBeliefNetwork, EnergyModel, Objective
+from harmonium.models import RBM, EnergyModel, Objective
+from harmonium.models.energy import energy_model
 from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
@@ -158,8 +159,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
-    if isinstance(model, DeepBeliefNetwork):
-        return fit_layers(model, X, fit, given)
+    by_layer = fit_layers(model, X, fit, given)
+    if by_layer is not None:
+        return by_layer
     kept, found = _checkpoint(checkpoint, resume), None
     model, X, validation, make = _prepared(model, X, validation, schema, seed)
     if make is not None:
@@ -346,9 +348,7 @@ def _objective(model: EnergyModel, asked: Objective | None, negatives: Any) -> O
 
 
 def _check_model(model: Any) -> None:
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    reason = model.reason_not_normalizable()
+    reason = energy_model("model", model).reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
 
