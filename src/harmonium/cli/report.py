@@ -15,11 +15,11 @@ from harmonium.cli import values
 from harmonium.cli.describe import interval_of, model_title, signed
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
-from harmonium.models import BlockModel, PairwiseModel
+from harmonium.models import BlockModel
 from harmonium.models.rbm import TwoBlocks
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
-from harmonium.units import Categorical, Units
+from harmonium.units import Categorical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,14 +93,7 @@ def _cards(run: Run) -> list[Card]:
 
 
 def _table(run: Run, x: Any) -> np.ndarray:
-    return values.table(_units(run.model), x)
-
-
-def _units(model: BlockModel) -> Units:
-    """The units of the columns of the data."""
-    units = model.observed_space
-    assert isinstance(units, Units)  # as those of all models with blocks
-    return units
+    return values.table(run.model.observed_space, x)
 
 
 def _rows(run: Run) -> np.ndarray:
@@ -144,8 +137,8 @@ def _pictures(run: Run) -> Section | None:
 
 
 def _filters(run: Run) -> Section | None:
-    below = run.model.of_observed()
-    if not isinstance(below, PairwiseModel) or len(below.layers) != 2:
+    below = run.model.of_observed().pairwise()
+    if below is None or not below.couplings():
         return None
     visible, weight = below.layers[0], below.couplings()[0].weight.detach()
     text = "The weights of each hidden unit, those with the largest norm first. "

@@ -170,7 +170,7 @@ def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:
     """States as the rows of a table, (rows, columns), in the smallest of a few types that holds them."""
-    rows = (space.decode(x.detach()) if isinstance(space, Units) else x.detach()).cpu().numpy()
+    rows = space.decode(x.detach()).cpu().numpy()
     if rows.dtype.kind == "f" and bool((rows == np.floor(rows)).all()):
         for dtype in (np.uint8, np.int8, np.int32):
             limits = np.iinfo(dtype)

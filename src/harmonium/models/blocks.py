@@ -109,6 +109,9 @@ class BlockModel(EnergyModel):
         Doesn't read state[block].
         """
 
+    def visible_field(self, state: State) -> Tensor | None:
+        return self.field(0, state) if self.n_visible_blocks == 1 else None
+
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]

@@ -201,6 +201,12 @@ class EnergyModel(nn.Module, ABC):
         """
         return None
 
+    def visible_field(self, state: tuple[Tensor, ...]) -> Tensor | None:
+        """The field of all other blocks of a state on the visible units, (rows, n_visible); None where the
+        visible variables are no single block.
+        """
+        return None
+
     def log_conditionals(self, v: Tensor) -> Tensor | None:
         """Σᵢ log P(vᵢ | all other visible variables), (rows,), where one product gives all of them; None
         elsewhere.

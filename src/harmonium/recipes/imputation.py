@@ -19,7 +19,7 @@ from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import observed, rows_of
 from harmonium.models.support import Site, sites_of
@@ -217,20 +217,18 @@ def _by_chains(model: EnergyModel, rows: Tensor, plan: Chained, seed: int) -> Co
     start = completed_states(model, given, seed=seed, sweeps=plan.heating).to(rows)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
-    blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
     states, fields = [], []
     for _ in range(ROUNDS):
         chains = advance(step, model, chains, plan.apart)
         states.append(chains.visible)
-        if blocks:
-            assert isinstance(model, BlockModel)  # as just asked
-            fields.append(model.field(0, chains.state))
+        field = model.visible_field(chains.state)
+        fields += [] if field is None else [field]
 
     def by_draw(found: list[Tensor]) -> Tensor:
         return torch.stack(found).unflatten(1, (copies, len(rows))).flatten(0, 1)
 
     weights = torch.full((copies * ROUNDS, len(rows)), 1.0 / (copies * ROUNDS), dtype=torch.float64)
-    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if blocks else None)
+    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if fields else None)
 
 
 # ---------------------------------------------------------------- one site
