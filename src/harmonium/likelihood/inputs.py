@@ -7,7 +7,7 @@ from typing import Any
 
 from harmonium import checks
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import RBM, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
 
 
@@ -16,13 +16,6 @@ def normalizable(name: str, model: Any) -> EnergyModel:
     reason = energy_model(name, model).reason_not_normalizable()
     if reason:
         raise ValueError(f"{name}: {reason}")
-    return model
-
-
-def rbm(name: str, model: Any) -> RBM:
-    """`model`, if it is an RBM."""
-    if not isinstance(model, RBM):
-        raise TypeError(f"{name} must be an RBM, got {type(model).__name__}.")
     return model
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.rows import free_energies, visible_states
 from harmonium.models import RBM, EnergyModel
+from harmonium.models.rbm import checked_rbm
 from harmonium.models.space import Space
 from harmonium.random import Address, Purpose
 from harmonium.units import Units
@@ -116,7 +116,7 @@ def reconstruction_error(model: RBM, X: Any) -> Estimate:
     >>> round(reconstruction_error(rbm, torch.zeros(1, 4)).value, 2)
     0.25
     """
-    v = visible_states(inputs.rbm("model", model), X)
+    v = visible_states(checked_rbm("model", model), X)
     with torch.no_grad():
         again = model.visible_given_hidden(model.hidden_given_visible(v))
     return _over_rows(((v - again) ** 2).double().mean(1), "reconstruction error, a proxy")

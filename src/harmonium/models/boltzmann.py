@@ -86,6 +86,7 @@ class BoltzmannMachine(GraphModel):
         kind = UNITS[checks.one_of("units", units, UNITS)]
         among_visible, among_hidden = LATERAL[checks.one_of("lateral", lateral, LATERAL)]
         self.positive_phase = checks.one_of("positive_phase", positive_phase, ["gibbs", "mean_field"])
+        self._spins = kind is Spin
         self._kind, self._lateral, self.sparse = units, lateral, checks.number("sparse", sparse, 0.0)
         self.visible = kind(n_visible)
         self.hidden = kind(n_hidden) if n_hidden else None
@@ -235,7 +236,7 @@ class BoltzmannMachine(GraphModel):
         So -mean_field_free_energy(v) - log Z bounds log P(v) from below (Saul, Jaakkola & Jordan 1996).
         """
         mu = self.mean_field(v)
-        p = mu if isinstance(self.hidden, Bernoulli) else 0.5 * (1 + mu)
+        p = 0.5 * (1 + mu) if self._spins else mu
         entropy = torch.special.entr(p).sum(-1) + torch.special.entr(1 - p).sum(-1)
         return self.energy(v, mu) - entropy  # the energy is linear in each unit, so its mean is at the means
 
@@ -289,15 +290,15 @@ class BoltzmannMachine(GraphModel):
         if held is not None:
             held = torch.nn.functional.pad(held, (0, sum(x.shape[1] for x in state) - n))
         x = torch.cat(state, 1)
-        x = 0.5 * (x + 1) if isinstance(self.visible, Spin) else x
+        x = 0.5 * (x + 1) if self._spins else x
         x = graph.sweep_pairs(x, pairs, scan, address, graph.Sweeps(sweeps, beta, held)).to(self.weight)
-        x = 2 * x - 1 if isinstance(self.visible, Spin) else x
+        x = 2 * x - 1 if self._spins else x
         return tuple(x.split([y.shape[1] for y in state], 1))
 
     def _flat(self) -> tuple[graph.Pairs, graph.Scan]:
         """The couplings as flat arrays over 0/1 variables, hidden units scanned before visible ones."""
         joint, bias = (t.double().cpu().numpy() for t in self.joint_couplings())
-        if isinstance(self.visible, Spin):  # s = 2x - 1 turns J s s' + b s into 4J x x' + 2(b - Σ J) x
+        if self._spins:  # s = 2x - 1 turns J s s' + b s into 4J x x' + 2(b - Σ J) x
             bias, joint = 2 * (bias - joint.sum(1)), 4 * joint
         n = self.visible.n
         order = np.concatenate([np.arange(n, len(bias)), np.arange(n)])  # every unit is a colour of its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ class ConditionalRBM(RBM):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        if not isinstance(context, Units):
+        if isinstance(context, Integral):
             context = Gaussian(checks.positive_integer("context", context))
         visible, context = layer_of_units("visible", visible), layer_of_units("context", context)
         shape = context.width, visible.width

@@ -267,7 +267,7 @@ def side_by_side(layers: Sequence[Units]) -> Units:
     """
     bias = torch.cat([layer.bias.detach() for layer in layers])
     kinds = [{**layer.config(), "n": 0} for layer in layers]
-    alike = all(kind == kinds[0] for kind in kinds) and not isinstance(layers[0], Mixed)
+    alike = all(kind == kinds[0] for kind in kinds) and parts_of(layers[0]) == [layers[0]]
     if alike and not any(layer.shape_parameters() for layer in layers):
         block = copy.deepcopy(layers[0])
         block.n = sum(layer.n for layer in layers)
@@ -297,9 +297,8 @@ def _names(layers: int) -> list[str]:
 
 def checked_layers(visible: Any, hidden: Any) -> list[Units]:
     """All layers, v first, where they can be coupled."""
-    if isinstance(hidden, Units):
-        hidden = [hidden]
-    if not isinstance(hidden, Sequence) or not hidden:
+    hidden = hidden if isinstance(hidden, Sequence) else [hidden]
+    if not hidden:
         raise TypeError(
             f"hidden: expected layers of units, such as [hm.Bernoulli(500), hm.Bernoulli(1000)],"
             f" got {checks.describe(hidden)}."

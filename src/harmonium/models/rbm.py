@@ -202,6 +202,13 @@ class RBM(TwoBlocks):
         return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
 
 
+def checked_rbm(name: str, value: Any) -> RBM:
+    """`value`, if it is an RBM."""
+    if not isinstance(value, RBM):
+        raise TypeError(f"{name} must be an RBM, got {type(value).__name__}.")
+    return value
+
+
 def _check_kind(couplings: Any) -> None:
     if not isinstance(couplings, Kind):
         raise TypeError(

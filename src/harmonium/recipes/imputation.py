@@ -26,7 +26,7 @@ from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
-from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
+from harmonium.units import Tail, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
 EXACT_IN_ALL = 2**20  # completions of all rows together that are
@@ -245,8 +245,9 @@ def _summary(
     p = _probabilities(site.part, drawn, values.to(drawn.states.device, torch.float64))
     number = torch.arange(len(values), dtype=torch.float64, device=p.device)
     own = values[:, 0].to(p) if site.width == 1 else number
-    names = isinstance(kind, (Binary, Category)) or isinstance(site.part, (Bernoulli, Spin, Categorical))
-    if names or site.part is None:
+    part = site.part
+    names = part is None or part.one_hot or part.two_values is not None
+    if names or isinstance(kind, (Binary, Category)):
         best = p.argmax(1)
         return own[best], 1.0 - p.gather(1, best[:, None])[:, 0], None
     mean = p @ own
@@ -280,12 +281,12 @@ def _of_number(
         flat = full.flatten(0, 1)
         x, variance = (f(flat)[:, inside].unflatten(0, x.shape).double() for f in (part.mean, part.variance))
     mean, spread = _moments(weights, x, variance)
-    if isinstance(part, Poisson):
+    if part.tail is Tail.FACTORIAL:  # counts
         return mean.round(), spread, None
     if not isinstance(kind, Number):
         return mean, spread, None
     nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(5))
-    shares = shares / shares.sum() if isinstance(part, Gaussian) else shares
+    shares = shares if part.normal_precision is None else shares / shares.sum()
     z = x[..., None] + variance.sqrt()[..., None] * nodes
     own = torch.from_numpy(kind.exact(z.cpu().numpy())).to(x)
     joint = (weights[..., None] * shares).movedim(1, 0).flatten(1)

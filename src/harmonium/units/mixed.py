@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.random import Address
-from harmonium.units.base import Tail, Units
+from harmonium.units.base import Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
@@ -50,7 +50,7 @@ class Mixed(Units):
     """
 
     def __init__(self, *parts: Units) -> None:
-        if not parts or not all(isinstance(p, Units) and p.parts_in_order() == [p] for p in parts):
+        if not parts or any(layer_of_units("parts", p).parts_in_order() != [p] for p in parts):
             raise TypeError("parts: expected one or more layers of units (none of them Mixed).")
         if len({id(p) for p in parts}) < len(parts) or any(p.bias is None for p in parts):
             raise ValueError(
