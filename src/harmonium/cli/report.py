@@ -135,7 +135,7 @@ def _pictures(run: Run) -> Section | None:
 
 
 def _filters(run: Run) -> Section | None:
-    below = run.model.of_observed().pairwise()
+    below = run.model.of_observed().as_pairwise()
     if below is None or not below.couplings():
         return None
     visible, weight = below.layers[0], below.couplings()[0].weight.detach()

@@ -32,7 +32,7 @@ class Centring:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        machine = model.pairwise()
+        machine = model.as_pairwise()
         if machine is None:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."

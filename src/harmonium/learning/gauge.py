@@ -42,7 +42,7 @@ def fix_gauge(model: EnergyModel, gauge: str = "zero-sum") -> None:
     [0.0, 0.0]
     """
     checks.one_of("gauge", gauge, GAUGES)
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None:
         raise TypeError(f"model: a gauge expects blocks with pairwise couplings, got {type(model).__name__}.")
     layers = machine.layers

@@ -68,7 +68,7 @@ class MeanField(NegativePhase):
         )
 
     def _check(self, model: EnergyModel) -> PairwiseModel:
-        machine = model.pairwise()
+        machine = model.as_pairwise()
         if machine is None:
             raise TypeError(
                 f"model: mean-field expects blocks with pairwise couplings, got {type(model).__name__}."

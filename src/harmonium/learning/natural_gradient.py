@@ -64,7 +64,7 @@ class NaturalGradient:
         The offsets of that call aren't known yet. Moments are therefore about those of the last one, and
         shifted by the call.
         """
-        machine = model.pairwise()
+        machine = model.as_pairwise()
         assert machine is not None  # else the call says so
         offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in machine.layers)
         self._seen = self._look(machine, phases, offsets)
@@ -88,7 +88,7 @@ class NaturalGradient:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        machine, pair = model.pairwise(), model.pair()
+        machine, pair = model.as_pairwise(), model.pair()
         if machine is None or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."

@@ -20,7 +20,7 @@ def _weights(model: EnergyModel) -> list[Tensor]:
     """The parameters that weight decay applies to: couplings, or all matrices of a model without named
     couplings.
     """
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None:
         return [p for p in model.parameters() if p.ndim > 1]
     return [tensor for c in machine.couplings() for tensor in c.operator.tensors()]
@@ -28,7 +28,7 @@ def _weights(model: EnergyModel) -> list[Tensor]:
 
 def _by_unit(model: EnergyModel) -> list[tuple[Tensor, Tensor | None]]:
     """The same and their gradients as matrices with a column for each unit of the second block."""
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None:
         return [(w, w.grad) for w in _weights(model)]
     found = [c.operator.by_unit() for c in machine.couplings()]

@@ -151,8 +151,8 @@ def _by_name(model: EnergyModel, given: Any, v: Tensor) -> Any:
         return held
     if not isinstance(given, (list, tuple)) or all(isinstance(name, bool) for name in given):
         return given
-    if all(name in model.variables for name in given):
-        return torch.tensor([name in given for name in model.variables])
+    if all(name in model.named_variables for name in given):
+        return torch.tensor([name in given for name in model.named_variables])
     return given
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -18,6 +18,7 @@ from harmonium.models.exact_draws import from_visible_states
 from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.models.structure import Structure
 from harmonium.models.visible_sums import (
     free_energy_by_enumeration,
     log_sum_over_visible,
@@ -27,9 +28,7 @@ from harmonium.random import Address
 from harmonium.units import Units
 
 if TYPE_CHECKING:
-    from harmonium.models.blocks import Pair
-    from harmonium.models.graph import GraphModel
-    from harmonium.models.pairwise import PairwiseModel
+    pass
 
 VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
 
@@ -37,7 +36,7 @@ VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
 Same = TypeVar("Same", bound="EnergyModel")  # models of one kind
 
 
-class EnergyModel(nn.Module, ABC):
+class EnergyModel(Structure, nn.Module, ABC):
     """A model that is its energy: p(x) = exp(-E(x)) / Z with Z = Σₓ exp(-E(x)), a softmax over all states.
 
     With hidden units, x = (v, h) and P(v) = Σₕ exp(-E(v, h)) / Z = exp(-F(v)) / Z, where F is the free
@@ -81,18 +80,6 @@ class EnergyModel(nn.Module, ABC):
 
     context: slice | None = None
     """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
-
-    variables: tuple[Any, ...] = ()
-    """Names of the visible variables of a graph, by which they may be given; none elsewhere."""
-
-    whole_states: bool = False
-    """Whether visible states are whole numbers, and shown as such."""
-
-    constrained: bool = False
-    """Whether the model says that it forbids some states, whatever it learns (see `obeys`)."""
-
-    uniform: bool = False
-    """Whether all states have the energy 0."""
 
     _schema: Schema | None = None
 
@@ -150,6 +137,12 @@ class EnergyModel(nn.Module, ABC):
         """
         return self.visible_space
 
+    def of_observed(self) -> EnergyModel:
+        """The part of the model that a fresh start is made for: the observed variables and what they are
+        coupled to.
+        """
+        return self
+
     @property
     def schema(self) -> Schema | None:
         """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
@@ -173,77 +166,6 @@ class EnergyModel(nn.Module, ABC):
             schema = schema.fixed()
             self.columns = schema.columns
         self._schema = schema
-
-    # -- structure: what a model may know of itself ----------------------------------------------------------
-
-    @property
-    def named_blocks(self) -> Sequence[Units]:
-        """The units of each block that the model names, visible ones first; none here."""
-        return ()
-
-    def pair(self) -> Pair | None:
-        """This model as two blocks and the operator between them, None where it is anything else."""
-        return None
-
-    def of_observed(self) -> EnergyModel:
-        """The part of the model that a fresh start is made for: the observed variables and what they are
-        coupled to.
-        """
-        return self
-
-    def pairwise(self) -> PairwiseModel | None:
-        """This model as blocks of units with pairwise couplings, None where its energy is anything else."""
-        return None
-
-    def field_of_given(self, v: Tensor) -> Tensor | None:
-        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
-        rows of `v` differ in it; None where nothing does.
-        """
-        return None
-
-    def visible_field(self, state: tuple[Tensor, ...]) -> Tensor | None:
-        """The field of all other blocks of a state on the visible units, (rows, n_visible); None where the
-        visible variables are no single block.
-        """
-        return None
-
-    def log_conditionals(self, v: Tensor) -> Tensor | None:
-        """Σᵢ log P(vᵢ | all other visible variables), (rows,), where one product gives all of them; None
-        elsewhere.
-        """
-        return None
-
-    def why_forbidden(self, x: Tensor) -> str:
-        """Which constraint forbids a visible row, (n_visible,), in words."""
-        return "a constraint of the model"
-
-    def graph_at(self) -> tuple[GraphModel, Tensor | None] | None:
-        """(a graph, β, one for all rows or one for each, None for 1) where this is exp(-βE)/Z of that graph;
-        None where it is no graph.
-        """
-        return None
-
-    def evidence_row(self, given: Mapping[Any, int]) -> Tensor | None:
-        """Values by the model's own names of its variables as a row, NaN where free, (n_visible,), float64;
-        None where it has none.
-        """
-        return None
-
-    # -- hard constraints ------------------------------------------------------------------------------------
-
-    def softened(self) -> EnergyModel:
-        """The model with finite penalties in place of its constraints; itself without any."""
-        return self
-
-    def obeys(self, x: Tensor) -> Tensor:
-        """Whether each visible row keeps to the constraints, bool (rows,)."""
-        return torch.ones(len(x), dtype=torch.bool, device=x.device)
-
-    def obedient(self, x: Tensor, address: Address, given: Tensor | None = None) -> Tensor:
-        """The visible rows, those that break a constraint replaced by others that agree with what is
-        `given`, NaN where free.
-        """
-        return x
 
     # -- probabilities ---------------------------------------------------------------------------------------
 
@@ -316,17 +238,9 @@ class EnergyModel(nn.Module, ABC):
         """Visible states from visible states of the `normaliser`, (batch, n_visible)."""
         return x
 
-    def log_partitions(self, given: Tensor) -> Tensor | None:
-        """log Σ exp(-E) over the states that agree with each row of values (NaN where free), (rows,), nats,
-        by a way of the model's own; None where there is none.
-        """
-        return None
-
-    def importance_weights(self, v: Tensor, address: Address) -> Tensor | None:
-        """log of unbiased estimates of Σₕ exp(-E(v, h)), one for each row, (rows,), by hidden variables that
-        the model draws given v in a way of its own; None where it has none.
-        """
-        return None
+    def softened(self) -> EnergyModel:
+        """The model with finite penalties in place of its constraints; itself without any."""
+        return self
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
         """Independent visible states, (n, n_visible), where that is cheap, otherwise None: here, where up to
@@ -408,28 +322,6 @@ class EnergyModel(nn.Module, ABC):
                     total += p.grad
         for p, grad, total in zip(learned, before, totals, strict=True):
             p.grad = total.to(p.dtype) if grad is None else grad.add_(total)
-
-    def accumulate_phases(
-        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
-        """A model's own way to both phases in one pass; None here, and nothing is added then.
-
-        Args:
-            data: visible states (n, n_visible) and their weights (n,), for the positive phase.
-            negatives: the same for the negative phase, whose gradient is subtracted.
-
-        Returns:
-            The weighted means of every block in both phases, (width,) each.
-        """
-        return None
-
-    def complete(self, v: Tensor, address: Address) -> tuple[Tensor, ...] | None:
-        """A model's own way from rows of data to joint states (v, h) for `accumulate_joint_gradient`; None
-        here.
-
-        `sampling.complete` asks for it before it starts clamped chains.
-        """
-        return None
 
     def settle(self, step: StepSize = no_step) -> None:
         """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""

@@ -75,7 +75,7 @@ class PairwiseModel(BlockModel):
             return None
         return Bipartite(matrix, (pair.visible.bias, pair.hidden.bias))
 
-    def pairwise(self) -> PairwiseModel:
+    def as_pairwise(self) -> PairwiseModel:
         return self
 
     def pair(self) -> Pair | None:

@@ -56,7 +56,7 @@ class Interpolation(BlockModel):
         start, end = self._ends[0], self._ends[1].bipartite()
         if end is None or end.base is not None or type(start).field is not PairwiseModel.field:
             return None
-        independent = start.pairwise()
+        independent = start.as_pairwise()
         if independent is None or independent.couplings():
             return None
         base = start.layers[0].bias, start.layers[1].bias

@@ -59,7 +59,7 @@ class FactorProduct(GraphModel):
     # -- the parts -------------------------------------------------------------------------------------------
 
     @property
-    def variables(self) -> tuple[Name, ...]:  # type: ignore[override]  # derived, a plain attribute elsewhere
+    def variables(self) -> tuple[Name, ...]:
         """The names of the variables."""
         return self._variables.names
 
@@ -105,6 +105,10 @@ class FactorProduct(GraphModel):
     def positive(self) -> bool:
         """Whether every potential is above zero."""
         return all(bool(torch.isfinite(group.tables()).all()) for group in self._groups())
+
+    @property
+    def named_variables(self) -> tuple[Name, ...]:  # type: ignore[override]  # derived, an attribute elsewhere
+        return self._variables.names
 
     @property
     def constrained(self) -> bool:  # type: ignore[override]  # likewise

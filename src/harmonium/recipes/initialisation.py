@@ -36,7 +36,7 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
         match_known(visible, states, weights)
     except ValueError as error:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None:
         return
     fresh = all(_fresh(c.operator) for c in machine.couplings())
@@ -121,7 +121,7 @@ def regress_on_given(
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if not phase.persistent or machine is None or machine.of_observed() is not machine:
         return
     if natural_gradient_fits(model):

@@ -298,7 +298,7 @@ class Meter:
 @torch.no_grad()
 def structure(model: EnergyModel, rows: Tensor) -> Record:
     """Size and singular values of the first coupling (the modes learned so far), and inactive units."""
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None or not machine.couplings():
         return {}
     operator, pair = machine.couplings()[0].operator, machine.pair()

@@ -43,7 +43,7 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
     Only for two coupled blocks, (n_visible,).
     """
     pair = model.pair()
-    if model.pairwise() is None or pair is None or not pair.operator.natural:
+    if model.as_pairwise() is None or pair is None or not pair.operator.natural:
         return None
     real = torch.zeros(pair.visible.width, dtype=torch.bool, device=model.device)
     for scale in gaussians(pair.visible):
@@ -87,7 +87,7 @@ def centred(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
     An untrained model knows no mean yet. It stays as it is at the beginning, and in the end where nothing was
     learned, so that it can still be trained from the start.
     """
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if origin is None or machine is None:
         yield
         return
@@ -137,7 +137,7 @@ class FewValued(NamedTuple):
 
 def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     """The Gaussian columns of few values, None where there are none."""
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if machine is None:
         return None
     visible = machine.layers[0]
@@ -188,7 +188,7 @@ class ScaleFloor:
     @torch.no_grad()
     def apply(self, model: EnergyModel) -> None:
         """Widen what is narrower; the means without a field stay."""
-        machine = model.pairwise()
+        machine = model.as_pairwise()
         assert machine is not None  # as it has Gaussian columns of few values
         for part in gaussians(machine.layers[0]):
             floor, log_precision = self.floor[part.columns], part.units.log_precision

@@ -226,7 +226,7 @@ class Shrink(Rule):
     def judge(self, run: Run, now: Measurement) -> Action | None:
         decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
         falling = run.schedule.falling(now.step)
-        if decay is None or valid is None or not falling or (machine := model.pairwise()) is None:
+        if decay is None or valid is None or not falling or (machine := model.as_pairwise()) is None:
             return None
         first = run.schedule.settings.weight_decay
         judged = run.meter.judged()

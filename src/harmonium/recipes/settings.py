@@ -91,7 +91,7 @@ def default_optimiser(model: EnergyModel) -> str:
     """
     if natural_gradient_fits(model):
         return "natural"
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     leaves = machine is not None and all(
         tensor.is_leaf for c in machine.couplings() for tensor in c.operator.tensors()
     )
@@ -112,7 +112,7 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     """
     size = LEARNING_RATES.get(method, 0.01)
     kick = (1.0 / batch + 1.0 / chains) / (2.0 * NOISE)
-    machine = model.pairwise()
+    machine = model.as_pairwise()
     if method == "centred" and machine is not None:
         return centred_rate(machine, rows, kick)
     if method == "natural":
