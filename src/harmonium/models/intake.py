@@ -26,6 +26,7 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
+    by_name,
     not_finite,
     pieces,
     take,
@@ -288,36 +289,6 @@ def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | 
     if held is not None:
         codes[:, [bool(held[columns.start]) for columns in model.schema.slices().values()]] = np.nan
     return torch.from_numpy(model.schema.log_jacobian(codes)).to(model.device)
-
-
-def by_name(
-    table: Table, expected: tuple[str, ...] | None, name: str
-) -> tuple[Table, tuple[int, ...] | None]:
-    """The table with its columns in the order expected, and their numbers in the table given; None where
-    nothing has moved.
-
-    A table without names goes by position.
-
-    Raises:
-        ValueError: names are missing, unknown, or there twice.
-    """
-    found = table.columns
-    if expected is None and numbered(found):
-        expected = tuple(str(k) for k in range(table.width))
-    if found is None or expected is None or found == expected or numbered(found) and not numbered(expected):
-        return table, None
-    missing = [column for column in expected if column not in found]
-    unknown = [column for column in found if column not in expected]
-    twice = [column for column in dict.fromkeys(found) if found.count(column) > 1]
-    faults = {"missing": missing, "unknown": unknown, "there twice": twice}
-    if any(faults.values()) or len(found) != len(expected):
-        told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
-        raise ValueError(
-            f"{name} must have the columns that the model knows by name, in any order ({listed(expected)}),"
-            f" got others ({told or f'{len(found)} columns'})."
-        )
-    order = tuple(found.index(column) for column in expected)
-    return table.in_order(expected, order), order
 
 
 def coded(space: Space | Units, table: Table, name: str) -> bool:

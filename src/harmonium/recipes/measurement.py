@@ -24,7 +24,8 @@ from harmonium.models import EnergyModel, Objective
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
-from harmonium.recipes.settings import Schedule, Settings
+from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.settings import Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
 from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
