@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harmonium.models.blocks import BlockModel
+from harmonium.models.derived import Derived, PathPoint
 from harmonium.models.energy import EnergyModel, check_energies
 from harmonium.models.graph import GraphModel
 from harmonium.models.pairwise import independent
@@ -20,7 +21,7 @@ from harmonium.random import Address
 from harmonium.units import Units
 
 
-class Reference(EnergyModel):
+class Reference(Derived[EnergyModel]):
     """Independent variables over the spaces of `model`, as their random states are drawn.
 
     Uniform over finitely many states and between two bounds, exponential from a single bound, standard normal
@@ -28,31 +29,19 @@ class Reference(EnergyModel):
 
     """
 
-    def __init__(self, model: EnergyModel) -> None:
-        super().__init__()
-        self._model = (model,)  # a tuple keeps the model's parameters out of this one's
-
     @property
     def visible_space(self) -> Space | Units:
         """The space of the visible variables of the model."""
-        return self._model[0].visible_space
+        return self._of[0].visible_space
 
     @property
     def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
         """The space of the hidden variables of the model."""
-        return self._model[0].hidden_space
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._model[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._model[0].device
+        return self._of[0].hidden_space
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         """Exact draws."""
-        return self._model[0].state_of_spaces(chains, address)
+        return self._of[0].state_of_spaces(chains, address)
 
     def energy(self, *state: Tensor) -> Tensor:
         """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
@@ -113,16 +102,11 @@ def _log_span(low: float, high: float) -> float:
     return 0.0 if math.isfinite(low) or math.isfinite(high) else HALF_LOG_TWO_PI
 
 
-class Path(EnergyModel):
+class Path(PathPoint[EnergyModel]):
     """The model with energy (1-β) E₀ + β E₁ for two energies over the same spaces; β a number or one per row.
 
     What `Interpolation` is for models with blocks, this is for all others.
     """
-
-    def __init__(self, start: EnergyModel, end: EnergyModel, beta: float | Tensor) -> None:
-        super().__init__()
-        self.ends = (start, end)
-        self.beta = beta
 
     @property
     def visible_space(self) -> Space | Units:
@@ -134,14 +118,6 @@ class Path(EnergyModel):
         """The space of the hidden variables."""
         return self.ends[1].hidden_space
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.ends[1].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.ends[1].device
-
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         return self.ends[1].random_state(chains, address)
 
@@ -150,10 +126,6 @@ class Path(EnergyModel):
         if found is None or found[1] is not None:
             return None
         return found[0], torch.as_tensor(self.beta, dtype=torch.float64)
-
-    def at(self, beta: float | Tensor) -> Path:
-        """The model at another point of the same path."""
-        return Path(*self.ends, beta)
 
     def checked_energy(self, *state: Tensor) -> Tensor:
         """`energy`, with the checks of both ends."""
