@@ -190,11 +190,6 @@ class Continuous(Space):
         """None: infinitely many."""
         return None
 
-    @property
-    def bounded(self) -> bool:
-        """Whether every variable has two finite bounds."""
-        return bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all())
-
     def violation(self, x: Tensor) -> str | None:
         inside = (x >= self.low.to(x)) & (x <= self.high.to(x)) & torch.isfinite(x)
         if bool(inside.all()):
