@@ -185,6 +185,19 @@ class RBM(TwoBlocks):
         layers = self._modules  # a module's own look-up of attributes takes longer than a small product
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
+    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """W and the biases of both layers where the machine is made of these and nothing else, all of them
+        learned; None for other couplings and for machines derived from this one.
+        """
+        weight = self._parameters.get("weight")
+        if weight is None or type(self) is not RBM:
+            return None
+        visible, hidden = self.layers
+        if len(visible._parameters) > 1 or len(hidden._parameters) > 1:
+            return None
+        parameters = weight, visible._parameters["bias"], hidden._parameters["bias"]
+        return parameters if all(p is not None and p.requires_grad for p in parameters) else None
+
     def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
         return self.hidden.mean(self._operator().product(self._visible_states(v), self.hidden.bias))
