@@ -71,7 +71,8 @@ class Call(NamedTuple):
 
     def start(self, given: Tensor) -> None:
         """Start at these states."""
-        self.job[chain_loops.START], self.job[chain_loops.START_STRIDE] = given.data_ptr(), 4 * given.stride(0)
+        self.job[chain_loops.START] = given.data_ptr()
+        self.job[chain_loops.START_STRIDE] = 4 * given.stride(0)
 
     def put(self, out: Sequence[Tensor], summed: int) -> None:
         """Leave the visible and the hidden states there."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.numerics import without_gradients
 
 
 class Centring:
@@ -30,7 +31,7 @@ class Centring:
         self.rate = checks.number("rate", rate, 0.0, 1.0)
         self.offsets: tuple[Tensor, ...] | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         if not isinstance(model, PairwiseModel):
             raise TypeError(
@@ -55,7 +56,7 @@ class Centring:
         self.offsets = tuple(state[str(i)] for i in range(len(state))) or None
 
 
-@torch.no_grad()
+@without_gradients
 def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
     """Replace the gradients of couplings and biases by those taken in coordinates centred at `offsets`."""
     bias = [layer.bias.grad for layer in model.layers]

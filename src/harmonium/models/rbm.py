@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.couplings import Coupling, Dense, Kind, Operator
-from harmonium.couplings.base import initial, small
+from harmonium.couplings.base import StepSize, initial, no_step, small
 from harmonium.models.blocks import Pair
 from harmonium.models.pairwise import PairwiseModel, check_pairing
+from harmonium.numerics import without_gradients
 from harmonium.units import Units
 from harmonium.units.compiled import compiled_side
 
@@ -38,6 +39,10 @@ class TwoBlocks(PairwiseModel):
     def couplings(self) -> Sequence[Coupling]:
         """W, between blocks 0 and 1."""
         return (Coupling(self._operator(), 0, 1),)
+
+    def settle(self, step: StepSize = no_step) -> None:
+        if "weight" not in self._parameters:  # a matrix of its own has nothing to settle
+            super().settle(step)
 
     def pair(self) -> Pair | None:
         return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
@@ -72,7 +77,7 @@ class TwoBlocks(PairwiseModel):
         field = self._operator().transposed(h, visible.bias)
         return hidden.energy(h) - visible.cumulant(field).sum(-1)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
         """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
 
@@ -88,7 +93,7 @@ class TwoBlocks(PairwiseModel):
         _add_to_grad(hidden.bias, weighted.sum(0))
         self._accumulate_shape_gradient(v, field, weights)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_phases(
         self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
