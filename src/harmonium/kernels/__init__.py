@@ -436,8 +436,8 @@ def repeated_update(
         sweeps: at least 1.
 
     Returns:
-        The call (`kernels.updates.Update`), for as long as weight and biases stay where they are in memory; None
-        where there is none, or the work is large enough for several threads.
+        The call (`kernels.updates.Update`), for as long as weight and biases stay where they are in memory;
+        None where there is none, or the work is large enough for several threads.
     """
     if processor.path() != "wide" or max(rows) > ROWS:
         return None

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.kernels import chain_loops, chains, launch, phase_loops, phases, processor, sequence_loops
+from harmonium.kernels import (
+    centre_loops,
+    chain_loops,
+    chains,
+    launch,
+    phase_loops,
+    phases,
+    processor,
+    sequence_loops,
+)
 from harmonium.kernels.draws import KINDS
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -75,6 +85,7 @@ class Update:
         self._phases = self._means(sides[1], means, sums)
         self._products = self._four_products(weight, means)
         self._steps = self._in_turn()
+        self._centring: _Centring | None = None
         launch.compiled(sequence_loops.in_turn)
 
     def __call__(self, start: Tensor, data: Phase, weights: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -100,6 +111,14 @@ class Update:
         with launch.multiplying(self._chains.multiplications):
             launch.run(sequence_loops.in_turn, self._steps, 1)
         return out
+
+    def centre(self, offsets: tuple[Tensor, ...], rate: float) -> None:
+        """Move the offsets of both layers towards the mean of the phases' means, in place, and take
+        `gradient` and those of the biases, the first two of `sums`, in coordinates centred there.
+        """
+        if self._centring is None:
+            self._centring = _Centring(self)
+        self._centring(offsets, rate)
 
     def _space(self, sizes: list[int]) -> list[int]:
         """As `memory.space`, for this update alone."""
@@ -142,18 +161,60 @@ class Update:
 
     def _in_turn(self) -> Any:
         """The job of the whole."""
-        loop, sgemm = sequence_loops.LOOP, sequence_loops.SGEMM
-        products = [(sgemm, processor.sgemm(), ctypes.addressof(p)) for p in self._products]
-        steps = [
-            (loop, launch.address(chain_loops.chains), ctypes.addressof(self._chains.job)),
-            *products[:2],
-            (loop, launch.address(phase_loops.weigh), ctypes.addressof(self._phases)),
-            *products[2:],
+        sgemm = processor.sgemm()
+        products = [(sequence_loops.SGEMM, sgemm, ctypes.addressof(p)) for p in self._products]
+        first, second = _loop(chain_loops.chains, self._chains.job), _loop(phase_loops.weigh, self._phases)
+        return _in_turn([first, *products[:2], second, *products[2:]], self._counters)
+
+
+class _Centring:
+    """Offsets that follow an update's means, and then `kernels.centre`, in one call."""
+
+    def __init__(self, update: Update) -> None:
+        widths, gradient = update.widths, update.gradient
+        bands = -(-widths[0] // centre_loops.BAND)
+        parts, *copies = update._space([4 * bands * widths[1], *(4 * width for width in widths)])
+        biases, data, model = ([x.data_ptr() for x in update.sums[i : i + 2]] for i in (0, 2, 4))
+        self._rate = ctypes.c_float()
+        self._counters = (ctypes.c_int64 * 2)()
+        layers = [
+            (width, 0, d, m, bias, copy)
+            for width, d, m, bias, copy in zip(widths, data, model, biases, copies, strict=True)
         ]
-        head = len(steps), ctypes.addressof(self._counters), len(self._counters)
-        return (ctypes.c_int64 * (sequence_loops.HEAD + sequence_loops.PLACES_OF_STEP * len(steps)))(
-            *head, *(x for step in steps for x in step)
+        self._follow = (ctypes.c_int64 * centre_loops.FOLLOW_PLACES)(
+            ctypes.addressof(self._rate), *(x for layer in layers for x in layer)
         )
+        self._centre = (ctypes.c_int64 * centre_loops.PLACES)(
+            *(ctypes.addressof(self._counters), *widths, gradient.data_ptr(), 4 * gradient.stride(0)),
+            *(*copies, 0, 0, *biases, parts, *launch.team(1)),
+        )
+        loops = _loop(centre_loops.follow, self._follow), _loop(centre_loops.centre, self._centre)
+        self._steps = _in_turn(loops, self._counters)
+
+    def __call__(self, offsets: tuple[Tensor, ...], rate: float) -> None:
+        self._rate.value = rate
+        for i, offset in enumerate(offsets):
+            place = offset.data_ptr()
+            self._follow[centre_loops.LAYERS + i * centre_loops.PLACES_OF_LAYER + centre_loops.OFFSETS] = (
+                place
+            )
+            self._centre[centre_loops.MU + i] = place
+        launch.run(sequence_loops.in_turn, self._steps, 1)
+
+
+Step = tuple[int, int, int]  # its kind, the address of its code, and of what it's given
+
+
+def _loop(loop: Callable[[Any], None], job: Any) -> Step:
+    return sequence_loops.LOOP, launch.address(loop), ctypes.addressof(job)
+
+
+def _in_turn(steps: Sequence[Step], counters: Any) -> Any:
+    """The job of `sequence_loops.in_turn`."""
+    head = len(steps), ctypes.addressof(counters), len(counters)
+    return (ctypes.c_int64 * (sequence_loops.HEAD + sequence_loops.PLACES_OF_STEP * len(steps)))(
+        *head, *(x for step in steps for x in step)
+    )
 
 
 def _product(

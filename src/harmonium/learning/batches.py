@@ -13,7 +13,6 @@ from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.models.table import Selected, Stored, take
 from harmonium.random import Address, Purpose
 
-
 CELLS = 2**16  # numbers that are read and prepared together, the batches of several updates if they are small
 
 

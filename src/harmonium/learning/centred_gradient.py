@@ -37,7 +37,8 @@ class Centring:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
             )
-        centre_gradients(model, self.follow(phases))
+        if self.offsets is None or phases.centre is None or not phases.centre(self.offsets, self.rate):
+            centre_gradients(model, self.follow(phases))
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""
@@ -49,11 +50,11 @@ class Centring:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
-        return {str(i): o for i, o in enumerate(self.offsets or ())}
+        return {str(i): o.clone() for i, o in enumerate(self.offsets or ())}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        self.offsets = tuple(state[str(i)] for i in range(len(state))) or None
+        self.offsets = tuple(state[str(i)].clone() for i in range(len(state))) or None
 
 
 @without_gradients

@@ -4,7 +4,7 @@ sampling and `accumulate_phases` otherwise, with the same bits.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from harmonium.models import RBM, EnergyModel
 from harmonium.sampling import Chains
 from harmonium.units.compiled import compiled_side
 
+if TYPE_CHECKING:
+    from harmonium.kernels.updates import Update
+
 
 class RepeatedUpdate:
     """The call that was described last, and what it was described for.
@@ -26,9 +29,10 @@ class RepeatedUpdate:
     def __init__(self) -> None:
         self._known: tuple[Any, ...] = ()
         self._model: EnergyModel | None = None
-        self._call: kernels.Update | None = None
+        self._call: Update | None = None
         self._weights = torch.empty(0)
         self._moments = Moments((), ())
+        self._gradients: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def __reduce__(self) -> Any:
         """A copy knows nothing: what a call points to in memory isn't its own."""
@@ -40,7 +44,9 @@ class RepeatedUpdate:
         """The chains, of `of` in all, after so many sweeps, and the phases, their gradient added to
         parameters that have none; None where there is no such call.
         """
-        parameters = model.matrix_and_biases() if isinstance(model, RBM) else None
+        if not isinstance(model, RBM):
+            return None
+        parameters = model.matrix_and_biases()
         v, start, address = data.state[0], chains.state[0], chains.address
         if parameters is None or type(address.chain) is not int or not _all_plain(v, data.weights, start):
             return None
@@ -62,7 +68,18 @@ class RepeatedUpdate:
         for p, gradient in zip(parameters, gradients, strict=True):
             p.grad = gradient
         negatives = Particles(state, self._weights, address.chain)
-        return Chains(state, moved), Phases(data, negatives, self._moments)
+        self._gradients = tuple(zip(parameters, gradients, strict=True))
+        return Chains(state, moved), Phases(data, negatives, self._moments, self.centre)
+
+    def centre(self, offsets: tuple[Tensor, ...], rate: float) -> bool:
+        """As `Phases.centre`."""
+        wide = [g.shape[0] for _, g in self._gradients[1:]] == [o.shape[0] for o in offsets]
+        if self._call is None or not wide or not _all_plain(*offsets):
+            return False
+        if any(p.grad is not g for p, g in self._gradients):  # somebody has put another in its place
+            return False
+        self._call.centre(offsets, rate)
+        return True
 
     def _describe(
         self,

@@ -200,8 +200,10 @@ class RBM(TwoBlocks):
         visible, hidden = self.layers
         if len(visible._parameters) > 1 or len(hidden._parameters) > 1:
             return None
-        parameters = weight, visible._parameters["bias"], hidden._parameters["bias"]
-        return parameters if all(p is not None and p.requires_grad for p in parameters) else None
+        a, b = visible._parameters["bias"], hidden._parameters["bias"]
+        if a is None or b is None or not (weight.requires_grad and a.requires_grad and b.requires_grad):
+            return None
+        return weight, a, b
 
     def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
