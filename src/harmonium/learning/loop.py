@@ -71,7 +71,9 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        with processes.repeating(not divides(self.model, self.negatives)):
+        if divides(self.model, self.negatives):
+            return self._update(step)
+        with processes.repeating():
             return self._update(step)
 
     def _update(self, step: int) -> Update:

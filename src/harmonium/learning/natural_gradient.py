@@ -30,6 +30,7 @@ from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.pairwise import DirectCoupling
+from harmonium.numerics import without_gradients
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
@@ -56,7 +57,7 @@ class NaturalGradient:
         self.updates = 0
         self._seen: Seen | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def look(self, model: EnergyModel, phases: Phases) -> list[Tensor]:
         """What the next call wants to know of the particles of all processes: their own part of sums, which
         are completed in place before that call.
@@ -86,7 +87,7 @@ class NaturalGradient:
             fresh.append((both[0] + both[1]) / 2.0)
         return Seen(offsets, counted, moments, fresh)
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         machine, pair = model.as_pairwise(), model.pair()
         if machine is None or pair is None:

@@ -29,11 +29,17 @@ class Moments(NamedTuple):
 
 
 class Phases(NamedTuple):
-    """All that the gradient of one update was made of, for whoever transforms it."""
+    """All that the gradient of one update was made of, for whoever transforms it.
+
+    Where one call has made all of it, `centre(offsets, rate)` is `Centring` in one more: offsets move on in
+    place, and gradients are then those in coordinates centred there. False, and nothing done, where they
+    can't be.
+    """
 
     data: Particles
     negatives: Particles
     moments: Moments
+    centre: Callable[[tuple[Tensor, ...], float], bool] | None = None
 
 
 def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from harmonium.learning.loop import Update
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel
+from harmonium.numerics import without_gradients
 
 
 def _weights(model: EnergyModel) -> list[Tensor]:
@@ -51,7 +52,7 @@ class WeightDecay:
         """Go on from `state_dict`."""
         self.strength = float(state["strength"])
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         for w in _weights(model):
             if w.grad is not None:
