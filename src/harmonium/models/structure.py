@@ -44,7 +44,7 @@ class Structure:
         return None
 
     def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """W and both biases of a machine that is made of these and nothing else, all learned; None elsewhere."""
+        """W and both biases of a machine of these and nothing else, all learned; None elsewhere."""
         return None
 
     def as_pairwise(self) -> PairwiseModel | None:
