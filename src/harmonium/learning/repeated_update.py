@@ -12,7 +12,7 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.learning.phases import Moments, Phases
-from harmonium.models import EnergyModel
+from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.sampling import Chains
 from harmonium.units.compiled import compiled_side
 
@@ -44,7 +44,10 @@ class RepeatedUpdate:
         """The chains, of `of` in all, after so many sweeps, and the phases, their gradient added to
         parameters that have none; None where there is no such call.
         """
-        parameters = model.matrix_and_biases()
+        machine = model.as_pairwise()
+        if machine is None:
+            return None
+        parameters = machine.matrix_and_biases()
         v, start, address = data.state[0], chains.state[0], chains.address
         if parameters is None or type(address.chain) is not int or not _all_plain(v, data.weights, start):
             return None
@@ -56,7 +59,7 @@ class RepeatedUpdate:
             *(address.seed, address.purpose, address.chain, address.unit),
         )
         if model is not self._model or known != self._known:
-            self._describe(model, parameters, chains, (v.shape[0], sweeps, of))
+            self._describe(machine, parameters, chains, (v.shape[0], sweeps, of))
             self._model, self._known = model, known
         if self._call is None:
             return None
@@ -81,17 +84,16 @@ class RepeatedUpdate:
 
     def _describe(
         self,
-        model: EnergyModel,
+        model: PairwiseModel,
         parameters: tuple[Tensor, Tensor, Tensor],
         chains: Chains,
         size: tuple[int, int, int],
     ) -> None:
         (rows, sweeps, of), self._call = size, None
-        first, second = (compiled_side(*x) for x in zip(model.named_blocks, parameters[1:], strict=True))
+        first, second = (compiled_side(*x) for x in zip(model.layers, parameters[1:], strict=True))
         if first is None or second is None:
             return
-        here, visible = chains.address, model.named_blocks[0]
-        addresses = here, here.at(unit=here.unit + visible.unit_numbers)  # as of all models with blocks
+        addresses = model.block_address(0, chains.address), model.block_address(1, chains.address)
         call = kernels.repeated_update(parameters[0], (first, second), addresses, (rows, len(chains)), sweeps)
         if call is not None:
             self._weights = equally_weighted(chains.state[0], of=of).weights

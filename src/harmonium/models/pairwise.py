@@ -78,6 +78,12 @@ class PairwiseModel(BlockModel):
     def as_pairwise(self) -> PairwiseModel:
         return self
 
+    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """W and the biases of both blocks where the machine is made of these and nothing else, all of them
+        learned; None for other couplings and for machines derived from such a one.
+        """
+        return None
+
     def pair(self) -> Pair | None:
         if type(self).field is not PairwiseModel.field:
             return None

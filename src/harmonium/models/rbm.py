@@ -190,9 +190,6 @@ class RBM(TwoBlocks):
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
     def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """W and the biases of both layers where the machine is made of these and nothing else, all of them
-        learned; None for other couplings and for machines derived from this one.
-        """
         weight = self._parameters.get("weight")
         if weight is None or type(self) is not RBM:
             return None

@@ -43,10 +43,6 @@ class Structure:
         """This model as two blocks and the operator between them, None where it is anything else."""
         return None
 
-    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """W and both biases of a machine of these and nothing else, all learned; None elsewhere."""
-        return None
-
     def as_pairwise(self) -> PairwiseModel | None:
         """This model as blocks of units with pairwise couplings, None where its energy is anything else."""
         return None
