@@ -13,7 +13,8 @@ from harmonium.models.intake import Rows
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import NATURAL_WIDTH, most_rows, natural_gradient_fits, seen_first
+from harmonium.recipes.settings import NATURAL_WIDTH, natural_gradient_fits
+from harmonium.recipes.split import weighed_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
@@ -29,8 +30,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     if not isinstance(model, BlockModel) or not untrained(model):
         return
     model = model.of_observed()
-    states = seen_first(rows)[:, : model.layers[0].width]
-    weights = weights if len(rows) <= most_rows(rows) else None
+    states, weights = weighed_first(rows, weights)
+    states = states[:, : model.layers[0].width]
     try:
         match_known(model.layers[0], states, weights)
     except ValueError as error:
@@ -122,8 +123,7 @@ def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phas
     if not phase.persistent or not isinstance(model, PairwiseModel) or model.of_observed() is not model:
         return
     if natural_gradient_fits(model):
-        states = seen_first(rows)
-        phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
+        phase.move_by(jumps(model, *weighed_first(rows, weights)))
 
 
 def untrained(model: BlockModel) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, processes
+from harmonium import checks, processes, random
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -31,7 +31,7 @@ from harmonium.learning.loop import Optimiser, Transform
 from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
-from harmonium.recipes.split import HOLD_OUT_FROM
+from harmonium.recipes.split import HOLD_OUT_FROM, most_rows
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
@@ -192,19 +192,6 @@ def good_turing_unseen(rows: Rows) -> float:
     return sum(count == 1 for count in found.values()) / len(rows)
 
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
-
-
-def most_rows(rows: Rows) -> int:
-    """Of how many rows a start is made, at most."""
-    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
-
-
-def seen_first(rows: Rows) -> Tensor:
-    """The rows that a start is made from, as states: all, or an even choice of very many."""
-    return rows.states(most_rows(rows))
-
-
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
 
@@ -277,7 +264,7 @@ def resolve(
 
 
 def _number(name: str, given: int | None, default: int) -> int:
-    return default if given is None else checks.positive_integer(name, given)
+    return default if given is None else checks.integer(name, given, 1, random.CHAINS)
 
 
 def optimiser_name(model: EnergyModel, given: Any) -> str:
