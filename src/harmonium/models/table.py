@@ -7,6 +7,7 @@ stored: pieces of a table are read where they lie, and those of sparse rows are 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, numbers_rows
+from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, listed, numbers_rows
 from harmonium.models.sparse import SparseRows, sparse_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
@@ -158,6 +159,9 @@ def as_table(data: Any, name: str, *, pictures: bool = False) -> Table:
     if isinstance(data, Table):
         return replace(data, values=x)
     table = Table(x, labels_of(data))
+    twice = [label for label, times in Counter(table.columns or ()).items() if times > 1]
+    if twice:
+        raise ValueError(f"{name} must have columns of different names, got {listed(twice)} more than once.")
     _refuse_row_numbers(table, name)
     return table
 

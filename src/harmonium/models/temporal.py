@@ -51,7 +51,8 @@ class TemporalRBM(ConditionalRBM):
         self.lags = checks.positive_integer("lags", lags)
         if not isinstance(visible, Units):
             raise TypeError(f"visible: expected a layer of units such as hm.Gaussian(3), got {visible!r}.")
-        past = side_by_side(*[visible] * self.lags)
+        with checks.room("lags", self.lags * visible.width):
+            past = side_by_side(*[visible] * self.lags)
         super().__init__(visible, past, hidden, direct=direct, dtype=dtype, device=device, seed=seed)
         self._frame = visible.config()
 

@@ -19,6 +19,7 @@ from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
+from harmonium.likelihood.inputs import normalizable
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.intake import observed, rows_of
 from harmonium.models.space import Discrete
@@ -80,8 +81,7 @@ def impute(
     uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
+    normalizable("model", model)
     rows = rows_of(model, X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     if draws is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels, processes
+from harmonium import checks, kernels, processes, random
 from harmonium.models import (
     BlockModel,
     DeepBeliefNetwork,
@@ -87,7 +87,7 @@ def sample_states(
     sweeps: int | None = None,
 ) -> Tensor:
     """The same as visible states, whether the model has a schema or not; arguments are those of `sample`."""
-    n = checks.positive_integer("n", n)
+    n = checks.integer("n", n, 1, random.CHAINS)
     if not isinstance(model, EnergyModel):
         raise TypeError(f"model: expected a model (such as hm.RBM), got {checks.describe(model)}.")
     reason = model.reason_not_normalizable()

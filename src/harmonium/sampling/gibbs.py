@@ -11,7 +11,7 @@ from harmonium import kernels
 from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.blocks import Bipartite
-from harmonium.sampling.chains import Chains, Clamp, Kernel
+from harmonium.sampling.chains import Chains, Clamp, Kernel, check_kernel
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.units.compiled import compiled_side
 
@@ -34,6 +34,9 @@ class BlockGibbs:
 
     clamp: Clamp | None = None
     sweeps: int = 1
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from harmonium.models import EnergyModel, GraphModel, Path, Reference
-from harmonium.sampling.chains import Chains, Clamp
+from harmonium.sampling.chains import Chains, Clamp, check_kernel
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class GraphGibbs:
 
     clamp: Clamp | None = None
     sweeps: int = 1
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:

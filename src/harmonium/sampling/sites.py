@@ -13,7 +13,7 @@ from harmonium import kernels
 from harmonium.models import EnergyModel
 from harmonium.models.space import Discrete
 from harmonium.random import Address
-from harmonium.sampling.chains import Chains, Clamp, State
+from harmonium.sampling.chains import Chains, Clamp, State, check_kernel
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class SiteGibbs:
     clamp: Clamp | None = None
     sweeps: int = 1
     hidden_only: bool = False
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
@@ -112,6 +115,9 @@ class GibbsWithGradients:
 
     clamp: Clamp | None = None
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, steps=self.steps)
 
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
         accepted = 0.0
