@@ -6,6 +6,7 @@ scikit-learn's and dimod's are objects; those of rbms and RestrictedBoltzmannMac
 from __future__ import annotations
 
 import re
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.models import RBM, MarkovRandomField
+from harmonium.models.rbm import checked_rbm
 from harmonium.store.files import replacing
 from harmonium.store.hdf5 import Hdf5, Location, opened
 from harmonium.store.model import check_numbers
 from harmonium.units import Bernoulli, Categorical, Gaussian, Spin, Units
 
 JULIA_FORMAT = "1.0.0"
+BINARY = (0.0, 1.0)  # the values of 0/1 units
 
 
 def from_sklearn(fitted: Any) -> RBM:
@@ -120,14 +123,15 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
     """
     import h5py
 
-    _only_machine(model)
+    check_numbers(checked_rbm("model", model))
     visible = model.visible
-    if not isinstance(visible, (Bernoulli, Categorical)) or not isinstance(model.hidden, Bernoulli):
+    binary = visible.two_values == BINARY
+    if not (binary or visible.one_hot) or model.hidden.two_values != BINARY:
         raise TypeError(
             f"model: rbms has 0/1 or Potts visible and 0/1 hidden units, got {model.visible!r} and"
             f" {model.hidden!r}."
         )
-    sites = (visible.n,) if isinstance(visible, Bernoulli) else (visible.n, visible.cardinality)
+    sites = (visible.n,) if binary else (visible.n, visible.width // visible.n)
     weight, bias, hidden = (_numpy(x) for x in (model.weight, visible.bias, model.hidden.bias))
     rows = np.zeros((1, visible.n)) if chains is None else np.asarray(chains)
     if rows.ndim != 2 or rows.shape[1] != visible.n or rows.dtype.kind not in "biuf":
@@ -139,7 +143,7 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
         for name, x in params.items():
             group[name] = update[name] = x
         update["time"], update.create_group("flags")["checkpoint"] = 0.0, True
-        file["model_type"] = "BBRBM" if isinstance(visible, Bernoulli) else "PBRBM"
+        file["model_type"] = "BBRBM" if binary else "PBRBM"
         file["parallel_chains"] = rows.astype(weight.dtype)
         settings = {"batch_size": 1, "gibbs_steps": 1, "learning_rate": 0.01, "L1": 0.0, "L2": 0.0}
         for name, value in settings.items():
@@ -183,7 +187,7 @@ def save_julia(model: RBM, path: Location) -> None:
     """
     import h5py
 
-    _only_machine(model)
+    check_numbers(checked_rbm("model", model))
     layers = {"visible": model.visible, "hidden": model.hidden}
     content: dict[str, Any] = {"rbm_hdf5_file_format_version": JULIA_FORMAT, "rbm_type": "RBM"}
     axes = []
@@ -194,9 +198,10 @@ def save_julia(model: RBM, path: Location) -> None:
                 f"model: RestrictedBoltzmannMachines.jl has {', '.join(JULIA_LAYERS)} layers here, got"
                 f" {layer!r}."
             )
-        shape = (layer.n, layer.cardinality) if isinstance(layer, Categorical) else (layer.n,)
+        shape = (layer.n, layer.width // layer.n) if layer.one_hot else (layer.n,)
         axes.append(shape)
-        par = [_numpy(layer.bias)] + ([_numpy(layer.precision)] if isinstance(layer, Gaussian) else [])
+        precision = layer.normal_precision
+        par = [_numpy(layer.bias)] + ([] if precision is None else [_numpy(precision)])
         content[f"{side}_type"] = names[0]
         content[f"{side}_par"] = np.stack([x.reshape(shape) for x in par], -1)
     content["weights"] = _numpy(model.weight).T.reshape(*axes[1], *axes[0])
@@ -261,12 +266,15 @@ def to_dimod(model: RBM | MarkovRandomField) -> Any:
     import dimod
 
     bqm = dimod.BinaryQuadraticModel("BINARY")
-    if isinstance(model, MarkovRandomField):
-        for scope, table in model.factors:
-            _add_factor(bqm, scope, -table)
-        return bqm
+    _add_energies(model, bqm)
+    return bqm
+
+
+@singledispatch
+def _add_energies(model: Any, bqm: Any) -> None:
+    """Add those of a machine."""
     sides = [("v", model.visible), ("h", model.hidden)]
-    if not all(isinstance(layer, (Bernoulli, Spin)) for _, layer in sides):
+    if any(layer.two_values is None for _, layer in sides):
         raise TypeError(f"model: dimod has two-state variables, got {model.visible!r} and {model.hidden!r}.")
     values = [_numpy(layer.site_values().double())[:, 0] for _, layer in sides]
     for (letter, layer), x in zip(sides, values, strict=True):
@@ -276,7 +284,12 @@ def to_dimod(model: RBM | MarkovRandomField) -> Any:
     for i, row in enumerate(model.weight.tolist()):
         for j, weight in enumerate(row):
             _add_factor(bqm, (("v", i), ("h", j)), torch.from_numpy(-weight * outer))
-    return bqm
+
+
+@_add_energies.register(MarkovRandomField)
+def _(model: MarkovRandomField, bqm: Any) -> None:
+    for scope, table in model.factors:
+        _add_factor(bqm, scope, -table)
 
 
 def _add_factor(bqm: Any, scope: tuple[Any, ...], energy: Tensor) -> None:
@@ -318,15 +331,5 @@ def _numpy(x: Tensor) -> np.ndarray:
 
 
 def _only_bernoulli(model: Any, what: str) -> None:
-    if not (
-        isinstance(model, RBM)
-        and isinstance(model.visible, Bernoulli)
-        and isinstance(model.hidden, Bernoulli)
-    ):
+    if any(layer.two_values != BINARY for layer in checked_rbm("model", model).layers):
         raise TypeError(f"model: {what} has 0/1 units on both sides, got {checks.describe(model)}.")
-
-
-def _only_machine(model: Any) -> None:
-    if not isinstance(model, RBM):
-        raise TypeError(f"model must be an RBM, got {checks.describe(model)}.")
-    check_numbers(model)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harmonium import checks
 from harmonium.columns import Schema
 from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.store.claims import SMALL, largest_claim
 from harmonium.store.files import (
     Facts,
@@ -51,9 +52,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
       (hidden): Bernoulli(2)
     )
     """
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
-    check_numbers(model)
+    check_numbers(energy_model("model", model))
     save_tensors(path, model.state_dict(), _about(model, facts))
 
 
