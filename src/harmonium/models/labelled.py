@@ -146,7 +146,7 @@ class LabelledRBM(RBM):
 def _names(classes: Any) -> list[Any]:
     """Those given, or the numbers from 0 on."""
     if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
-        number = checks.integer("classes", classes, low=2)
+        number = checks.positive_integer("classes", classes)
         with checks.room("classes", number):
             return list(range(number))
     return list(classes)

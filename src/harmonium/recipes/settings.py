@@ -240,7 +240,7 @@ def resolve(
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
     # a row costs what a state costs
     whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     rate = asked.learning_rate
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
@@ -263,8 +263,13 @@ def resolve(
     )
 
 
+def _chains(asked: UserSettings) -> int:
+    """How many, as far as there are numbers for them."""
+    return checks.integer("chains", _number("chains", asked.chains, CHAINS), 1, random.CHAINS)
+
+
 def _number(name: str, given: int | None, default: int) -> int:
-    return default if given is None else checks.integer(name, given, 1, random.CHAINS)
+    return default if given is None else checks.positive_integer(name, given)
 
 
 def optimiser_name(model: EnergyModel, given: Any) -> str:
@@ -299,7 +304,7 @@ def negative_phase(
     """What was given, what goes by the name given, that of an objective if there is one, or the default."""
     if objective is not None:
         return conditional_phase(model, objective, asked)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
         return algorithm(given, chains, asked.gibbs_steps, asked.seed)

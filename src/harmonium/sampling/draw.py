@@ -76,7 +76,7 @@ def sample_states(
     sweeps: int | None = None,
 ) -> Tensor:
     """The same as visible states, whether the model has a schema or not; arguments are those of `sample`."""
-    n = checks.integer("n", n, 1, random.CHAINS)
+    n = checks.integer("n", checks.positive_integer("n", n), 1, random.CHAINS)
     reason = energy_model("model", model).reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")

@@ -87,7 +87,8 @@ def unequal(patterns: int, strength: float, bias: float, visible: int = 100) -> 
 
 def check_few(name: str, number: int) -> None:
     """Refuse more hidden units than can be summed."""
-    checks.integer(name, number, 1, MOST)
+    if checks.positive_integer(name, number) > MOST:
+        raise ValueError(f"{name}: states of at most {MOST} hidden units are summed, got {number}.")
 
 
 def trained(x: Tensor, hidden: int, steps: int, seed: int = 0) -> KnownModel:
@@ -103,7 +104,7 @@ def trained(x: Tensor, hidden: int, steps: int, seed: int = 0) -> KnownModel:
 
 def bars_and_stripes(side: int) -> Tensor:
     """All patterns of bars and of stripes on a square, (2^(side+1), side²): rows to train on."""
-    check_few("side", side)
+    checks.integer("side", side, 1, MOST)
     bits = (torch.arange(2**side)[:, None] >> torch.arange(side) & 1).float()
     bars, stripes = bits[:, :, None].expand(-1, -1, side), bits[:, None, :].expand(-1, side, -1)
     return torch.cat([bars, stripes]).reshape(-1, side * side)
