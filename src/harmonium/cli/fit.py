@@ -13,7 +13,7 @@ import torch
 
 from harmonium import checks, data, processes, store
 from harmonium.cli import folder, machines, torchrun, values
-from harmonium.cli.entry import Interrupted
+from harmonium.cli.entry import Interrupted, deafen, os_sentence
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.columns import Schema
@@ -54,10 +54,14 @@ def _run(options: FitOptions, device: str) -> None:
         try:
             learn(options, make or model, dataset)
         except BaseException as error:
+            deafen()
             if processes.first():
                 folder.drop_beginning(options.out, created)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(folder.what_is_saved(options.out)) from None
+            if isinstance(error, OSError):  # no room, no permission, or another process is gone
+                kind = ConnectionError if isinstance(error, ConnectionError) else OSError
+                raise kind(f"{os_sentence(error)[:-1]}; {folder.what_is_saved(options.out)}") from error
             raise
 
 
@@ -89,10 +93,7 @@ def check_options(options: FitOptions) -> None:
     checks.one_of("--model", options.model, machines.MACHINES)
     machines.widths(options.hidden)
     checks.one_of("--dtype", options.dtype, ("float32", "float64"))
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} can't be used here; 'cpu' always can.") from error
+    checks.device("--device", options.device)
 
 
 def check_same_data(options: FitOptions, fingerprint: str) -> None:

@@ -66,6 +66,8 @@ class ConvolutionalRBM(RBM):
         g = coupling.geometry
         if visible is None:
             visible = Bernoulli(math.prod(g.shape))
+        if not isinstance(visible, Units):
+            raise TypeError(f"visible: expected a layer of units such as hm.Bernoulli(64), got {visible!r}.")
         if visible.width != math.prod(g.shape):
             raise ValueError(
                 f"visible: expected units of {math.prod(g.shape)} columns for shape {g.shape}, got"

@@ -38,6 +38,9 @@ class PairwiseModel(BlockModel):
 
     def __init__(self, *layers: Units) -> None:
         super().__init__()
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, Units):
+                raise TypeError(f"layers[{k}]: expected units such as hm.Bernoulli(64), got {layer!r}.")
         self._layers = nn.ModuleList(layers)
 
     @property
