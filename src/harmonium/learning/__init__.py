@@ -26,6 +26,7 @@ from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrog
 from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
 from harmonium.learning.restarted_chains import RestartedChains
+from harmonium.learning.shared_weights import SharedNaturalGradient
 from harmonium.learning.tempered_chains import TemperedChains, TrajectoryChains
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "MeanField",
     "Moments",
     "NaturalGradient",
+    "SharedNaturalGradient",
     "NegativePhase",
     "Particles",
     "PersistentChains",

@@ -192,7 +192,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             negative_phase,
             settings.optimiser_for(model, plan, optimiser),
             # the penalty first, so that the method measures both in the same way
-            [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
+            [*([] if decay is None else [decay]), *settings.preconditioner(model, plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
             free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
         )
