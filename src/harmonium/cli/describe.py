@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harmonium.likelihood import Estimate
-from harmonium.models import BlockModel, DeepBoltzmannMachine, EnergyModel
+from harmonium.models import BlockModel, DeepBeliefNetwork, DeepBoltzmannMachine, EnergyModel
 from harmonium.units import Mixed, Units
 from harmonium.units.mixed import parts_of
 
@@ -35,17 +35,19 @@ def model_title(model: EnergyModel) -> str:
     >>> model_title(hm.RBM(visible=hm.Gaussian(4), hidden=hm.Bernoulli(2)))
     'RBM 4 × 2 Gaussian × Bernoulli'
     """
-    if not isinstance(model, BlockModel):
-        return f"{type(model).__name__} of {model.visible_space.width} visible variables"
     layers = layers_of(model)
+    if not layers:
+        return f"{type(model).__name__} of {model.visible_space.width} visible variables"
     names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in layers]
     kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
     return f"{type(model).__name__} {' × '.join(str(u.n) for u in layers)} {kinds}"
 
 
-def layers_of(model: BlockModel) -> Sequence[Units]:
-    """The layers of units as people count them: blocks, but for deep machines."""
-    return model.stack if isinstance(model, DeepBoltzmannMachine) else model.layers
+def layers_of(model: EnergyModel) -> Sequence[Units]:
+    """The layers of units as people count them: blocks, but for deep machines; none without blocks."""
+    if isinstance(model, (DeepBoltzmannMachine, DeepBeliefNetwork)):
+        return model.stack
+    return model.layers if isinstance(model, BlockModel) else ()
 
 
 def signed(value: float) -> str:

@@ -9,7 +9,6 @@ import torch
 
 from harmonium.cli import describe, screen
 from harmonium.cli.folder import Saved, open_model
-from harmonium.models import BlockModel
 from harmonium.models.rbm import TwoBlocks
 
 
@@ -23,7 +22,7 @@ def run(path: Path) -> None:
 def shape_of(saved: Saved) -> list[tuple[str, str]]:
     """Units, weights and parameters."""
     model = saved.model
-    layers = describe.layers_of(model) if isinstance(model, BlockModel) else []
+    layers = describe.layers_of(model)
     names = ["visible units"] + ["hidden units"] * len(layers)
     rows = [("model", describe.model_title(model))]
     rows += [(name, describe.layer(layer)) for name, layer in zip(names, layers, strict=False)]

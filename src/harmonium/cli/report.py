@@ -11,28 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmonium import __version__, plots
-from harmonium.cli import values
+from harmonium.cli import hidden_units, values
 from harmonium.cli.describe import interval_of, model_title, signed
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
-from harmonium.models import BlockModel, PairwiseModel
+from harmonium.models import EnergyModel
 from harmonium.models.rbm import TwoBlocks
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
-from harmonium.units import Categorical, Units
+from harmonium.units import Units
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MOST_SITES = 80
-"""Columns of categories whose weights are shown as letters; more would be too small to read."""
 
 
 @dataclass(frozen=True)
 class Run:
     """All that the report tells about."""
 
-    model: BlockModel
+    model: EnergyModel
     data: Dataset
     measured: Measured
     records: Sequence[Mapping[str, Any]]
@@ -58,7 +55,7 @@ def report(run: Run) -> str:
     """The whole page."""
     sections = [
         _rows_and_samples(run),
-        _filters(run),
+        hidden_units.section(run.model, run.data, _rows(run)),
         _learning(run),
         _likelihood(run),
         _dependence(run),
@@ -96,7 +93,7 @@ def _table(run: Run, x: Any) -> np.ndarray:
     return values.table(_units(run.model), x)
 
 
-def _units(model: BlockModel) -> Units:
+def _units(model: EnergyModel) -> Units:
     """The units of the columns of the data."""
     units = model.observed_space
     assert isinstance(units, Units)  # as those of all models with blocks
@@ -143,26 +140,6 @@ def _pictures(run: Run) -> Section | None:
     return Section("Data and samples", text, [(figure, "rows of the data beside samples of the model")])
 
 
-def _filters(run: Run) -> Section | None:
-    below = run.model.of_observed()
-    if not isinstance(below, PairwiseModel) or len(below.layers) != 2:
-        return None
-    visible, weight = below.layers[0], below.couplings()[0].weight.detach()
-    text = "The weights of each hidden unit, those with the largest norm first. "
-    if isinstance(visible, Categorical) and visible.cardinality <= 10 and visible.n <= MOST_SITES:
-        figure = plots.logos(weight, "0123456789"[: visible.cardinality])
-        text += (
-            "A number is a state of its column, as tall as its weight: above the line it raises the hidden"
-            " unit's field, below it lowers it."
-        )
-    else:
-        same = visible.width == run.data.width
-        pixels, names = (run.data.shape, run.data.columns) if same else (None, None)
-        figure = plots.filters(weight, pixels, names=names)
-        text += "A visible unit under red raises the hidden unit's field, one under blue lowers it."
-    return Section("What the hidden units look for", text, [(figure, "weights of the hidden units")])
-
-
 def _learning(run: Run) -> Section | None:
     figures = []
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
@@ -198,13 +175,14 @@ def _likelihood(run: Run) -> Section:
     spread = test.details.get("data_stderr")
     if isinstance(spread, float) and spread == spread:
         rows.append(("with other test rows", f"± {spread:.2g} (standard error)"))
-    figure = plots.free_energies(run.measured.free_energies)
-    text = (
-        "Mean of log P(v) over the test rows. The interval says how well log Z is known. Below, the free"
-        " energies: a good model gives rows and its own samples the same ones."
-    )
-    alt = "histograms of free energies of training rows, test rows and samples"
-    return Section("Likelihood", text, [(figure, alt)], rows, warnings=list(test.warnings))
+    what = "P(v)" if run.model.context is None else "P(what is modelled | what is given)"
+    text = f"Mean of log {what} over the test rows. The interval says how well log Z is known."
+    figures = []
+    if run.measured.free_energies:
+        text += " Below, the free energies: a good model gives rows and its own samples the same ones."
+        alt = "histograms of free energies of training rows, test rows and samples"
+        figures.append((plots.free_energies(run.measured.free_energies), alt))
+    return Section("Likelihood", text, figures, rows, warnings=list(test.warnings))
 
 
 def _moments(run: Run) -> Section | None:

@@ -72,6 +72,11 @@ class DeepBeliefNetwork(EnergyModel):
         return self._rbms()[0].visible
 
     @property
+    def stack(self) -> tuple[Units, ...]:
+        """The units of every layer, v first."""
+        return (self._rbms()[0].visible, *(rbm.hidden for rbm in self._rbms()))
+
+    @property
     def normaliser(self) -> RBM:
         """The RBM on top."""
         return self._rbms()[-1]

@@ -18,6 +18,7 @@ from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
 from harmonium.random import Address
 from harmonium.units import Units
+from harmonium.units.mixed import same_columns
 
 CHUNK = 2**15  # states per call of the energy
 VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
@@ -141,7 +142,7 @@ class EnergyModel(nn.Module, ABC):
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
             mine, needed = self.observed_space, schema.units()
-            if not isinstance(mine, Units) or mine.config() != needed.config():
+            if not isinstance(mine, Units) or not same_columns(mine, needed):
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
                     " make the model with schema.units()."

@@ -88,8 +88,7 @@ def natural_gradient_fits(model: EnergyModel) -> bool:
 
 def shared_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two blocks of `learning.SharedNaturalGradient`, and not too many numbers."""
-    pair = model.pair() if isinstance(model, PairwiseModel) else None
-    if pair is None or not pair.operator.by_row:
+    if not isinstance(model, PairwiseModel) or (pair := model.pair()) is None or not pair.operator.by_row:
         return False
     return max(parameter_blocks(model)) <= NATURAL_WIDTH
 

@@ -254,6 +254,17 @@ def parts_alone(units: Units) -> list[Units]:
     return found
 
 
+def same_columns(a: Units, b: Units) -> bool:
+    """Whether two layers have the same units in the same order, however they are grouped into parts.
+
+    >>> from harmonium.units.bernoulli import Bernoulli
+    >>> same_columns(Mixed(Bernoulli(2), Bernoulli(1)), Bernoulli(3))
+    True
+    """
+    one, other = ([{**p.config(), "n": 1} for p in parts_of(x) for _ in range(p.n)] for x in (a, b))
+    return one == other
+
+
 def side_by_side(*layers: Units) -> Units:
     """One layer of copies of all these, the mixed ones part by part.
 
