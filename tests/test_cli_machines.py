@@ -95,13 +95,13 @@ def test_conditional_on_columns_by_name(tmp_path, run, refused):
     frame(30).to_csv(new, index=False)
     found = asked(run, out, new)
     assert found["value"] == pytest.approx(hm.log_likelihood(model, frame(30)).value, abs=1e-6)
-    # three answers that are fair coins, of which the party is a function when the first is known
-    assert -3.0 * np.log(2) < found["details"]["independent"] * 0.75 and found["value"] < 0.0
+    # three fair coins, whatever the fourth and the age are
+    assert found["details"]["independent"] == pytest.approx(-3.0 * np.log(2), abs=0.1)
     known = tmp_path / "known.csv"
     pd.DataFrame({"a": [True], "age": [30.0]}).to_csv(known, index=False)
     run("sample", out, "-n", 6, "--given", known, "-o", tmp_path / "rows.csv")
     assert (pd.read_csv(tmp_path / "rows.csv")["age"] == 30.0).all()
-    assert "must" in refused("sample", out, "-n", 6, "-o", tmp_path / "no.csv") or True
+    assert "the context of every row" in refused("sample", out, "-n", 6, "-o", tmp_path / "no.csv")
     assert "P(what is modelled | what is given)" in (out / "report.html").read_text()
     assert "has no column 'z'" in refused(*arguments, "--context", "z", "--out", tmp_path / "no")
     assert "needs --context" in refused(*arguments, "--out", tmp_path / "no")
@@ -128,7 +128,7 @@ def test_temporal_from_sequences_of_unequal_length(tmp_path, run, refused):
     assert model.columns == ("x", "y", "x, 1 before", "y, 1 before", "x, 2 before", "y, 2 before")
     new = waves([25, 20])
     new.to_csv(tmp_path / "new.csv", index=False)
-    series = [new[new["run"] == k][["x", "y"]].to_numpy() for k in ("n0", "n1")]
+    series = [np.array(new.loc[new["run"] == k, ["x", "y"]]) for k in ("n0", "n1")]
     found = asked(run, out, tmp_path / "new.csv")
     assert found["value"] == pytest.approx(hm.log_likelihood(model, model.rows(series)).value, abs=1e-4)
     run("sample", out, "-n", 7, "--given", tmp_path / "new.csv", "-o", tmp_path / "on.csv")
@@ -137,11 +137,10 @@ def test_temporal_from_sequences_of_unequal_length(tmp_path, run, refused):
     assert list(drawn.columns) == ["x", "y"]
     np.testing.assert_allclose(drawn.to_numpy(), ahead.numpy(), atol=1e-6)
     assert "sequence of at least 2 frames" in refused("sample", out, "-n", 3, "-o", tmp_path / "no.csv")
-    assert asked(run, out, data)["details"]["rows"] >= 1 if False else asked(run, out, data)["value"]
 
 
 def test_the_last_frames_of_one_sequence_test_it(tmp_path, run):
-    x = waves([100])[["x", "y"]].to_numpy()
+    x = waves([100])[["x", "y"]].to_numpy(copy=True)
     np.save(tmp_path / "x.npy", x)
     out = tmp_path / "out"
     run("fit", tmp_path / "x.npy", "--out", out, "--model", "temporal", "--steps", 30, "--hidden", 2, "-q")

@@ -71,7 +71,8 @@ def recorded(options: FitOptions) -> list[dict[str, Any]]:
     """What the run that goes on has measured so far."""
     if not options.resume:
         return []
-    return list(store.read_facts(options.out / folder.CHECKPOINT).get("records", []))
+    found = [options.out / name for name in (folder.LAYERS, folder.CHECKPOINT)]
+    return [r for path in found if path.exists() for r in store.read_facts(path).get("records", [])]
 
 
 def check_options(options: FitOptions) -> None:

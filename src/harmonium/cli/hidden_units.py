@@ -62,8 +62,8 @@ def _filters(model: ConvolutionalRBM, rows: np.ndarray) -> Section:
     grid = (int(places[0]), int(places[1])) if pictured else None
     figure = plots.tiles(maps.flatten(0, 1).flatten(1).cpu().numpy(), grid, columns=maps.shape[1])
     text = (
-        f"Each filter slides over {'the picture' if pictured else 'the sequence'}, those with the largest norm"
-        f" first{', the channels of one next to each other' if filters.shape[1] > 1 else ''}. A visible unit"
+        f"Each filter slides over {'the picture' if pictured else 'the sequence'}, those with the largest"
+        f" norm first{', the channels of one next to each other' if filters.shape[1] > 1 else ''}. A visible unit"
         f" {RED} Below, for {maps.shape[0]} training rows the means of the hidden units of the first"
         f" {maps.shape[1]} filters, place by place: a row of maps for each row of data."
     )

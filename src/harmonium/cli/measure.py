@@ -60,9 +60,16 @@ class Measured:
         return plain({"test": None if self.test is None else self.test.to_dict(), "independent": independent})
 
 
+def _width(model: EnergyModel) -> int:
+    return int(model.visible_space.width)
+
+
 def mean_log_jacobian(model: EnergyModel, rows: Any) -> float:
-    """What the mean log P of states gains to become that of a table's own units, nats; 0 without a schema."""
-    found = log_jacobian(model, rows)
+    """What the mean log P of states gains to become that of a table's own units, nats; 0 without a schema.
+    Columns that are given add nothing.
+    """
+    held = None if model.objective is None or model.context is None else model.objective.held(_width(model))
+    found = log_jacobian(model, rows, held=held)
     return 0.0 if found is None else float(found.mean())
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.learning.natural_gradient import LONGEST, NaturalGradient, shorten
+from harmonium.learning.natural_gradient import NaturalGradient, shorten
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import scale_steps, shape_steps
@@ -27,6 +27,7 @@ from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.random import Address, Purpose
 
 COUNTED = 0.5  # share of ⟨Cov(T | v)⟩
+LONGEST = 5.0  # ∇̃·∇ of an update: 2.5 nats by a step of size 1
 
 
 class SharedNaturalGradient(NaturalGradient):
