@@ -1,4 +1,4 @@
-"""Each machine that --model names: fitted from a table, saved, resumed, measured, drawn from and reported on."""
+"""Each machine that --model names: fitted from a table, saved, measured, drawn from and reported on."""
 
 import json
 

@@ -61,11 +61,12 @@ def _filters(model: ConvolutionalRBM, rows: np.ndarray) -> Section:
     places = maps.shape[2:]
     grid = (int(places[0]), int(places[1])) if pictured else None
     figure = plots.tiles(maps.flatten(0, 1).flatten(1).cpu().numpy(), grid, columns=maps.shape[1])
+    channels = ", the channels of one next to each other" if filters.shape[1] > 1 else ""
     text = (
         f"Each filter slides over {'the picture' if pictured else 'the sequence'}, those with the largest"
-        f" norm first{', the channels of one next to each other' if filters.shape[1] > 1 else ''}. A visible unit"
-        f" {RED} Below, for {maps.shape[0]} training rows the means of the hidden units of the first"
-        f" {maps.shape[1]} filters, place by place: a row of maps for each row of data."
+        f" norm first{channels}. A visible unit {RED} Below, for {maps.shape[0]} training rows the means of"
+        f" the hidden units of the first {maps.shape[1]} filters, place by place: a row of maps for each row"
+        " of data."
     )
     alt = "means of the hidden units, place by place"
     return Section("What the filters look for", text, [(weights, "filters"), (figure, alt)])

@@ -17,6 +17,7 @@ from harmonium.learning.fast_weights import FastPersistentChains
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
+from harmonium.learning.mean_cells import MeanCells
 from harmonium.learning.meanfield import MeanField
 from harmonium.learning.natural_gradient import NaturalGradient
 from harmonium.learning.negative_phase import NegativePhase
@@ -49,6 +50,7 @@ __all__ = [
     "L1",
     "Learner",
     "MaxNorm",
+    "MeanCells",
     "MeanField",
     "Moments",
     "NaturalGradient",

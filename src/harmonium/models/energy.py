@@ -71,6 +71,9 @@ class EnergyModel(nn.Module, ABC):
     context: slice | None = None
     """Visible columns that are always given and never modelled; P(v) is then P(the others | the context)."""
 
+    latent_means = False
+    """Whether learning takes `mean_of_latent` of a row, and no states, for what no table holds."""
+
     _schema: Schema | None = None
 
     def __init__(
@@ -126,6 +129,10 @@ class EnergyModel(nn.Module, ABC):
         further ones after them. The cells of these are empty in every row.
         """
         return self.visible_space
+
+    def mean_of_latent(self, v: Tensor) -> Tensor:
+        """Rows with means in the cells after those observed, (batch, n_visible)."""
+        raise TypeError(f"{type(self).__name__} has no cells that no table holds.")
 
     @property
     def schema(self) -> Schema | None:
