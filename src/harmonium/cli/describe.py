@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import singledispatch
+
+from torch import Tensor
 
 from harmonium.likelihood import Estimate
-from harmonium.models import BlockModel, DeepBeliefNetwork, DeepBoltzmannMachine, EnergyModel
-from harmonium.units import Mixed, Units
+from harmonium.models import DeepBeliefNetwork, DeepBoltzmannMachine, EnergyModel
+from harmonium.models.rbm import TwoBlocks
+from harmonium.units import Units
 from harmonium.units.mixed import parts_of
 
 
@@ -17,8 +21,9 @@ def layer(units: Units) -> str:
     >>> layer(Mixed(Bernoulli(3), Binomial(2, trials=16)))
     '3 Bernoulli + 2 Binomial of 16 trials'
     """
-    if isinstance(units, Mixed):
-        return " + ".join(layer(part) for part in parts_of(units))
+    parts = parts_of(units)
+    if parts != [units]:
+        return " + ".join(layer(part) for part in parts)
     config = units.config()
     text = f"{units.n} {config['type']}"
     if "trials" in config:
@@ -43,11 +48,27 @@ def model_title(model: EnergyModel) -> str:
     return f"{type(model).__name__} {' × '.join(str(u.n) for u in layers)} {kinds}"
 
 
+@singledispatch
 def layers_of(model: EnergyModel) -> Sequence[Units]:
-    """The layers of units as people count them: blocks, but for deep machines; none without blocks."""
-    if isinstance(model, (DeepBoltzmannMachine, DeepBeliefNetwork)):
-        return model.stack
-    return model.layers if isinstance(model, BlockModel) else ()
+    """The layers of units as people count them: blocks, but for deep machines; none where there are none."""
+    return model.named_blocks
+
+
+@layers_of.register(DeepBoltzmannMachine)
+@layers_of.register(DeepBeliefNetwork)
+def _(model: DeepBoltzmannMachine | DeepBeliefNetwork) -> Sequence[Units]:
+    return model.stack
+
+
+@singledispatch
+def weight_of(model: EnergyModel) -> Tensor | None:
+    """The one matrix of couplings of a model of two blocks, None for any other."""
+    return None
+
+
+@weight_of.register(TwoBlocks)
+def _(model: TwoBlocks) -> Tensor:
+    return model.weight.detach()
 
 
 def signed(value: float) -> str:

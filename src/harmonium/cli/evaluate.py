@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import singledispatch
 from pathlib import Path
 
 import torch
@@ -81,13 +82,25 @@ def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     if finite and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]
         found["pseudo_likelihood"] = pseudo_likelihood(model, chosen).value
-    if isinstance(model, LabelledRBM):
-        y = x[:, model.label].argmax(1)
-        found["label_error"] = float((model.label_given_visible(x).argmax(1) != y).double().mean())
+    wrong = label_error(model, x)
+    if wrong is not None:
+        found["label_error"] = wrong
     if isinstance(model, RBM) and model.context is None:
         chosen = x[:: -(-len(x) // 10_000)]
         found["reconstruction_error"] = reconstruction_error(model, chosen).value
     return found
+
+
+@singledispatch
+def label_error(model: EnergyModel, x: Tensor) -> float | None:
+    """The share of rows whose most probable label is wrong; None for a model without labels."""
+    return None
+
+
+@label_error.register(LabelledRBM)
+def _(model: LabelledRBM, x: Tensor) -> float:
+    labels = x[:, model.label].argmax(1)
+    return float((model.label_given_visible(x).argmax(1) != labels).double().mean())
 
 
 def compared(saved: Saved, x: Tensor, change: float = 0.0) -> dict[str, float]:

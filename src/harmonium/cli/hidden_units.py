@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from harmonium import plots
 from harmonium.data import Dataset
-from harmonium.models import BlockModel, ConvolutionalRBM, DeepBeliefNetwork, EnergyModel, PairwiseModel
+from harmonium.models import ConvolutionalRBM, DeepBeliefNetwork, EnergyModel
 from harmonium.models.intake import states_of
 from harmonium.plots.page import Section
-from harmonium.units import Categorical
 
 MOST_SITES = 80
 """Columns of categories whose weights are shown as letters; more would be too small to read."""
@@ -20,6 +21,7 @@ PICTURES, MAPS = 4, 8
 RED = "under red raises the hidden unit's field, one under blue lowers it."
 
 
+@singledispatch
 def section(model: EnergyModel, data: Dataset, rows: np.ndarray) -> Section | None:
     """Weights of the hidden units next to the data; None for a model that has none.
 
@@ -28,16 +30,14 @@ def section(model: EnergyModel, data: Dataset, rows: np.ndarray) -> Section | No
         data: what it has learned from.
         rows: some training rows, whole, (n, columns).
     """
-    if isinstance(model, ConvolutionalRBM):
-        return _filters(model, rows)
-    below = model.machines[0] if isinstance(model, DeepBeliefNetwork) else model
-    below = below.of_observed() if isinstance(below, BlockModel) else below
-    if not isinstance(below, PairwiseModel) or len(below.layers) != 2:
+    below = model.of_observed().as_pairwise()
+    if below is None or not below.couplings():
         return None
     visible, weight = below.layers[0], below.couplings()[0].weight.detach()
     text = "The weights of each hidden unit, those with the largest norm first. "
-    if isinstance(visible, Categorical) and visible.cardinality <= 10 and visible.n <= MOST_SITES:
-        figure = plots.logos(weight, "0123456789"[: visible.cardinality])
+    states = visible.cardinality or 0
+    if visible.one_hot and states <= 10 and visible.n <= MOST_SITES:
+        figure = plots.logos(weight, "0123456789"[:states])
         text += (
             "A number is a state of its column, as tall as its weight: above the line it raises the hidden"
             " unit's field, below it lowers it."
@@ -50,7 +50,13 @@ def section(model: EnergyModel, data: Dataset, rows: np.ndarray) -> Section | No
     return Section("What the hidden units look for", text, [(figure, "weights of the hidden units")])
 
 
-def _filters(model: ConvolutionalRBM, rows: np.ndarray) -> Section:
+@section.register(DeepBeliefNetwork)
+def _(model: DeepBeliefNetwork, data: Dataset, rows: np.ndarray) -> Section | None:
+    return section(model.rbms()[0], data, rows)
+
+
+@section.register(ConvolutionalRBM)
+def _(model: ConvolutionalRBM, data: Dataset, rows: np.ndarray) -> Section:
     """The filters, one channel beside the next, and where a few rows have what they look for."""
     filters = model.filters.detach()
     order = filters.flatten(1).norm(dim=1).argsort(descending=True)

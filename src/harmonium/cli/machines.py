@@ -23,7 +23,7 @@ from harmonium.models import (
     TemporalRBM,
 )
 from harmonium.recipes.choice import first_number
-from harmonium.units import Categorical, Units
+from harmonium.units import Units
 
 FILTERS, KERNEL = 32, 7  # of a convolutional machine, where none are asked for
 
@@ -149,7 +149,7 @@ def _convolutional(wanted: Wanted) -> EnergyModel:
     options, data = wanted.options, wanted.data
     visible = values.visible_units(data, options.visible)
     size = data.shape or (data.width,)
-    channels = visible.cardinality if isinstance(visible, Categorical) else 1
+    channels = visible.cardinality if visible.one_hot else 1
     kernel = [min(KERNEL, n) for n in size]
     if options.kernel is not None:
         kernel = _sizes(options.kernel, len(size))

@@ -12,14 +12,12 @@ import numpy as np
 
 from harmonium import __version__, plots
 from harmonium.cli import hidden_units, values
-from harmonium.cli.describe import interval_of, model_title, signed
+from harmonium.cli.describe import interval_of, model_title, signed, weight_of
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
 from harmonium.models import EnergyModel
-from harmonium.models.rbm import TwoBlocks
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
-from harmonium.units import Units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,14 +88,7 @@ def _cards(run: Run) -> list[Card]:
 
 
 def _table(run: Run, x: Any) -> np.ndarray:
-    return values.table(_units(run.model), x)
-
-
-def _units(model: EnergyModel) -> Units:
-    """The units of the columns of the data."""
-    units = model.observed_space
-    assert isinstance(units, Units)  # as those of all models with blocks
-    return units
+    return values.table(run.model.observed_space, x)
 
 
 def _rows(run: Run) -> np.ndarray:
@@ -197,11 +188,10 @@ def _moments(run: Run) -> Section | None:
 
 
 def _spectrum(run: Run) -> Section | None:
-    if not isinstance(run.model, TwoBlocks):
+    weight = weight_of(run.model)
+    if weight is None:
         return None
-    figure = plots.singular_values(
-        run.records, run.model.weight.detach().cpu().numpy(), run.training.get("best_step")
-    )
+    figure = plots.singular_values(run.records, weight.cpu().numpy(), run.training.get("best_step"))
     text = "Directions that the model has learned rise out of the noise of the first weights, one by one."
     return Section("Singular values of the weights", text, [(figure, "singular values of the weights")])
 

@@ -46,15 +46,15 @@ class SharedNaturalGradient(NaturalGradient):
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        pair = model.pair() if isinstance(model, PairwiseModel) else None
-        if not isinstance(model, PairwiseModel) or pair is None or not pair.operator.by_row:
+        machine, pair = model.as_pairwise(), model.pair()
+        if machine is None or pair is None or not pair.operator.by_row:
             raise TypeError(
                 "model: expected two blocks and a coupling that tells its statistics row by row, got"
                 f" {type(model).__name__}."
             )
         if self._seen is None:  # else it was asked for, and summed over processes
-            self.look(model, phases)
-        self._transform(model, phases)
+            self.look(machine, phases)
+        self._transform(machine, phases)
 
     def _transform(self, model: PairwiseModel, phases: Phases) -> None:
         offsets = self.centring.follow(phases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from harmonium.recipes.training import fit
 from harmonium.units import Bernoulli, Binomial, Units
 
 
-def pretrain(machine: DeepBoltzmannMachine, X: Any, *, seed: int = 0, **settings: Any) -> None:
+@singledispatch
+def pretrain(machine: Any, X: Any, *, seed: int = 0, **settings: Any) -> None:
     """Give a machine of 0/1 layers the weights of RBMs that are trained one after the other, from below.
 
     A layer between two others gets half of its field from either. So in the RBM of two neighbours a layer
@@ -25,7 +27,7 @@ def pretrain(machine: DeepBoltzmannMachine, X: Any, *, seed: int = 0, **settings
     otherwise begin with the principal directions of the rows.
 
     Args:
-        machine: what is pretrained, changed in place.
+        machine: a `hm.DeepBoltzmannMachine`, changed in place.
         X: whole rows, as of `hm.fit`.
         seed: of everything random.
         settings: of `hm.fit` for each RBM, such as `steps`.
@@ -39,8 +41,11 @@ def pretrain(machine: DeepBoltzmannMachine, X: Any, *, seed: int = 0, **settings
     >>> bool((dbm.weights[1] != 0).all())
     True
     """
-    if not isinstance(machine, DeepBoltzmannMachine):
-        raise TypeError(f"machine: expected a hm.DeepBoltzmannMachine, got {checks.describe(machine)}.")
+    raise TypeError(f"machine: expected a hm.DeepBoltzmannMachine, got {checks.describe(machine)}.")
+
+
+@pretrain.register(DeepBoltzmannMachine)
+def _(machine: DeepBoltzmannMachine, X: Any, *, seed: int = 0, **settings: Any) -> None:
     stack, last = machine.stack, len(machine.weights) - 1
     if not all(type(units) is Bernoulli for units in stack):
         raise TypeError(f"machine: expected 0/1 layers, got {', '.join(type(u).__name__ for u in stack)}.")
