@@ -192,7 +192,7 @@ def good_turing_unseen(rows: Rows) -> float:
     return sum(count == 1 for count in found.values()) / len(rows)
 
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
+FIRST_ROWS, FIRST_CELLS = 10_000, 2**20  # rows, and cells if that is more, that a start is made from
 
 
 def most_rows(rows: Rows) -> int:
