@@ -26,14 +26,14 @@ COLUMNS, EMPTY = 50, 0.1
 MB = 2**20
 
 
-def table(rows: int, seed: int = 0) -> pd.DataFrame:
+def table(rows: int, seed: int = 0, empty: float = EMPTY) -> pd.DataFrame:
     """The table, whose columns hang together by three latent numbers a row."""
     r = np.random.default_rng(seed)
     latent = r.normal(size=(rows, 3))
     columns: dict[str, Any] = {}
     for k in range(COLUMNS):
         field = latent @ r.normal(size=3) * 0.6
-        gone = r.random(rows) < EMPTY
+        gone = r.random(rows) < empty
         if k % 5 == 0:
             column = pd.Series(np.where(field + r.logistic(size=rows) > 0, "yes", "no")).astype("category")
         elif k % 5 == 1:
