@@ -12,7 +12,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.learning.loop import Update
 from harmonium.learning.unit_scales import Scale, gaussians
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.numerics import without_gradients
 
 
@@ -65,5 +65,4 @@ class Average:
 
 
 def _gaussians(model: EnergyModel) -> list[Scale]:
-    layers = model.layers if isinstance(model, BlockModel) else []
-    return [scale for layer in layers for scale in gaussians(layer)]
+    return [scale for layer in model.named_blocks for scale in gaussians(layer)]

@@ -33,12 +33,13 @@ class Centring:
 
     @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel):
+        machine = model.as_pairwise()
+        if machine is None:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
             )
         if self.offsets is None or phases.centre is None or not phases.centre(self.offsets, self.rate):
-            centre_gradients(model, self.follow(phases))
+            centre_gradients(machine, self.follow(phases))
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""

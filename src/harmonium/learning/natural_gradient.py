@@ -65,9 +65,10 @@ class NaturalGradient:
         The offsets of that call aren't known yet. Moments are therefore about those of the last one, and
         shifted by the call.
         """
-        assert isinstance(model, PairwiseModel)  # else the call says so
-        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in model.layers)
-        self._seen = self._look(model, phases, offsets)
+        machine = model.as_pairwise()
+        assert machine is not None  # else the call says so
+        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in machine.layers)
+        self._seen = self._look(machine, phases, offsets)
         return [self._seen.n, *(x for moments in self._seen.moments for x in moments), *self._seen.shapes]
 
     def _look(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> Seen:
@@ -88,8 +89,8 @@ class NaturalGradient:
 
     @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        pair = model.pair() if isinstance(model, PairwiseModel) else None
-        if not isinstance(model, PairwiseModel) or pair is None:
+        machine, pair = model.as_pairwise(), model.pair()
+        if machine is None or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
             )
@@ -98,10 +99,10 @@ class NaturalGradient:
                 "model: the natural gradient expects couplings that are learned entry by entry, got"
                 f" {type(pair.operator).__name__}; use the centred gradient."
             )
-        widths = [layer.width for layer in model.layers]
+        widths = [layer.width for layer in machine.layers]
         rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
         with kernels.multiplying(rows * max(widths) ** 2):
-            self._transform(model, phases)
+            self._transform(machine, phases)
 
     def _transform(self, model: PairwiseModel, phases: Phases) -> None:
         offsets = self.centring.follow(phases)

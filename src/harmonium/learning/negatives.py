@@ -187,4 +187,4 @@ def _all_visible_states(model: EnergyModel, limit: int) -> Tensor:
         said = "infinitely many" if count is None else f"{count:.3g}"
         raise ValueError(f"model: exact negatives need at most {limit} visible states, got {said}.")
     index = torch.arange(count, device=model.device)
-    return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # finite
+    return model.visible_space.states(index).to(model.dtype)

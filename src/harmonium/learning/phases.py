@@ -16,7 +16,7 @@ from torch import Tensor
 
 from harmonium import processes
 from harmonium.learning.particles import Particles
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 
 
 class Moments(NamedTuple):
@@ -92,7 +92,7 @@ def two_phases(
     them.
     """
     model.accumulate_phase(data.state, data.weights)
-    biases = [layer.bias for layer in model.layers] if isinstance(model, BlockModel) else []
+    biases = [layer.bias for layer in model.named_blocks]
     if not biases or any(b.grad is None for b in biases):  # none, or frozen: the means can't be read off
         negative_phase()
         return Phases(data, negatives, Moments((), ()))

@@ -15,6 +15,7 @@ from harmonium.models.blocks import Pair
 from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.numerics import without_gradients
 from harmonium.units import Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.compiled import compiled_side
 
 
@@ -164,9 +165,7 @@ class RBM(TwoBlocks):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        for name, units in (("visible", visible), ("hidden", hidden)):
-            if not isinstance(units, Units):
-                raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {units!r}.")
+        visible, hidden = layer_of_units("visible", visible), layer_of_units("hidden", hidden)
         if visible is hidden:
             raise ValueError("hidden: expected a layer of its own, got the same object as visible.")
         if dtype not in (torch.float32, torch.float64):
@@ -191,9 +190,6 @@ class RBM(TwoBlocks):
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
     def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """W and the biases of both layers where the machine is made of these and nothing else, all of them
-        learned; None for other couplings and for machines derived from this one.
-        """
         weight = self._parameters.get("weight")
         if weight is None or type(self) is not RBM:
             return None
@@ -221,6 +217,13 @@ class RBM(TwoBlocks):
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed model."""
         return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
+
+
+def checked_rbm(name: str, value: Any) -> RBM:
+    """`value`, if it is an RBM."""
+    if not isinstance(value, RBM):
+        raise TypeError(f"{name} must be an RBM, got {type(value).__name__}.")
+    return value
 
 
 def _check_kind(couplings: Any) -> None:
