@@ -135,8 +135,8 @@ class _Desk:
             np.subtract(sums[1], sums[0], out=gradient)
         self.means *= self.signed
         np.dot(self.states.T, self.means, out=self.gradients[0])
-        for p, gradient in zip(self._parameters, self._tensors, strict=True):
-            p.grad = gradient
+        for parameter, found in zip(self._parameters, self._tensors, strict=True):
+            parameter.grad = found
         return self._moments
 
 
