@@ -1,6 +1,6 @@
-"""Deep machines: what an update costs beside that of an RBM, and how likely they find unseen digits.
+"""Deep machines: what an update costs beside that of an RBM.
 
-`python -m benchmarks.deep` prints the figures of `docs/deep.md`.
+`python -m benchmarks.deep` prints the figure of `docs/deep.md`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from pathlib import Path
 
-import numpy as np
 import torch
 
 import harmonium as hm
 from harmonium import kernels
-from harmonium.data import load
 from harmonium.learning import Batches, FreeCells, GradientDescent, Learner, NaturalGradient, PersistentChains
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
@@ -56,44 +53,7 @@ def costs(updates: int) -> None:
     print(f"784-500 {1e3 * one:.1f} ms, 784-500-500 {1e3 * two:.1f} ms, {two / one:.2f} times as long")
 
 
-def digits(path: Path | None, layers: list[int], steps: int | None) -> None:
-    """Test log-likelihood of an RBM, a deep Boltzmann machine and a deep belief network."""
-    if path is None:
-        data = load("digits")
-        train, valid, test = data.train, data.valid, data.test
-    else:
-        with np.load(path) as parts:
-            train, valid, test = (parts[name] for name in ("train", "valid", "test"))
-    width = train.shape[1]
-
-    def hidden() -> list[hm.Units]:
-        return [hm.Bernoulli(n) for n in layers]
-
-    for name, model in {
-        "RBM": hm.RBM(hm.Bernoulli(width), hidden()[0]),
-        "deep Boltzmann machine": hm.DeepBoltzmannMachine(hm.Bernoulli(width), hidden()),
-        "deep belief network": hm.DeepBeliefNetwork(hm.Bernoulli(width), hidden()),
-    }.items():
-        begin = time.process_time()
-        hm.fit(model, train, validation=valid, steps=steps, progress=False)
-        spent = time.process_time() - begin
-        found = hm.log_likelihood(model, test)
-        bound = f", bound {found.details['bound']:.2f}" if "bound" in found.details else ""
-        print(
-            f"{name}: {found}{bound}; trained for {spent:.0f} s of processor time {found.warnings}",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=60)
-    parser.add_argument("--data", type=Path, help=".npz of train, valid and test; bundled digits otherwise")
-    parser.add_argument("--layers", default="100,50")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--only", choices=("costs", "digits"))
-    asked = parser.parse_args()
-    if asked.only != "digits":
-        costs(asked.updates)
-    if asked.only != "costs":
-        digits(asked.data, [int(n) for n in asked.layers.split(",")], asked.steps)
+    costs(parser.parse_args().updates)

@@ -144,7 +144,7 @@ def test_clamped_samples_give_the_gradient_within_their_error(monkeypatch):
     v = torch.tensor([[1.0, 0.0, 2.0]], dtype=torch.float64)
     model.accumulate_gradient(v, torch.ones(1, dtype=torch.float64))
     expected = model.t.grad.item(), model.w.grad.clone()
-    monkeypatch.setattr("harmonium.models.energy.HIDDEN_STATES", 3)
+    monkeypatch.setattr("harmonium.models.visible_sums.HIDDEN_STATES", 3)
     assert not model.has_free_energy()
     with pytest.raises(ValueError, match="at most 3 hidden states"):
         model.free_energy(v)

@@ -21,7 +21,7 @@ from harmonium.likelihood import clamped, log_probabilities
 from harmonium.likelihood.clamped import exact_sums
 from harmonium.likelihood.row_exchange import annealed, exchanged
 from harmonium.likelihood.tempered import Budget
-from harmonium.models.energy import visible_states
+from harmonium.models.visible_sums import visible_states
 from harmonium.units.known import known_energies, match_known
 from registry import uniforms
 from statistics_budget import tail_probability

@@ -11,6 +11,7 @@ import harmonium as hm
 from harmonium import likelihood
 from harmonium.likelihood import clamped, comparison, row_exchange
 from harmonium.likelihood.tempered import Budget
+from harmonium.models.rbm import checked_rbm
 from registry import FINITE, build, uniforms
 from statistics_budget import z_threshold
 
@@ -124,7 +125,7 @@ def test_arguments_of_the_wrong_type_are_named():
         (inputs.estimate, "it must be an Estimate"),
         (inputs.energy_model, "it must be an energy-based model"),
         (inputs.normalizable, "it must be an energy-based model"),
-        (inputs.rbm, "it must be an RBM, got int"),
+        (checked_rbm, "it must be an RBM, got int"),
     ):
         with pytest.raises(TypeError, match=words):
             ask("it", 3)

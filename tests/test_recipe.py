@@ -27,8 +27,8 @@ from harmonium.models.intake import rows_of
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
 from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
+from harmonium.recipes.schedule import Schedule
 from harmonium.recipes.settings import (
-    Schedule,
     Settings,
     UserSettings,
     default_learning_rate,

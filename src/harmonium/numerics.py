@@ -11,8 +11,10 @@ gives them directly.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +24,27 @@ _SQRT_HALF = math.sqrt(0.5)
 # (t below which the continued fraction takes over, its terms). The bulk formula loses t² roundings of the
 # mean and t⁴ of the variance, the fraction loses towards zero; here both keep 1e-13 (float32: 3e-5).
 _TAIL = {torch.float32: (-3.0, 10), torch.float64: (-5.0, 20)}
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def without_gradients(function: Function) -> Function:
+    """`torch.no_grad` for functions that small updates call: a fifth of its time, and next to nothing where
+    gradients are off already.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return function(*args, **kwargs)
+        torch.set_grad_enabled(False)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_grad_enabled(True)
+
+    return call  # type: ignore[return-value]  # of the same signature
 
 
 def softplus(x: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import singledispatch
+
+from torch import Tensor
 
 from harmonium.likelihood import Estimate
-from harmonium.models import BlockModel, DeepBoltzmannMachine, EnergyModel
-from harmonium.units import Mixed, Units
+from harmonium.models import DeepBoltzmannMachine, EnergyModel
+from harmonium.models.rbm import TwoBlocks
+from harmonium.units import Units
 from harmonium.units.mixed import parts_of
 
 
@@ -17,8 +21,9 @@ def layer(units: Units) -> str:
     >>> layer(Mixed(Bernoulli(3), Binomial(2, trials=16)))
     '3 Bernoulli + 2 Binomial of 16 trials'
     """
-    if isinstance(units, Mixed):
-        return " + ".join(layer(part) for part in parts_of(units))
+    parts = parts_of(units)
+    if parts != [units]:
+        return " + ".join(layer(part) for part in parts)
     config = units.config()
     text = f"{units.n} {config['type']}"
     if "trials" in config:
@@ -35,17 +40,34 @@ def model_title(model: EnergyModel) -> str:
     >>> model_title(hm.RBM(visible=hm.Gaussian(4), hidden=hm.Bernoulli(2)))
     'RBM 4 × 2 Gaussian × Bernoulli'
     """
-    if not isinstance(model, BlockModel):
-        return f"{type(model).__name__} of {model.visible_space.width} visible variables"
     layers = layers_of(model)
+    if not layers:
+        return f"{type(model).__name__} of {model.visible_space.width} visible variables"
     names = ["+".join(dict.fromkeys(type(part).__name__ for part in parts_of(u))) for u in layers]
     kinds = names[0] if len(set(names)) == 1 else " × ".join(names)
     return f"{type(model).__name__} {' × '.join(str(u.n) for u in layers)} {kinds}"
 
 
-def layers_of(model: BlockModel) -> Sequence[Units]:
-    """The layers of units as people count them: blocks, but for deep machines."""
-    return model.stack if isinstance(model, DeepBoltzmannMachine) else model.layers
+@singledispatch
+def layers_of(model: EnergyModel) -> Sequence[Units]:
+    """The layers of units as people count them: blocks, but for deep machines; none where there are none."""
+    return model.named_blocks
+
+
+@layers_of.register(DeepBoltzmannMachine)
+def _(model: DeepBoltzmannMachine) -> Sequence[Units]:
+    return model.stack
+
+
+@singledispatch
+def weight_of(model: EnergyModel) -> Tensor | None:
+    """The one matrix of couplings of a model of two blocks, None for any other."""
+    return None
+
+
+@weight_of.register(TwoBlocks)
+def _(model: TwoBlocks) -> Tensor:
+    return model.weight.detach()
 
 
 def signed(value: float) -> str:

@@ -49,8 +49,7 @@ class Saved:
     def columns(self) -> tuple[str, ...] | None:
         """Names of the columns of a table of its rows, where known."""
         names, space = self.model.columns, self.space
-        width = space.code_width if isinstance(space, Units) else space.width
-        return names if names and len(names) == width else None
+        return names if names and len(names) == space.code_width else None
 
 
 def open_model(path: Path) -> Saved:

@@ -13,7 +13,6 @@ from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
 from harmonium.models.table import Table as Rows
 from harmonium.recipes.imputation import impute
-from harmonium.units import Units
 
 
 def run(
@@ -92,7 +91,7 @@ def rows_of_file(saved: Saved, given: Rows) -> Any:
 
 def check_units(saved: Saved) -> None:
     """Without units there is no telling what a mean means."""
-    if not isinstance(saved.space, Units):
+    if any(variable.part is None for variable in saved.space.variables()):
         raise ValueError(
             f"{saved.path} holds a {type(saved.model).__name__}: --draw fills gaps, but no best guess."
         )

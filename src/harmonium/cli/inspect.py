@@ -9,8 +9,6 @@ import torch
 
 from harmonium.cli import describe, screen
 from harmonium.cli.folder import Saved, open_model
-from harmonium.models import BlockModel
-from harmonium.models.rbm import TwoBlocks
 
 
 def run(path: Path) -> None:
@@ -23,7 +21,7 @@ def run(path: Path) -> None:
 def shape_of(saved: Saved) -> list[tuple[str, str]]:
     """Units, weights and parameters."""
     model = saved.model
-    layers = describe.layers_of(model) if isinstance(model, BlockModel) else []
+    layers = describe.layers_of(model)
     names = ["visible units"] + ["hidden units"] * len(layers)
     rows = [("model", describe.model_title(model))]
     rows += [(name, describe.layer(layer)) for name, layer in zip(names, layers, strict=False)]
@@ -58,9 +56,10 @@ def story_of(about: dict[str, Any]) -> list[tuple[str, str]]:
 
 def spectrum(saved: Saved, most: int = 10) -> list[tuple[str, str]]:
     """The largest singular values of the weights."""
-    if not isinstance(saved.model, TwoBlocks):
+    weight = describe.weight_of(saved.model)
+    if weight is None:
         return []
-    values = torch.linalg.svdvals(saved.model.weight.detach().double())
+    values = torch.linalg.svdvals(weight.double())
     shown = ", ".join(f"{value:.3g}" for value in values[:most].tolist())
     more = f", … ({len(values)} in all)" if len(values) > most else ""
     return [("singular values", shown + more)]

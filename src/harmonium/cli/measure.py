@@ -68,7 +68,6 @@ def mean_log_jacobian(model: EnergyModel, rows: Any) -> float:
 def measure(model: BlockModel, data: Dataset, seed: int, quiet: bool = False) -> Measured:
     """Log-likelihood of the test rows, samples, and the baseline to compare with."""
     visible = model.observed_space
-    assert isinstance(visible, Units)  # as those of all models with blocks
     independent = baseline.fit(visible, data.train)
     x, notes = values.states(model, data.table("test"), f"{data.name}: test", seed)
     change = mean_log_jacobian(model, data.table("test"))

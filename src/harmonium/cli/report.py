@@ -12,14 +12,12 @@ import numpy as np
 
 from harmonium import __version__, plots
 from harmonium.cli import values
-from harmonium.cli.describe import interval_of, model_title, signed
+from harmonium.cli.describe import interval_of, model_title, signed, weight_of
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
-from harmonium.models import BlockModel, PairwiseModel
-from harmonium.models.rbm import TwoBlocks
+from harmonium.models import BlockModel
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
-from harmonium.units import Categorical, Units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,14 +91,7 @@ def _cards(run: Run) -> list[Card]:
 
 
 def _table(run: Run, x: Any) -> np.ndarray:
-    return values.table(_units(run.model), x)
-
-
-def _units(model: BlockModel) -> Units:
-    """The units of the columns of the data."""
-    units = model.observed_space
-    assert isinstance(units, Units)  # as those of all models with blocks
-    return units
+    return values.table(run.model.observed_space, x)
 
 
 def _rows(run: Run) -> np.ndarray:
@@ -144,13 +135,14 @@ def _pictures(run: Run) -> Section | None:
 
 
 def _filters(run: Run) -> Section | None:
-    below = run.model.of_observed()
-    if not isinstance(below, PairwiseModel) or len(below.layers) != 2:
+    below = run.model.of_observed().as_pairwise()
+    if below is None or not below.couplings():
         return None
     visible, weight = below.layers[0], below.couplings()[0].weight.detach()
     text = "The weights of each hidden unit, those with the largest norm first. "
-    if isinstance(visible, Categorical) and visible.cardinality <= 10 and visible.n <= MOST_SITES:
-        figure = plots.logos(weight, "0123456789"[: visible.cardinality])
+    states = visible.cardinality or 0
+    if visible.one_hot and states <= 10 and visible.n <= MOST_SITES:
+        figure = plots.logos(weight, "0123456789"[:states])
         text += (
             "A number is a state of its column, as tall as its weight: above the line it raises the hidden"
             " unit's field, below it lowers it."
@@ -219,11 +211,10 @@ def _moments(run: Run) -> Section | None:
 
 
 def _spectrum(run: Run) -> Section | None:
-    if not isinstance(run.model, TwoBlocks):
+    weight = weight_of(run.model)
+    if weight is None:
         return None
-    figure = plots.singular_values(
-        run.records, run.model.weight.detach().cpu().numpy(), run.training.get("best_step")
-    )
+    figure = plots.singular_values(run.records, weight.cpu().numpy(), run.training.get("best_step"))
     text = "Directions that the model has learned rise out of the noise of the first weights, one by one."
     return Section("Singular values of the weights", text, [(figure, "singular values of the weights")])
 

@@ -115,9 +115,9 @@ def visible_units(data: Dataset, text: str | None) -> Units:
 
 def _told_by(data: Dataset) -> Units:
     """The units that `hm.fit` chooses, from the values of all parts."""
-    found = told_by([data.table(part) for part in PARTS], data.name)
-    if isinstance(found, Units):
-        return found
+    units, _ = told_by([data.table(part) for part in PARTS], data.name)
+    if units is not None:
+        return units
     offence = first_offence(data, lambda x: (x >= 0) & (x <= 1))
     raise ValueError(
         f"{offence}, which is neither 0 or 1 nor a probability between; say what the columns are with"
@@ -170,7 +170,7 @@ def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:
     """States as the rows of a table, (rows, columns), in the smallest of a few types that holds them."""
-    rows = (space.decode(x.detach()) if isinstance(space, Units) else x.detach()).cpu().numpy()
+    rows = space.decode(x.detach()).cpu().numpy()
     if rows.dtype.kind == "f" and bool((rows == np.floor(rows)).all()):
         for dtype in (np.uint8, np.int8, np.int32):
             limits = np.iinfo(dtype)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harmonium import kernels
 from harmonium.kernels import Side
+from harmonium.numerics import without_gradients
 from harmonium.random import Address, Purpose
 
 Weighted = tuple[Tensor, Tensor]  # states (n, width) and their weights (n,)
@@ -78,18 +79,18 @@ class Operator(ABC):
         """xₙᵀ W yₙ of paired rows, (batch,)."""
         return (self.product(x) * y).sum(-1)
 
-    @torch.no_grad()
+    @without_gradients
     def quick_product(self, x: Tensor, add: Tensor) -> Tensor:
         """`product` to the accuracy of `kernels.product`, without gradients."""
         matrix = self.matrix()
         return self.product(x, add) if matrix is None else kernels.product(x, matrix.detach(), add.detach())
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate(self, x: Tensor, y: Tensor) -> None:
         """Add `statistics` to the gradients of those θ that are learned."""
         self.add_gradients(self.statistics(x, y))
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_phases(self, hidden: Side, data: Weighted, negatives: Weighted) -> Tensor | None:
         """Add both phases by `kernels.two_phases`; its sums, or None where it won't do."""
         matrix = self.matrix()
@@ -105,7 +106,7 @@ class Operator(ABC):
             if tensor.requires_grad:
                 tensor.grad = g if tensor.grad is None else tensor.grad.add_(g)
 
-    @torch.no_grad()
+    @without_gradients
     def centre(
         self, biases: tuple[Tensor, Tensor], offsets: tuple[Tensor, Tensor], shifted: tuple[Tensor, Tensor]
     ) -> None:

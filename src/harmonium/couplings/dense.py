@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harmonium import checks, kernels
 from harmonium.couplings.base import Kind, Operator, StepSize, Weighted, initial, no_step, small
 from harmonium.kernels import Side
+from harmonium.numerics import without_gradients
 
 
 class Dense(Operator):
@@ -59,12 +60,12 @@ class Dense(Operator):
     def pull(self, gradient: Tensor) -> tuple[Tensor, ...]:
         return (gradient,)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate(self, x: Tensor, y: Tensor) -> None:
         if self.weight.requires_grad:
             self.weight.grad = kernels.product(x, y, transposed=True, add_to=self.weight.grad)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_phases(self, hidden: Side, data: Weighted, negatives: Weighted) -> Tensor | None:
         done = kernels.two_phases(self.weight, hidden, data, negatives, self.weight.grad)
         if done is None:
@@ -72,7 +73,7 @@ class Dense(Operator):
         self.weight.grad, sums = done
         return sums
 
-    @torch.no_grad()
+    @without_gradients
     def centre(
         self, biases: tuple[Tensor, Tensor], offsets: tuple[Tensor, Tensor], shifted: tuple[Tensor, Tensor]
     ) -> None:

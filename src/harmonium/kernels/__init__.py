@@ -14,6 +14,7 @@ import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from harmonium.kernels.launch import multiplying, on_one_thread
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
+
+if TYPE_CHECKING:
+    from harmonium.kernels.updates import Update
 
 __all__ = [
     "Side",
@@ -36,6 +40,7 @@ __all__ = [
     "multiplying",
     "on_one_thread",
     "product",
+    "repeated_update",
     "sweeps_suit",
     "two_phases",
     "unchanged",
@@ -410,6 +415,38 @@ def gibbs(
     from harmonium.kernels import chains
 
     return chains.gibbs(weight.detach(), sides, visible, addresses, sweeps, beta)
+
+
+@taking_the_next
+def repeated_update(
+    weight: Tensor,
+    sides: tuple[Side, Side],
+    addresses: tuple[Address, Address],
+    rows: tuple[int, int],
+    sweeps: int,
+) -> Update | None:
+    """`gibbs`, and then `two_phases` with the chains for negatives, as one call that is described once and
+    made again and again: the same bits, without what is done around small products.
+
+    Args:
+        weight: (visible width, hidden width).
+        sides: the visible and the hidden layer.
+        addresses: of the draws of both sides; each call says at which step.
+        rows: of the data, and of the chains.
+        sweeps: at least 1.
+
+    Returns:
+        The call (`kernels.updates.Update`), for as long as weight and biases stay where they are in memory;
+        None where there is none, or the work is large enough for several threads.
+    """
+    if processor.path() != "wide" or max(rows) > ROWS:
+        return None
+    from harmonium.kernels import updates
+
+    weight = weight.detach()
+    sides = (replace(sides[0], bias=sides[0].bias.detach()), replace(sides[1], bias=sides[1].bias.detach()))
+    suits = updates.suits(weight, sides, rows, sweeps)
+    return updates.Update(weight, sides, addresses, rows, sweeps) if suits else None
 
 
 @taking_the_next

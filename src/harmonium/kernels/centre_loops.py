@@ -19,7 +19,8 @@ f32 = np.float32
 # Places in a job; SHIFTED: where Gλ and Gᵀμ are subtracted
 COUNTERS, VISIBLE, HIDDEN, GRADIENT, STRIDE, LEFT, RIGHT, MU, LAMBDA = range(9)
 SHIFTED_LEFT, SHIFTED_RIGHT, PARTS, NUMBER, THREADS = range(9, 14)
-JOB = struct.Struct("=14q")
+PLACES = 14
+JOB = struct.Struct(f"={PLACES}q")
 
 
 @numba.njit(**OPTIONS, fastmath={"reassoc", "contract"})
@@ -40,9 +41,43 @@ def _vector(address, size):
     return _array(address, size, f32)
 
 
+# Places in the job of `follow`; then of each layer, how wide, and where its vectors are: the offsets, the
+# means of both phases, the gradient of the bias, and a place for a copy of it
+RATE = 0  # where it is
+LAYERS = 1
+WIDTH, OFFSETS, DATA, MODEL, BIAS, COPY = range(6)
+PLACES_OF_LAYER = 6
+FOLLOW_PLACES = LAYERS + 2 * PLACES_OF_LAYER
+
+
+@numba.njit(**OPTIONS, fastmath={"contract"})
+def _follow(offsets, data, model, rate):
+    """Offsets move towards the mean of both phases, in the arithmetic of `torch.lerp`."""
+    _wide()
+    half = f32(0.5)
+    for i in range(offsets.size):
+        mean = model[i] - half * (model[i] - data[i])
+        offsets[i] = offsets[i] + rate * (mean - offsets[i])
+
+
+def follow(pointer):
+    """Moves the offsets on, and copies the gradients of the biases."""
+    job = carray(pointer, (FOLLOW_PLACES,), np.int64)
+    rate = _array(job[RATE], 1, f32)[0]
+    for i in range(2):
+        layer = job[LAYERS + i * PLACES_OF_LAYER : LAYERS + (i + 1) * PLACES_OF_LAYER]
+        width = layer[WIDTH]
+        _follow(
+            _vector(layer[OFFSETS], width), _vector(layer[DATA], width), _vector(layer[MODEL], width), rate
+        )
+        bias, copy = _vector(layer[BIAS], width), _vector(layer[COPY], width)
+        for j in range(width):
+            copy[j] = bias[j]
+
+
 def centre(pointer):
     """What each thread does: claim a band of rows, until all are taken; the last to finish adds up."""
-    job = carray(pointer, (14,), np.int64)
+    job = carray(pointer, (PLACES,), np.int64)
     visible, hidden = job[VISIBLE], job[HIDDEN]
     left, mu = _vector(job[LEFT], visible), _vector(job[MU], visible)
     right, offsets = _vector(job[RIGHT], hidden), _vector(job[LAMBDA], hidden)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,47 +61,87 @@ Layers = tuple[tuple[Side, Side], tuple[Address, Address], int]
 """Both sides, the addresses of their draws, and which one is drawn first."""
 
 
+class Call(NamedTuple):
+    """A call of the loop, described but for the states: where it starts, and where both layers go."""
+
+    job: Any  # a ctypes array of `chain_loops.PLACES`
+    threads: int
+    multiplications: int  # of its largest product
+    kept: tuple[Any, ...]  # what the job points to
+
+    def start(self, given: Tensor) -> None:
+        """Start at these states."""
+        self.job[chain_loops.START] = given.data_ptr()
+        self.job[chain_loops.START_STRIDE] = 4 * given.stride(0)
+
+    def put(self, out: Sequence[Tensor], summed: int) -> None:
+        """Leave the visible and the hidden states there."""
+        for place, i in zip(OUTS, (summed, 1 - summed), strict=True):
+            self.job[place] = out[i].data_ptr()
+
+
+OUTS = [chain_loops.SIDES + i * chain_loops.PLACES_OF_SIDE + chain_loops.OUT for i in (0, 1)]
+
+
 def _run(
     weight: Tensor, layers: Layers, given: Tensor, betas: Tensor, steps: int, works: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Visible and hidden states after `steps` steps; betas: one row for all of them, or steps + 1 rows."""
-    sides, addresses, summed = layers
-    rows, widths = given.shape[0], weight.shape
-    out = [given.new_empty(rows, width) for width in widths]
-    for side, address in zip(sides, addresses, strict=True):
+    rows = given.shape[0]
+    out = [given.new_empty(rows, width) for width in weight.shape]
+    for side, address in zip(*layers[:2], strict=True):
         address.check(rows, side.bias.shape[0] // side.states, steps)
     if rows == 0:
         return out[0], out[1]
+    call = described(weight, layers, betas, (rows, steps), works)
+    call.start(given)
+    call.put(out, layers[2])
+    with launch.multiplying(call.multiplications):
+        launch.run(chain_loops.chains, call.job, call.threads)
+    return out[0], out[1]
+
+
+def described(
+    weight: Tensor,
+    layers: Layers,
+    betas: Tensor,
+    size: tuple[int, int],
+    works: Tensor | None = None,
+    space: Callable[[list[int]], list[int]] = memory.space,
+) -> Call:
+    """The call for so many chains and steps, with scratch memory from `space`."""
+    (sides, addresses, summed), widths, (rows, steps) = layers, weight.shape, size
     threads = launch.threads(rows * sum(widths) * steps >= SERIAL)
     height = min(HEIGHT, STEP * -(-rows // (STEP * threads)))
     product = _product(weight, height)
     room = max(product.room, 0 if works is None else cumulant_loops.room(sides[summed].states))
     places = [chain_loops.OWN, chain_loops.OWN + 8 * height, chain_loops.OWN + 8 * height + room]
-    size = -(-(places[2] + height * chain_loops.field_stride(max(widths))) // 64) * 64
+    own = -(-(places[2] + height * chain_loops.field_stride(max(widths))) // 64) * 64
     counters = (ctypes.c_int64 * 2)()
     drawing = [
         ctypes.create_string_buffer(_draw_job(*layer), draw_loops.JOB.size)
         for layer in zip(sides, addresses, widths, strict=True)
     ]
-    described: list[int] = []
+    places_of_sides: list[int] = []
     for i in (summed, 1 - summed):
-        described += [widths[i], *_ground(sides[i], widths[i]), product.weights[i]]
-        described += [out[i].data_ptr(), 4 * widths[i]]
-        described += [ctypes.addressof(drawing[i]), draws.loop_for(sides[i].kind)]
+        places_of_sides += [widths[i], *_ground(sides[i], widths[i]), product.weights[i], 0, 4 * widths[i]]
+        places_of_sides += [ctypes.addressof(drawing[i]), draws.loop_for(sides[i].kind)]
     told, loop = _work_job(sides[summed], widths[summed]), 0
     work = ctypes.create_string_buffer(told, len(told))
     if works is not None:
         loop = launch.address(WORKS[sides[summed].kind])
-    job = chain_loops.JOB.pack(
-        *(ctypes.addressof(counters), rows, height, steps, memory.space([threads * size])[0], size),
+    job = Job(
+        *(ctypes.addressof(counters), rows, height, steps, space([threads * own])[0], own),
         *(betas.data_ptr(), 0 if betas.shape[0] == 1 else 4 * rows),
         *(0 if works is None else works.data_ptr(), ctypes.addressof(work), loop),
-        *(addresses[0].step, *chain_numbers(addresses[0]), given.data_ptr(), 4 * given.stride(0)),
-        *(launch.address(product.loop), product.called, summed == 0, *places, *described),
+        *(addresses[0].step, *chain_numbers(addresses[0]), 0, 0),
+        *(launch.address(product.loop), product.called, summed == 0, *places, *places_of_sides),
     )
-    with launch.multiplying(height * widths[0] * widths[1]):
-        launch.run(chain_loops.chains, job, min(threads, -(-rows // height)))
-    return out[0], out[1]
+    kept = (counters, drawing, work, betas, sides, addresses)
+    return Call(job, min(threads, -(-rows // height)), height * widths[0] * widths[1], kept)
+
+
+Job = ctypes.c_int64 * chain_loops.PLACES
 
 
 class _Product(NamedTuple):

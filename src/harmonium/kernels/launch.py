@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 
 from harmonium.kernels import processor
@@ -77,9 +78,11 @@ def address(loop: Callable[[Any], None]) -> int:
 
 
 def run(loop: Callable[[Any], None], job: Any, threads: int) -> None:
-    """Calls a loop on each of this many of PyTorch's own threads, with the same job (bytes, or an array)."""
+    """Calls a loop on each of this many of PyTorch's own threads, with the same job (bytes, or an array of
+    ctypes or NumPy).
+    """
     code = compiled(loop)
-    job = job if isinstance(job, bytes) else job.ctypes.data
+    job = job.ctypes.data if isinstance(job, np.ndarray) else job
     if threads > 1:
         openmp()(code, job, threads, 0)
     else:

@@ -14,8 +14,9 @@ from torch import Tensor
 from harmonium import checks, kernels, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
+from harmonium.units import Units
 
 
 class AncestralNegatives(NegativePhase):
@@ -38,16 +39,17 @@ class AncestralNegatives(NegativePhase):
 
     @torch.no_grad()
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
+        pair = model.pair()
+        if pair is None:
+            raise TypeError(f"model: ancestral negatives expect two blocks, got {type(model).__name__}.")
         if self._states is None:
-            self._states = _all_hidden_states(model, self.limit)
-        assert isinstance(model, BlockModel)  # as it was for its states
+            self._states = _all_states(pair.hidden, self.limit, model.dtype)
         h, address = self._states, Address(self.seed, Purpose.CHAIN, step=2 * step)
-        energy = model.marginal_energy(0, (h.new_empty(len(h), 0), h))
+        energy = pair.hidden.energy(h) - pair.visible.cumulant(pair.visible_field(h)).sum(-1)
         own = processes.share_of("chains", self.n)
         h = h[_systematic(torch.softmax(-energy.double(), 0), self.n, address)[own]]
-        field = model.field(0, (h.new_empty(len(h), 0), h))
         here = address.at(step=2 * step + 1, chain=own.start)
-        v = model.layers[0].sample(field, model.block_address(0, here))
+        v = pair.visible.sample(pair.visible_field(h), here)
         return equally_weighted(v, h, of=self.n, chain=own.start)
 
 
@@ -59,12 +61,9 @@ def _systematic(p: Tensor, n: int, address: Address) -> Tensor:
     return torch.searchsorted(cumulative, at * cumulative[-1]).clamp(max=len(p) - 1)
 
 
-def _all_hidden_states(model: EnergyModel, limit: int) -> Tensor:
-    if not isinstance(model, BlockModel) or len(model.layers) != 2:
-        raise TypeError(f"model: ancestral negatives expect two blocks, got {type(model).__name__}.")
-    hidden = model.layers[1]
+def _all_states(hidden: Units, limit: int, dtype: torch.dtype) -> Tensor:
     count = hidden.n_states
     if count is None or count > limit:
         said = "infinitely many" if count is None else f"{count:.3g}"
         raise ValueError(f"model: ancestral negatives need at most {limit} hidden states, got {said}.")
-    return hidden.states(torch.arange(count, device=model.device)).to(model.dtype)
+    return hidden.states(torch.arange(count, device=hidden.bias.device)).to(dtype)

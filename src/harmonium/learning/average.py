@@ -12,7 +12,8 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.learning.loop import Update
 from harmonium.learning.unit_scales import Scale, gaussians
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
+from harmonium.numerics import without_gradients
 
 
 class Average:
@@ -36,7 +37,7 @@ class Average:
         self.share = checks.fraction("share", share)
         self.updates = 0
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, update: Update) -> None:
         self.updates += 1
         rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
@@ -64,5 +65,4 @@ class Average:
 
 
 def _gaussians(model: EnergyModel) -> list[Scale]:
-    layers = model.layers if isinstance(model, BlockModel) else []
-    return [scale for layer in layers for scale in gaussians(layer)]
+    return [scale for layer in model.named_blocks for scale in gaussians(layer)]

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from harmonium import checks, kernels, processes
 from harmonium.learning.particles import Particles, equally_weighted
-from harmonium.models.table import Stored, take
+from harmonium.models.table import Selected, Stored, take
 from harmonium.random import Address, Purpose
+
+CELLS = 2**16  # numbers that are read and prepared together, the batches of several updates if they are small
 
 
 class Batches:
-    """Shuffled batches over the rows of an array, which may be memory-mapped: only the rows of a batch are
-    read.
+    """Shuffled batches over the rows of an array, which may be memory-mapped: only the rows of a batch, or of
+    a few small ones, are read.
 
     Each epoch visits every row once, in an order of its own; a remainder that fills no batch waits for
     another epoch. Where several processes divide the work each has its own neighbouring rows, of which it
@@ -45,6 +47,10 @@ class Batches:
         self.seed = seed
         self.per_epoch = len(x) // self.size
         self._order: tuple[int, np.ndarray] = (-1, np.arange(len(x)))
+        columns = (x.x if isinstance(x, Selected) else x).shape[1]
+        self._together = max(1, CELLS // (self.size * columns))  # batches
+        self._ready: dict[int, Tensor] = {}  # the states of updates to come, by their numbers
+        self._equal = torch.empty(0)  # the last weights of as many rows as there are in a batch
 
     def _rows(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:
@@ -70,11 +76,27 @@ class Batches:
         rows = self.numbers(step)
         if processes.count() > 1:
             return self._share(rows, step)
-        v = self.prepare(take(self.x, rows), rows, step // self.per_epoch)
+        v = self._states(step)
         if self.weights is None:
-            return equally_weighted(v)._replace(rows=rows)
+            return Particles((v,), self._equally(v), 0, rows)
         w = self.weights[torch.from_numpy(rows)].to(v)
         return Particles((v,), w / w.sum(), rows=rows)
+
+    def _states(self, step: int) -> Tensor:
+        """The states of update `step`, made together with those of the next ones while they are few cells."""
+        if step not in self._ready:
+            epoch, place = divmod(step, self.per_epoch)
+            together = min(self._together, self.per_epoch - place)
+            rows = np.concatenate([self.numbers(step + k) for k in range(together)])
+            v = self.prepare(take(self.x, rows), rows, epoch)
+            self._ready = dict(zip(range(step, step + together), v.split(self.size), strict=True))
+        return self._ready.pop(step)
+
+    def _equally(self, v: Tensor) -> Tensor:
+        """The same weight for each."""
+        if len(self._equal) != v.shape[0] or self._equal.device != v.device:
+            self._equal = equally_weighted(v).weights
+        return self._equal
 
     def _share(self, rows: np.ndarray, step: int) -> Particles:
         places = self.places(rows)

@@ -16,6 +16,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.learning.phases import Phases
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.numerics import without_gradients
 
 
 class Centring:
@@ -30,13 +31,15 @@ class Centring:
         self.rate = checks.number("rate", rate, 0.0, 1.0)
         self.offsets: tuple[Tensor, ...] | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, PairwiseModel):
+        machine = model.as_pairwise()
+        if machine is None:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
             )
-        centre_gradients(model, self.follow(phases))
+        if self.offsets is None or phases.centre is None or not phases.centre(self.offsets, self.rate):
+            centre_gradients(machine, self.follow(phases))
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""
@@ -48,14 +51,14 @@ class Centring:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
-        return {str(i): o for i, o in enumerate(self.offsets or ())}
+        return {str(i): o.clone() for i, o in enumerate(self.offsets or ())}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
-        self.offsets = tuple(state[str(i)] for i in range(len(state))) or None
+        self.offsets = tuple(state[str(i)].clone() for i in range(len(state))) or None
 
 
-@torch.no_grad()
+@without_gradients
 def centre_gradients(model: PairwiseModel, offsets: tuple[Tensor, ...]) -> None:
     """Replace the gradients of couplings and biases by those taken in coordinates centred at `offsets`."""
     bias = [layer.bias.grad for layer in model.layers]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.numerics import without_gradients
 
 
 class GradientDescent:
@@ -42,7 +43,7 @@ class GradientDescent:
             else:
                 p.grad.zero_()
 
-    @torch.no_grad()
+    @without_gradients
     def step(self) -> None:
         """Make the step; parameters without a gradient stay."""
         group = self.param_groups[0]

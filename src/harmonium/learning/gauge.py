@@ -16,8 +16,9 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.couplings import Operator
 from harmonium.learning.loop import Update
-from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.units import Categorical, Mixed, Units
+from harmonium.models import EnergyModel
+from harmonium.units import Units
+from harmonium.units.mixed import parts_of
 
 GAUGES = ("zero-sum", "lattice-gas")
 
@@ -41,16 +42,18 @@ def fix_gauge(model: EnergyModel, gauge: str = "zero-sum") -> None:
     [0.0, 0.0]
     """
     checks.one_of("gauge", gauge, GAUGES)
-    if not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if machine is None:
         raise TypeError(f"model: a gauge expects blocks with pairwise couplings, got {type(model).__name__}.")
-    for operator, i, j in model.couplings():
-        weight = _whole_sites(operator, model.layers[i], model.layers[j])
+    layers = machine.layers
+    for operator, i, j in machine.couplings():
+        weight = _whole_sites(operator, layers[i], layers[j])
         if weight is None:
             continue
         # rows first, then columns: what moves out of one side is a field on the other
-        model.layers[j].bias.add_(_take_out(weight, model.layers[i], gauge))
-        model.layers[i].bias.add_(_take_out(weight.T, model.layers[j], gauge))
-    for layer in model.layers:
+        layers[j].bias.add_(_take_out(weight, layers[i], gauge))
+        layers[i].bias.add_(_take_out(weight.T, layers[j], gauge))
+    for layer in layers:
         _take_out(layer.bias[:, None], layer, gauge)
 
 
@@ -91,8 +94,7 @@ def _take_out(matrix: Tensor, layer: Units, gauge: str) -> Tensor:
 def _one_hot_parts(layer: Units) -> Iterator[tuple[slice, int]]:
     """(columns, states of a site) of the categorical parts of a layer."""
     start = 0
-    parts: list[Units] = list(layer.parts) if isinstance(layer, Mixed) else [layer]  # type: ignore[arg-type]
-    for part in parts:
-        if isinstance(part, Categorical):
-            yield slice(start, start + part.width), part.cardinality
+    for part in parts_of(layer):
+        if part.one_hot:
+            yield slice(start, start + part.width), part.width // part.n
         start += part.width

@@ -19,10 +19,11 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, summed
 from harmonium.learning.state import gathered, part_of, scattered
-from harmonium.models import BlockModel, EnergyModel, GraphModel
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import complete
 from harmonium.sampling.free import filled
+from harmonium.sampling.start import divides as chains_divide
 
 Optimiser = torch.optim.Optimizer | GradientDescent
 Transform = Callable[[EnergyModel, Phases], None]
@@ -70,7 +71,9 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        with processes.repeating(not divides(self.model, self.negatives)):
+        if divides(self.model, self.negatives):
+            return self._update(step)
+        with processes.repeating():
             return self._update(step)
 
     def _update(self, step: int) -> Update:
@@ -149,7 +152,7 @@ def divides(model: EnergyModel, negatives: NegativePhase) -> bool:
     """Whether several processes can each do a share of an update; models of which only the energy is known
     have chains that share what they adapt.
     """
-    return negatives.divides and isinstance(model, (BlockModel, GraphModel))
+    return negatives.divides and chains_divide(model)
 
 
 def train(learner: Learner, steps: int, callbacks: Sequence[Callback] = (), first_step: int = 0) -> int:

@@ -27,7 +27,8 @@ from harmonium.learning.phases import Phases, two_phases
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.energy import backward
 from harmonium.sampling.chains import State
-from harmonium.units import Categorical, Mixed, Units
+from harmonium.units import Units
+from harmonium.units.mixed import parts_of
 
 
 class MeanField(NegativePhase):
@@ -67,16 +68,17 @@ class MeanField(NegativePhase):
         )
 
     def _check(self, model: EnergyModel) -> PairwiseModel:
-        if not isinstance(model, PairwiseModel):
+        machine = model.as_pairwise()
+        if machine is None:
             raise TypeError(
                 f"model: mean-field expects blocks with pairwise couplings, got {type(model).__name__}."
             )
-        if self.order == 2 and any(_has_one_hot(layer) for layer in model.layers):
+        if self.order == 2 and any(part.one_hot for layer in machine.layers for part in parts_of(layer)):
             raise TypeError(
                 "model: mean-field of order 2 expects units of one column, got Categorical ones; "
                 "order 1 takes them."
             )
-        return model
+        return machine
 
     def _start(self, model: PairwiseModel, v: Tensor) -> State:
         """Fields on every block from rows of data, used again and again where they are few."""
@@ -104,11 +106,6 @@ def _damping(damping: float) -> float:
     if checks.number("damping", damping, 0.0, 1.0) == 1.0:
         raise ValueError("damping must be below 1, got 1.0: the magnetisations would never move.")
     return damping
-
-
-def _has_one_hot(layer: Units) -> bool:
-    parts = list(layer.parts) if isinstance(layer, Mixed) else [layer]
-    return any(isinstance(part, Categorical) for part in parts)
 
 
 def iterate(model: PairwiseModel, fields: State, order: int, damping: float) -> State:

@@ -30,6 +30,7 @@ from harmonium.learning.phases import Phases
 from harmonium.learning.unit_scales import damping, scale_steps, shape_steps, shapes
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.pairwise import DirectCoupling
+from harmonium.numerics import without_gradients
 
 EVERY = 2  # updates between two looks at the covariances: often enough, at half the cost
 LEAST_LEFT = 1e-5  # share of a variance that columns which are given can't explain
@@ -56,7 +57,7 @@ class NaturalGradient:
         self.updates = 0
         self._seen: Seen | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def look(self, model: EnergyModel, phases: Phases) -> list[Tensor]:
         """What the next call wants to know of the particles of all processes: their own part of sums, which
         are completed in place before that call.
@@ -64,9 +65,10 @@ class NaturalGradient:
         The offsets of that call aren't known yet. Moments are therefore about those of the last one, and
         shifted by the call.
         """
-        assert isinstance(model, PairwiseModel)  # else the call says so
-        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in model.layers)
-        self._seen = self._look(model, phases, offsets)
+        machine = model.as_pairwise()
+        assert machine is not None  # else the call says so
+        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in machine.layers)
+        self._seen = self._look(machine, phases, offsets)
         return [self._seen.n, *(x for moments in self._seen.moments for x in moments), *self._seen.shapes]
 
     def _look(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> Seen:
@@ -85,10 +87,10 @@ class NaturalGradient:
             fresh.append((both[0] + both[1]) / 2.0)
         return Seen(offsets, counted, moments, fresh)
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        pair = model.pair() if isinstance(model, PairwiseModel) else None
-        if not isinstance(model, PairwiseModel) or pair is None:
+        machine, pair = model.as_pairwise(), model.pair()
+        if machine is None or pair is None:
             raise TypeError(
                 f"model: the natural gradient expects two coupled blocks, got {type(model).__name__}."
             )
@@ -97,10 +99,10 @@ class NaturalGradient:
                 "model: the natural gradient expects couplings that are learned entry by entry, got"
                 f" {type(pair.operator).__name__}; use the centred gradient."
             )
-        widths = [layer.width for layer in model.layers]
+        widths = [layer.width for layer in machine.layers]
         rows = max(len(phases.data.v), len(phases.negatives.v), *widths)
         with kernels.multiplying(rows * max(widths) ** 2):
-            self._transform(model, phases)
+            self._transform(machine, phases)
 
     def _transform(self, model: PairwiseModel, phases: Phases) -> None:
         offsets = self.centring.follow(phases)

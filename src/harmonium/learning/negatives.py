@@ -10,6 +10,8 @@ from torch import Tensor
 from harmonium import checks, processes
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles, equally_weighted
+from harmonium.learning.phases import Phases
+from harmonium.learning.repeated_update import RepeatedUpdate
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Chains, Kernel, advance, default_kernel, initial_chains
@@ -83,6 +85,7 @@ class PersistentChains(NegativePhase):
         self.kernel = kernel
         self.start = start
         self.chains: Chains | None = None
+        self._repeated = RepeatedUpdate()
 
     @property
     def divides(self) -> bool:  # type: ignore[override]  # as its kernel does
@@ -95,6 +98,14 @@ class PersistentChains(NegativePhase):
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
         if self.start is None:
             self.start = rows
+
+    def accumulate(self, model: EnergyModel, data: Particles, step: int) -> Phases:
+        if self.chains is not None and self.kernel is None and type(self).draw is PersistentChains.draw:
+            done = self._repeated(model, data, self.chains, self.k, self.n)
+            if done is not None:
+                self.chains, phases = done
+                return phases
+        return super().accumulate(model, data, step)
 
     def draw(self, model: EnergyModel, data: Particles, step: int) -> Particles:
         chains = self.chains
@@ -176,4 +187,4 @@ def _all_visible_states(model: EnergyModel, limit: int) -> Tensor:
         said = "infinitely many" if count is None else f"{count:.3g}"
         raise ValueError(f"model: exact negatives need at most {limit} visible states, got {said}.")
     index = torch.arange(count, device=model.device)
-    return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # finite
+    return model.visible_space.states(index).to(model.dtype)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from harmonium import processes
 from harmonium.learning.particles import Particles
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 
 
 class Moments(NamedTuple):
@@ -29,11 +29,17 @@ class Moments(NamedTuple):
 
 
 class Phases(NamedTuple):
-    """All that the gradient of one update was made of, for whoever transforms it."""
+    """All that the gradient of one update was made of, for whoever transforms it.
+
+    Where one call has made all of it, `centre(offsets, rate)` is `Centring` in one more: offsets move on in
+    place, and gradients are then those in coordinates centred there. False, and nothing done, where they
+    can't be.
+    """
 
     data: Particles
     negatives: Particles
     moments: Moments
+    centre: Callable[[tuple[Tensor, ...], float], bool] | None = None
 
 
 def surrogate(model: EnergyModel, data: Particles, negatives: Particles) -> Tensor:
@@ -86,7 +92,7 @@ def two_phases(
     them.
     """
     model.accumulate_phase(data.state, data.weights)
-    biases = [layer.bias for layer in model.layers] if isinstance(model, BlockModel) else []
+    biases = [layer.bias for layer in model.named_blocks]
     if not biases or any(b.grad is None for b in biases):  # none, or frozen: the means can't be read off
         negative_phase()
         return Phases(data, negatives, Moments((), ()))

@@ -13,7 +13,7 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, two_phases
 from harmonium.likelihood.proxies import finite_sites
-from harmonium.models import BoltzmannMachine, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.energy import backward
 from harmonium.random import Address, Purpose
 
@@ -62,8 +62,7 @@ class PseudoLikelihood(NegativePhase):
             raise TypeError(
                 f"model: pseudo-likelihood needs the free energy, which {type(model).__name__} hasn't got."
             )
-        if isinstance(model, BoltzmannMachine) and model.hidden is None and self.sites is None:
-            _all_fields_at_once(model, data)
+        if self.sites is None and _all_at_once(model, data):
             return
         kinds = _kinds(model)
         n = sum(len(kind.columns) for kind in kinds)
@@ -127,10 +126,12 @@ def _changes(rows: Tensor, columns: Tensor, values: Tensor) -> Tensor:
     return torch.stack([rows.scatter(1, columns, other) for other in others])
 
 
-def _all_fields_at_once(model: BoltzmannMachine, data: Particles) -> None:
-    """The same for a machine without hidden units, whose fields give every P(vᵢ | rest) in one product."""
+def _all_at_once(model: EnergyModel, data: Particles) -> bool:
+    """The same for models that have every P(vᵢ | rest) from one product; whether this is one."""
     with torch.enable_grad():
-        (field,) = model.local_fields(data.v)
-        log_p = (data.v * field).sum(1) - model.visible.cumulant(field).sum(1)
+        log_p = model.log_conditionals(data.v)
+        if log_p is None:
+            return False
         backward(-(data.weights * log_p).sum())
     model.accumulate_phase((data.v,), -data.weights)  # takes the positive phase back
+    return True

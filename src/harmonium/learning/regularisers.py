@@ -13,23 +13,26 @@ from torch import Tensor
 
 from harmonium.learning.loop import Update
 from harmonium.learning.phases import Phases
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models import EnergyModel
+from harmonium.numerics import without_gradients
 
 
 def _weights(model: EnergyModel) -> list[Tensor]:
     """The parameters that weight decay applies to: couplings, or all matrices of a model without named
     couplings.
     """
-    if isinstance(model, PairwiseModel):
-        return [tensor for c in model.couplings() for tensor in c.operator.tensors()]
-    return [p for p in model.parameters() if p.ndim > 1]
+    machine = model.as_pairwise()
+    if machine is None:
+        return [p for p in model.parameters() if p.ndim > 1]
+    return [tensor for c in machine.couplings() for tensor in c.operator.tensors()]
 
 
 def _by_unit(model: EnergyModel) -> list[tuple[Tensor, Tensor | None]]:
     """The same and their gradients as matrices with a column for each unit of the second block."""
-    if not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if machine is None:
         return [(w, w.grad) for w in _weights(model)]
-    found = [c.operator.by_unit() for c in model.couplings()]
+    found = [c.operator.by_unit() for c in machine.couplings()]
     if None in found:
         raise TypeError("model: expected couplings of each unit by itself, got some that units share.")
     return [pair for pair in found if pair is not None]
@@ -49,7 +52,7 @@ class WeightDecay:
         """Go on from `state_dict`."""
         self.strength = float(state["strength"])
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
         for w in _weights(model):
             if w.grad is not None:
@@ -99,11 +102,11 @@ class ActivitySparsity:
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
-        if not isinstance(model, BlockModel):
+        if not model.named_blocks:
             raise TypeError(
                 f"model: activity sparsity expects a model with blocks, got {type(model).__name__}."
             )
-        for layer, mean in zip(model.layers[1:], phases.moments.data[1:], strict=True):
+        for layer, mean in zip(model.named_blocks[1:], phases.moments.data[1:], strict=True):
             if layer.bias.grad is not None:
                 layer.bias.grad.add_(mean - self.target, alpha=self.strength)
 

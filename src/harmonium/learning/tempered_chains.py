@@ -14,11 +14,11 @@ from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.negatives import blocks_of
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.likelihood.schedule import refined
-from harmonium.models import BlockModel, EnergyModel, independent
+from harmonium.models import EnergyModel, uncoupled
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 from harmonium.sampling.segments import segment
-from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
+from harmonium.sampling.tempering import Exchange, Ladder, Replicas
 
 RESPACE = 50  # updates between two looks at where the rungs of a tempered path should be
 NODE = "node."
@@ -69,7 +69,7 @@ class TemperedChains(NegativePhase):
 
     @torch.no_grad()
     def begin(self, model: EnergyModel, rows: Tensor) -> None:
-        if not self._nodes and not self._stored and isinstance(model, BlockModel):
+        if not self._nodes and not self._stored and model.named_blocks:
             self._nodes = [_independent_of(model, rows)]
 
     @torch.no_grad()
@@ -92,7 +92,7 @@ class TemperedChains(NegativePhase):
 
     def _prepared(self, model: EnergyModel) -> Exchange:
         if not self._nodes:
-            self._nodes = [_uncoupled(model), *(_frozen(model) for _ in self._stored[1:])]
+            self._nodes = [uncoupled(_frozen(model)), *(_frozen(model) for _ in self._stored[1:])]
             for node, parameters in zip(self._nodes, self._stored, strict=False):
                 node.load_state_dict(parameters)
         if self.replicas is None:
@@ -242,19 +242,15 @@ def _frozen(model: EnergyModel) -> EnergyModel:
     return copy.deepcopy(model).requires_grad_(False)
 
 
-def _independent_of(model: BlockModel, rows: Tensor) -> BlockModel:
+def _independent_of(model: EnergyModel, rows: Tensor) -> EnergyModel:
     """Independent units with the means of rows; a trained model's own where no such units fit the rows."""
-    own = independent(copy.deepcopy(model).requires_grad_(False))
+    own = uncoupled(_frozen(model))
     units = copy.deepcopy(own)
-    for layer in units.layers[1:]:
+    visible, *hidden = units.named_blocks
+    for layer in hidden:
         layer.bias.zero_()
     try:
-        units.layers[0].match(rows)
+        visible.match(rows)
     except ValueError:  # constant real columns
         return own
     return units
-
-
-def _uncoupled(model: EnergyModel) -> EnergyModel:
-    """Where paths start: a copy of the units of a block model, and of any other what it calls random."""
-    return independent(_frozen(model)) if isinstance(model, BlockModel) else broad(model)  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ def shapes(layer: Units) -> Iterator[Shape]:
     start = 0
     for part in parts_of(layer):
         columns = slice(start, start + part.width)
-        if part.tail is Tail.QUADRATIC and not isinstance(part, Gaussian):
+        if part.tail is Tail.QUADRATIC and part.normal_precision is None:
             yield from (Shape(name, part, columns) for name in part.shape_parameters())
         start += part.width
 

@@ -21,7 +21,7 @@ from harmonium import checks
 from harmonium.likelihood import inputs
 from harmonium.likelihood.bridge import exponential_average, sigmoid, solve
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, Reference, independent
+from harmonium.models import EnergyModel, uncoupled
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 from harmonium.sampling.segments import segment
@@ -144,17 +144,14 @@ def annealed_importance_sampling(
     inputs.normalizable("model", model)
     temperatures = checks.positive_integer("temperatures", temperatures)
     chains = checks.integer("chains", chains, low=2)
-    start = independent(model) if isinstance(model, BlockModel) else Reference(model)
+    start = uncoupled(model)
     base, address = start.closed_form_log_partition(), Address(seed, Purpose.ANNEALING)
     assert base is not None  # independent variables have one
-    field = model if isinstance(model, MarkovRandomField) else None
     begin = start.random_state(chains, address)
     betas = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64).to(begin[0])[:, None]
-    path = segment(start, model if field is None else field.softened())
+    path = segment(start, model.softened())
     end, work = path.lead_all(begin, betas.expand(-1, chains), address.at(step=1))
-    works = work.cpu().numpy()
-    if field is not None:
-        works = np.where(field.obeys(end[0]).cpu().numpy(), works, np.inf)
+    works = np.where(model.obeys(end[0]).cpu().numpy(), work.cpu().numpy(), np.inf)
     if not np.isfinite(works).any():
         raise ValueError("model: no chain ended at a state of probability above zero; there may be none.")
     value, stderr = float(base) + exponential_average(-works), forward_error(works)

@@ -25,14 +25,13 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.blocks import Pair
-from harmonium.models.space import Continuous, Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
-from harmonium.units import Poisson, ReLU, Tail, Units
+from harmonium.units import Tail, Units
 from harmonium.units.mixed import parts_of
 
 DRAWS = 32  # of what is free in a row
@@ -192,12 +191,12 @@ def _cell(model: EnergyModel, v: Tensor, states: State, site: Site) -> Cell:
         )
         found.append(log_p)
         known.append(own)
-    real = not isinstance(model.visible_space, Discrete) and _is_real(site)
+    real = not model.visible_space.cardinalities and _is_real(site)
     return Cell(site.number, site.columns, values, torch.cat(found), log_weights, torch.cat(known), real)
 
 
 def _is_real(site: Site) -> bool:
-    return site.part is None or (site.part.cardinality is None and not isinstance(site.part, Poisson))
+    return site.part is None or (site.part.cardinality is None and site.part.tail is not Tail.FACTORIAL)
 
 
 def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
@@ -220,7 +219,7 @@ def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
 
 def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor) -> Tensor:
     """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
-    pair = model.pair() if len(state) == 1 and isinstance(model, BlockModel) else None
+    pair = model.pair() if len(state) == 1 else None
     if pair is not None:
         return _by_fields(pair, state[0], site, values)
     points = values.shape[1]
@@ -253,7 +252,7 @@ def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tens
     """(values (points, columns), log weights (points,)), float64."""
     space, device = model.visible_space, states[0].device
     values: Tensor | None = None
-    if isinstance(space, Discrete):
+    if space.cardinalities:
         values = torch.arange(float(space.cardinalities[site.number]))[:, None]
     elif site.part is not None and site.part.cardinality is not None:
         values = site.part.site_values()
@@ -298,9 +297,10 @@ def _integral(low: float, high: float, deviation: float) -> tuple[Tensor, Tensor
 
 def _bounds(space: Any, site: Site) -> tuple[float, float]:
     """Between which values a site without a last state may lie."""
-    if isinstance(space, Continuous):
-        return float(space.low[site.number]), float(space.high[site.number])
-    return (0.0 if isinstance(site.part, (Poisson, ReLU)) else -math.inf), math.inf
+    if space.bounds is not None:
+        low, high = (float(bound[site.number]) for bound in space.bounds)
+        return low, high
+    return site.part.least if site.part is not None else -math.inf, math.inf
 
 
 def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, float]:
@@ -322,7 +322,7 @@ def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, flo
 
 def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
-    space, pair = model.visible_space, model.pair() if isinstance(model, BlockModel) else None
+    space, pair = model.visible_space, model.pair()
     assert isinstance(space, Units)  # since the site has a part
     bias = space.bias[site.start].double()
     if pair is None or pair.hidden.tail is not Tail.BOUNDED:

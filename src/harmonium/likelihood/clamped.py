@@ -19,10 +19,11 @@ from torch import Tensor
 
 from harmonium.likelihood.rows import RowEstimates, free_energies
 from harmonium.likelihood.tempered import Budget
-from harmonium.models import EnergyModel, MarkovRandomField, PairwiseModel
-from harmonium.models.space import Discrete, Space
+from harmonium.models import EnergyModel
+from harmonium.models.blocks import Pair
+from harmonium.models.space import Space
 from harmonium.random import derived_seed
-from harmonium.units import Gaussian, Units
+from harmonium.units import Units
 from harmonium.units.mixed import parts_of
 
 COMPLETIONS = 2**12  # most completions of a row, and
@@ -50,7 +51,7 @@ def clamped_log_partitions(
     exact = RowEstimates(value, nothing, value, value, False, f"exact, sum over {' or '.join(summed)}")
     if len(left) == 0:
         return exact
-    if isinstance(model, MarkovRandomField) and not model.positive:
+    if model.constrained:
         raise ValueError(
             "model: a field with zero potentials, too wide for exact sums given these variables; one row at "
             "a time hm.log_partition(field.condition({variable: state, ...})) estimates log Z given them."
@@ -96,9 +97,7 @@ def _joined(exact: RowEstimates, found: RowEstimates, left: Tensor) -> RowEstima
 
 def sites_of(space: Space | Units) -> list[tuple[Units | None, int]]:
     """(the layer it belongs to, its number of columns) for every visible site."""
-    if not isinstance(space, Units):
-        return [(None, 1)] * space.width
-    return [(part, part.width // part.n) for part in parts_of(space) for _ in range(part.n)]
+    return [(variable.part, variable.width) for variable in space.variables()]
 
 
 def by_site(space: Space | Units, held: Tensor) -> Tensor:
@@ -122,15 +121,11 @@ class _Sites(NamedTuple):
 
 
 def _sites(model: EnergyModel) -> _Sites:
-    space, counts, columns, values, start = model.visible_space, [], [], [], 0
-    for i, (layer, width) in enumerate(sites_of(space)):
-        count = layer.cardinality if layer is not None else None
-        if isinstance(space, Discrete):
-            count = space.cardinalities[i]
+    counts, columns, values, start = [], [], [], 0
+    for variable in model.visible_space.variables():
+        width, count = variable.width, variable.cardinality
         few = count is not None and count <= COMPLETIONS
-        states = torch.zeros(1, width)
-        if few and count is not None:
-            states = torch.arange(float(count))[:, None] if layer is None else layer.site_values().cpu()
+        states = variable.values().cpu() if few else torch.zeros(1, width)
         counts.append(math.inf if count is None else float(count))
         columns.append(torch.arange(start, start + width))
         values.append(states)
@@ -172,10 +167,9 @@ def exact_sums(model: EnergyModel, v: Tensor, held: Tensor, most: int) -> tuple[
         held: bool, likewise.
         most: pairs of a row and a state that are worth their time.
     """
-    if isinstance(model, MarkovRandomField):
-        found = model.log_partitions(torch.where(held, v.double(), torch.nan))
-        if found is not None:
-            return found.to(v.device), ["states by contraction"]
+    found = model.log_partitions(torch.where(held, v.double(), torch.nan))
+    if found is not None:
+        return found.to(v.device), ["states by contraction"]
     value, summed = v.new_full((len(v),), torch.nan, dtype=torch.float64), []
     free = ~by_site(model.visible_space, held)
     if model.has_free_energy():
@@ -188,13 +182,14 @@ def exact_sums(model: EnergyModel, v: Tensor, held: Tensor, most: int) -> tuple[
             told = counts[few].unique().tolist()
             summed.append(f"{told[0]:.0f} completions" if len(told) == 1 else "completions")
     left = torch.isnan(value).nonzero().flatten()
-    if len(left) and isinstance(model, PairwiseModel) and len(model.layers) == 2:
-        states = model.layers[1].n_states
+    pair = model.pair()
+    if len(left) and pair is not None:
+        states, own = pair.hidden.n_states, model.field_of_given(v[left])
         if states is not None and states * len(left) <= most:
-            value[left] = _sum_hidden(model, v[left], held[left], free[left])
+            value[left] = _sum_hidden(pair, v[left], own, held[left], free[left])
             summed.append(f"{states} hidden states")
-        elif isinstance(model.layers[1], Gaussian):
-            value[left] = gaussian_sums(model, v[left], held[left])
+        elif pair.hidden.normal_precision is not None:
+            value[left] = gaussian_sums(pair, v[left], own, held[left])
             if not bool(torch.isnan(value[left]).all()):
                 summed.append("Gaussian units")
     return value, summed
@@ -203,38 +198,35 @@ def exact_sums(model: EnergyModel, v: Tensor, held: Tensor, most: int) -> tuple[
 GAUSSIAN_PATTERNS = 64  # of free columns, each with a matrix of its own
 
 
-def gaussian_sums(model: PairwiseModel, v: Tensor, held: Tensor) -> Tensor:
+def gaussian_sums(pair: Pair, v: Tensor, own: Tensor | None, held: Tensor) -> Tensor:
     """log ∫ exp(-E) over all free columns and hidden units where these are Gaussian, (rows,), float64; NaN
     where they aren't.
 
+    `own` is the field that given columns add to that of the others in each row (see `field_of_given`).
     With P the precision matrix of what is free and l its linear terms, it is ½ lᵀP⁻¹l - ½ log det(P/2π) and
     what the held columns cost.
     """
     value = v.new_full((len(v),), torch.nan, dtype=torch.float64)
-    visible, hidden = model.layers
+    visible, hidden = pair.visible, pair.hidden
+    precisions = [(part.width, part.normal_precision) for part in parts_of(visible)]
     precision = torch.cat(
-        [
-            part.precision.double()
-            if isinstance(part, Gaussian)
-            else value.new_full((part.width,), torch.nan)
-            for part in parts_of(visible)
-        ]
+        [value.new_full((width,), torch.nan) if p is None else p.double() for width, p in precisions]
     )
     patterns, which = torch.unique(held, dim=0, return_inverse=True)
-    if len(patterns) > GAUSSIAN_PATTERNS or not isinstance(hidden, Gaussian):
+    if len(patterns) > GAUSSIAN_PATTERNS or hidden.normal_precision is None:
         return value
-    own, weight = model.field_of_given(v), model.couplings()[0].operator.dense().double()
+    weight = pair.operator.dense().double()
     bias = visible.bias.double() + (0.0 if own is None else own.double())
     known = torch.where(held, v, 0.0).double()
     cost = visible.potential(torch.where(held, v, visible.mean(visible.bias[None]))).double()
-    sites = by_site(model.visible_space, held)
+    sites = by_site(visible, held)
     linear = (known * bias).sum(1) - torch.where(sites, cost, 0.0).sum(1)
     field = hidden.bias.double() + known @ weight
     for k, pattern in enumerate(patterns):
         rows, free = which == k, ~pattern
         if bool(torch.isnan(precision[free]).any()):
             continue
-        square = torch.diag(torch.cat([precision[free], hidden.precision.double()]))
+        square = torch.diag(torch.cat([precision[free], hidden.normal_precision.double()]))
         n = int(free.sum())
         square[:n, n:], square[n:, :n] = -weight[free], -weight[free].T
         root, failed = torch.linalg.cholesky_ex(square)
@@ -309,17 +301,16 @@ def _completions(v: Tensor, free: Tensor, counts: Tensor, sites: _Sites) -> Tens
     return full
 
 
-def _sum_hidden(model: PairwiseModel, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
+def _sum_hidden(pair: Pair, v: Tensor, own: Tensor | None, held: Tensor, free: Tensor) -> Tensor:
     """Given h, free units contribute their cumulants and held ones field times value: two products."""
-    visible, hidden = model.layers
+    visible, hidden = pair.visible, pair.hidden
     count = int(hidden.n_states or 0)
     known, open_sites = torch.where(held, v, 0.0).double(), free.double()
     total = torch.full((len(v),), -math.inf, dtype=torch.float64, device=v.device)
-    own = model.field_of_given(v)
     chunk = max(1, CHUNK // (max(len(v), visible.width) if own is None else len(v) * visible.width))
     for start in range(0, count, chunk):
         h = hidden.states(torch.arange(start, min(start + chunk, count), device=v.device)).to(v)
-        field = model.field(0, (v[:0], h))
+        field = pair.visible_field(h)
         terms = torch.addmm(-hidden.energy(h).double(), known, field.double().T)
         if own is None:
             terms.addmm_(open_sites, visible.cumulant(field).double().T)

@@ -16,7 +16,7 @@ from harmonium.likelihood.partition import WORK
 from harmonium.likelihood.partition import log_partition as estimate_log_partition
 from harmonium.likelihood.rows import free_energies, visible_states
 from harmonium.likelihood.tempered import Budget, Progress, run_exchange
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 
 
 def compare(
@@ -100,8 +100,7 @@ def log_ratio(model: EnergyModel, other: EnergyModel, budget: Budget, seed: int)
 
 
 def _same_layers(model: EnergyModel, other: EnergyModel) -> bool:
-    both = isinstance(model, BlockModel) and isinstance(other, BlockModel)
-    return both and inputs.layers(model) == inputs.layers(other)
+    return bool(model.named_blocks) and inputs.layers(model) == inputs.layers(other)
 
 
 def _strength(model: EnergyModel) -> float:

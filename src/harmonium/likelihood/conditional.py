@@ -26,7 +26,7 @@ from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.partition import WORK
 from harmonium.likelihood.rows import RowEstimates, free_energies, in_codes, visible_states
 from harmonium.likelihood.tempered import Budget, Progress
-from harmonium.models import EnergyModel, MarkovRandomField
+from harmonium.models import EnergyModel
 from harmonium.models.intake import log_jacobian
 
 
@@ -102,10 +102,7 @@ def conditional_log_probabilities(
 
 
 def _mask(model: EnergyModel, given: Any, v: Tensor) -> Tensor:
-    if isinstance(model, MarkovRandomField):
-        given = _by_name(model, given, v)
-    elif model.schema is not None:
-        given = _by_column(model.schema, given)
+    given = _by_name(model, given, v) if model.schema is None else _by_column(model.schema, given)
     try:
         held, columns = torch.as_tensor(given).to(v.device), _site_columns(model)
     except (TypeError, ValueError, RuntimeError):
@@ -139,10 +136,11 @@ def _by_column(schema: Schema, given: Any) -> Any:
     return held
 
 
-def _by_name(field: MarkovRandomField, given: Any, v: Tensor) -> Any:
+def _by_name(model: EnergyModel, given: Any, v: Tensor) -> Any:
     """The mask that names stand for; anything else as it is."""
-    if isinstance(given, Mapping):
-        row = field.evidence_row(given).to(v)
+    row = model.evidence_row(given) if isinstance(given, Mapping) else None
+    if row is not None:
+        row = row.to(v)
         held = ~torch.isnan(row)
         other = torch.nonzero((v[:, held] != row[held]).any(1)).flatten()
         if len(other):
@@ -153,8 +151,8 @@ def _by_name(field: MarkovRandomField, given: Any, v: Tensor) -> Any:
         return held
     if not isinstance(given, (list, tuple)) or all(isinstance(name, bool) for name in given):
         return given
-    if all(name in field.variables for name in given):
-        return torch.tensor([name in given for name in field.variables])
+    if all(name in model.named_variables for name in given):
+        return torch.tensor([name in given for name in model.named_variables])
     return given
 
 

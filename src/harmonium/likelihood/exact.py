@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import singledispatch
 
 import torch
 
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.enumeration import cheapest_block, log_sum_over_states
-from harmonium.units import Bernoulli, Spin, Units
+from harmonium.units import Units
 
 # States times units of the block summed in closed form, up to which the sum is worth its time: some ten
 # seconds of one core through the compiled sum, some five through the plain one.
@@ -25,8 +26,17 @@ def exact_log_partition(model: EnergyModel, seconds: float | None = None) -> Est
     closed = model.closed_form_log_partition()
     if closed is not None:
         return _exact(float(closed), "exact, closed form")
-    if not isinstance(model, BlockModel):
-        return None
+    return _summed(model, seconds)
+
+
+@singledispatch
+def _summed(model: EnergyModel, seconds: float | None) -> Estimate | None:
+    """By a sum over states within reach; None without blocks."""
+    return None
+
+
+@_summed.register(BlockModel)
+def _(model: BlockModel, seconds: float | None) -> Estimate | None:
     block, states = cheapest_block(model)
     work = states * model.layers[block].n
     most = (COMPILED_WORK, PLAIN_WORK) if seconds is None else (seconds * COMPILED_RATE, seconds * PLAIN_RATE)
@@ -59,10 +69,10 @@ def compilable(model: BlockModel, block: int) -> bool:
     """Whether the compiled sum knows how to sum `block` out: two-valued units facing one layer of finite
     ones.
     """
-    if not isinstance(model, PairwiseModel) or len(model.layers) != 2:
+    if model.pair() is None:
         return False
     summed, other = model.layers[block], model.layers[1 - block]
-    return isinstance(summed, (Bernoulli, Spin)) and other.cardinality is not None and other.n > 1
+    return summed.two_values is not None and other.cardinality is not None and other.n > 1
 
 
 @torch.no_grad()
@@ -75,17 +85,16 @@ def compiled_sum(model: BlockModel, block: int) -> float | None:
     """
     from harmonium.kernels.enumeration import log_sum
 
-    assert isinstance(model, PairwiseModel)
+    pair = model.pair()
+    assert pair is not None  # as it is compilable
     summed, other = model.layers[block], model.layers[1 - block]
-    weight = torch.zeros(other.width, summed.width, dtype=torch.float64, device=model.device)
-    for operator, i, _ in model.couplings():
-        w = operator.dense()
-        weight += (w if i != block else w.T).double()
+    weight = pair.operator.dense().double()  # to the summed units
+    weight = weight if block else weight.T.contiguous()
     middle = other.n // 2
     low, high = half_states(other, 0, middle).double(), half_states(other, middle, other.n).double()
     a, b = high @ weight + summed.bias.double(), low @ weight
     energy_a, energy_b = (-_energy(other, x) for x in (high, low))
-    if isinstance(summed, Spin):  # log 2cosh f = softplus(2f) - f
+    if summed.two_values == (-1.0, 1.0):  # log 2cosh f = softplus(2f) - f
         energy_a, energy_b, a, b = energy_a - a.sum(-1), energy_b - b.sum(-1), 2 * a, 2 * b
     a, b, energy_a, energy_b = (x.cpu() for x in (a, b, energy_a, energy_b))
     return log_sum(a.numpy(), b.numpy(), energy_a.numpy(), energy_b.numpy(), torch.get_num_threads())

@@ -7,14 +7,8 @@ from typing import Any
 
 from harmonium import checks
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import RBM, BlockModel, EnergyModel
-
-
-def energy_model(name: str, model: Any) -> EnergyModel:
-    """`model`, if it is one that has energies."""
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"{name} must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    return model
+from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 
 
 def normalizable(name: str, model: Any) -> EnergyModel:
@@ -22,13 +16,6 @@ def normalizable(name: str, model: Any) -> EnergyModel:
     reason = energy_model(name, model).reason_not_normalizable()
     if reason:
         raise ValueError(f"{name}: {reason}")
-    return model
-
-
-def rbm(name: str, model: Any) -> RBM:
-    """`model`, if it is an RBM."""
-    if not isinstance(model, RBM):
-        raise TypeError(f"{name} must be an RBM, got {type(model).__name__}.")
     return model
 
 
@@ -45,13 +32,13 @@ def trajectory(models: Sequence[Any], model: EnergyModel) -> tuple[EnergyModel, 
     """`models`, if they are over the layers of `model`."""
     for i, each in enumerate(models):
         normalizable(f"trajectory[{i}]", each)
-        if isinstance(model, BlockModel) != isinstance(each, BlockModel) or layers(each) != layers(model):
+        if layers(each) != layers(model):
             raise ValueError(f"trajectory[{i}] must have the layers of the model, got others.")
     return tuple(models)
 
 
 def layers(model: EnergyModel) -> list[Any]:
     """What two models must have in common for a path to join them."""
-    if isinstance(model, BlockModel):
-        return [layer.config() for layer in model.layers]
+    if model.named_blocks:
+        return [layer.config() for layer in model.named_blocks]
     return [model.visible_space.width, None if model.hidden_space is None else model.hidden_space.width]

@@ -15,7 +15,7 @@ from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.interval import estimate, student
 from harmonium.likelihood.tempered import Budget, Progress, Run
-from harmonium.models import EnergyModel, MarkovRandomField
+from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 
@@ -106,7 +106,7 @@ def annealed_log_partition(
     """log Z by replica exchange and annealing; visible rows `data` are among the places where chains
     begin.
     """
-    if isinstance(model, MarkovRandomField) and not model.positive:
+    if model.constrained:
         return _constrained(model, budget, seed, data, nodes)
     known = None
     if data is not None:
@@ -127,7 +127,7 @@ def _estimated(
 
 
 def _constrained(
-    field: MarkovRandomField,
+    field: EnergyModel,
     budget: Budget,
     seed: int,
     data: Tensor | None,
@@ -140,7 +140,7 @@ def _constrained(
         ValueError: no state that obeys them turned up.
     """
     soft = field.softened()
-    passed = tuple(node.softened() if isinstance(node, MarkovRandomField) else node for node in nodes)
+    passed = tuple(node.softened() for node in nodes)
     known = None if data is None else (data[:KNOWN],)
     result, run = _estimated(soft, budget, seed, known, passed)
     later = run.kept[len(run.kept) // 2 :]

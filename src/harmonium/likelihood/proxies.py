@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.likelihood import inputs
 from harmonium.likelihood.estimate import Estimate
 from harmonium.likelihood.rows import free_energies, visible_states
 from harmonium.models import RBM, EnergyModel
-from harmonium.models.space import Discrete, Space
+from harmonium.models.rbm import checked_rbm
+from harmonium.models.space import Space
 from harmonium.random import Address, Purpose
-from harmonium.units import Mixed, Units
+from harmonium.units import Units
 
 PAIRS = 2**15  # changed rows per block of work
 NORMAL_95 = 1.96
@@ -77,21 +77,17 @@ def stochastic_pseudo_likelihood(model: EnergyModel, X: Any, seed: int = 0) -> E
 
 def finite_sites(space: Space | Units) -> list[tuple[Tensor, Tensor]]:
     """(columns, values (states, columns)) of every visible variable."""
-    if isinstance(space, Discrete):
-        return [
-            (torch.tensor([i]), torch.arange(float(q))[:, None]) for i, q in enumerate(space.cardinalities)
-        ]
-    parts = list(space.parts) if isinstance(space, Mixed) else [space]
     sites, start = [], 0
-    for part in parts:
-        if not isinstance(part, Units) or part.cardinality is None:
-            raise TypeError(
-                f"model: expected visible variables with finitely many states, got {type(part).__name__}."
-            )
-        values = part.site_values()
-        for _ in range(part.n):
-            sites.append((torch.arange(start, start + values.shape[1]), values))
-            start += values.shape[1]
+    found: dict[tuple[int, int], Tensor] = {}  # values, once for all variables that have the same
+    for variable in space.variables():
+        part, width, count = variable
+        if count is None:
+            kind = type(part or space).__name__
+            raise TypeError(f"model: expected visible variables with finitely many states, got {kind}.")
+        if (id(part), count) not in found:
+            found[id(part), count] = variable.values()
+        sites.append((torch.arange(start, start + width), found[id(part), count]))
+        start += width
     return sites
 
 
@@ -120,7 +116,7 @@ def reconstruction_error(model: RBM, X: Any) -> Estimate:
     >>> round(reconstruction_error(rbm, torch.zeros(1, 4)).value, 2)
     0.25
     """
-    v = visible_states(inputs.rbm("model", model), X)
+    v = visible_states(checked_rbm("model", model), X)
     with torch.no_grad():
         again = model.visible_given_hidden(model.hidden_given_visible(v))
     return _over_rows(((v - again) ** 2).double().mean(1), "reconstruction error, a proxy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import singledispatch
 
 import torch
 
@@ -11,7 +12,7 @@ from harmonium.random import Address
 from harmonium.sampling.chains import State
 from harmonium.sampling.segments import Segment, segment
 from harmonium.sampling.tempering import broad
-from harmonium.units import Gaussian, Mixed, Tail, Units
+from harmonium.units import Tail
 
 BROAD = 0.1  # share of the broad model in a matched one: a reference may be vague, never blind to a mode
 PILOT_CHAINS, PILOT_SWEEPS = 128, 48
@@ -30,18 +31,12 @@ def matched(model: BlockModel, state: State, address: Address) -> PairwiseModel:
     layers = []
     for i, layer in enumerate(model.layers):
         new = copy.deepcopy(layer)
-        if _closed_form(layer):
+        if layer.matched_in_closed_form():
             new.match(torch.cat([state[i], vague[i]]), weights)
         else:
             new.bias.copy_(model.field(i, state).mean(0))
         layers.append(new)
     return PairwiseModel(*layers)
-
-
-def _closed_form(layer: Units) -> bool:
-    if isinstance(layer, Mixed):
-        return all(_closed_form(part) for part in layer.parts)  # type: ignore[arg-type]
-    return isinstance(layer, Gaussian) or not layer.shape_parameters()
 
 
 def modes(model: EnergyModel, address: Address, known: State | None = None) -> State:
@@ -53,8 +48,7 @@ def modes(model: EnergyModel, address: Address, known: State | None = None) -> S
     found = [start.random_state(PILOT_CHAINS, address)]
     for k in range(1, PILOT_SWEEPS + 1):
         found[0] = _moved(path, found[0], k / PILOT_SWEEPS, address.at(step=address.step + k))
-    if isinstance(model, BlockModel):
-        found.append(probes(model))
+    found += probes(model)
     if known is not None:
         found.append(known)
     state = tuple(torch.cat(blocks) for blocks in zip(*found, strict=True))
@@ -67,7 +61,14 @@ def _moved(path: Segment, state: State, beta: float, address: Address) -> State:
     return path.look(state).sweep(state[0].new_full((len(state[0]), 1), beta), address)
 
 
-def probes(model: BlockModel) -> State:
+@singledispatch
+def probes(model: EnergyModel) -> list[State]:
+    """States where single units of the model lead; none where it names no blocks."""
+    return []
+
+
+@probes.register(BlockModel)
+def _(model: BlockModel) -> list[State]:
     """States led by one unit each: a site of the last block is pushed to an extreme, and the others follow
     it.
 
@@ -87,7 +88,7 @@ def probes(model: BlockModel) -> State:
         for block in range(last):
             state[block] = model.conditional_units(block).mode(model.field(block, tuple(state)))
         state[last] = model.conditional_units(last).mode(model.field(last, tuple(state)))
-    return tuple(state)
+    return [tuple(state)]
 
 
 def spread(model: EnergyModel, candidates: State, n: int) -> State:

@@ -20,7 +20,7 @@ from harmonium.likelihood.clamped import by_site
 from harmonium.likelihood.interval import GUARD, student
 from harmonium.likelihood.rows import RowEstimates
 from harmonium.likelihood.tempered import Budget, Run, advance
-from harmonium.models import BlockModel, EnergyModel, Reference, UncoupledRows
+from harmonium.models import EnergyModel, Reference, UncoupledRows, uncoupled_rows
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp
 from harmonium.sampling.chains import State
@@ -53,20 +53,18 @@ class Clamped:
     model: EnergyModel
     v: Tensor
     held: Tensor
-    start: EnergyModel
+    start: UncoupledRows | Reference
 
     @classmethod
     def of(cls, model: EnergyModel, v: Tensor, held: Tensor, seed: int) -> Clamped:
         """The same rows, free cells filled in by chains."""
         given = torch.where(held, v, torch.nan)
         v = filled(model, given, Address(seed, Purpose.CLAMP))
-        start = UncoupledRows.of(model, given) if isinstance(model, BlockModel) else Reference(model)
-        return cls(model, v, held, start)
+        return cls(model, v, held, uncoupled_rows(model, given))
 
     def part(self, rows: Tensor) -> Clamped:
         """Some of the rows."""
-        start = self.start.part(rows) if isinstance(self.start, UncoupledRows) else self.start
-        return Clamped(self.model, self.v[rows], self.held[rows], start)
+        return Clamped(self.model, self.v[rows], self.held[rows], self.start.part(rows))
 
     def repeated(self, times: int) -> Clamped:
         """Every row so many times, one after the other."""
@@ -85,7 +83,6 @@ class Clamped:
     def base(self) -> Tensor:
         """log Z of the start given what is held, (rows,), float64, nats."""
         free = ~by_site(self.model.visible_space, self.held)
-        assert isinstance(self.start, (UncoupledRows, Reference))
         return self.start.clamped_log_partitions(self.v, self.held, free)
 
 

@@ -17,6 +17,7 @@ from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import KNOWN, WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
 from harmonium.random import Address, Purpose
 from harmonium.sampling.free import filled
@@ -148,7 +149,7 @@ def log_probabilities(
     torch.Size([3])
     """  # noqa: D417  # the arguments are described there
     X = in_codes(model, X)
-    rows = rows_of(inputs.energy_model("model", model), X, free=True)
+    rows = rows_of(energy_model("model", model), X, free=True)
     if model.objective is not None and model.context is not None:
         if log_partition is not None:
             raise ValueError("log_partition: a conditional model has another one for each context.")
@@ -281,19 +282,19 @@ def _log_partition(model: EnergyModel, v: Tensor, budget: Budget, seed: int) -> 
 
 def in_codes(model: EnergyModel, X: Any, name: str = "X") -> Any:
     """A table in words as codes of the model's schema, which are then taken as often as needed."""
-    inputs.energy_model("model", model)
+    energy_model("model", model)
     words = model.schema is not None and in_words(model.schema, X)
     return encoded(model.schema, X, name) if words and model.schema is not None else X
 
 
 def visible_states(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """X as visible states of the model in its dtype and on its device, checked against shape and support."""
-    return states_of(inputs.energy_model("model", model), X, name)
+    return states_of(energy_model("model", model), X, name)
 
 
 def states_with_gaps(model: EnergyModel, X: Any, name: str = "X") -> Tensor:
     """The same where cells may be free, NaN."""
-    return rows_of(inputs.energy_model("model", model), X, name, free=True).states()
+    return rows_of(energy_model("model", model), X, name, free=True).states()
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from harmonium import checks, processes
 from harmonium.likelihood import reference, schedule
 from harmonium.likelihood.bridge import Bridged, Bridges, bridge
 from harmonium.models import BlockModel, EnergyModel, GraphModel, independent
-from harmonium.models.space import Discrete
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas, broad
@@ -170,19 +170,29 @@ def warm_up(model: EnergyModel) -> None:
         replicas, _ = exchange.step(replicas)
 
 
+@singledispatch
 def cost(model: EnergyModel, rows: int) -> float:
     """About how many seconds one core needs for a sweep of `rows` chains: products, elementwise work,
     calls.
     """
-    parameters = sum(p.numel() for p in model.parameters())
-    if isinstance(model, BlockModel):
-        width = sum(layer.width for layer in model.layers)
-        return rows * (parameters * 7e-11 + width * 8e-9) + 3.5e-4 * len(model.layers)
-    if isinstance(model, GraphModel):
-        return rows * parameters * 2e-9 + 2e-3
-    spaces = [s for s in (model.visible_space, model.hidden_space) if isinstance(s, Discrete)]
+    spaces = [s for s in (model.visible_space, model.hidden_space) if s is not None]
     energies = sum(q - 1 for s in spaces for q in s.cardinalities) or 60  # of a sweep, or of a trajectory
-    return energies * (2.5e-4 + rows * (parameters + model.visible_space.width) * 1e-9)
+    return energies * (2.5e-4 + rows * (_parameters(model) + model.visible_space.width) * 1e-9)
+
+
+@cost.register(BlockModel)
+def _(model: BlockModel, rows: int) -> float:
+    width = sum(layer.width for layer in model.layers)
+    return rows * (_parameters(model) * 7e-11 + width * 8e-9) + 3.5e-4 * len(model.layers)
+
+
+@cost.register(GraphModel)
+def _(model: GraphModel, rows: int) -> float:
+    return rows * _parameters(model) * 2e-9 + 2e-3
+
+
+def _parameters(model: EnergyModel) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def run_exchange(
@@ -198,8 +208,8 @@ def run_exchange(
     """
     budget.start(model)
     run = tuned(begin(model, seed, known, nodes), seed, budget)
-    if not nodes and isinstance(model, BlockModel):
-        run = best_reference(run, seed, budget)
+    if not nodes:
+        run = best_reference(model, run, seed, budget)
     run = Run(run.ladder, run.replicas, run.cold)
     measure(run, seed, budget)
     return run
@@ -275,16 +285,23 @@ def on_rungs(run: Run, ladder: Ladder, groups: int) -> Run:
     return Run(ladder, Replicas(state, rung, run.replicas.address), run.cold)
 
 
-def best_reference(run: Run, seed: int, budget: Budget) -> Run:
+@singledispatch
+def best_reference(model: EnergyModel, run: Run, seed: int, budget: Budget) -> Run:
     """The run, or one from another reference where that promises a much smaller error for the same work.
 
     A start closer to the model gives a shorter path, but it can also favour one mode so much that others are
     never seen. Therefore another one must agree with the broad start, and its error includes how far the
     groups that began at the modes are from those that began at the reference.
+
+    Models that name no blocks have no other reference.
     """
-    model = run.ladder.nodes[-1]
+    return run
+
+
+@best_reference.register(BlockModel)
+def _(model: BlockModel, run: Run, seed: int, budget: Budget) -> Run:
     sweeps_left = budget.sweeps_left(model, run.groups * len(run.ladder))
-    if budget.share > 0.3 or sweeps_left < 4 * RACE or not isinstance(model, BlockModel):
+    if budget.share > 0.3 or sweeps_left < 4 * RACE:
         return run
     advance(run, Exchange(run.ladder, run.groups, seed), RACE, budget, keep=True)
     best, (first, first_error, price) = run, _promise(run)

@@ -14,7 +14,7 @@ from harmonium.models.objective import Objective
 from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
-from harmonium.models.reference import Path, Reference, path_to
+from harmonium.models.reference import Path, Reference, path_to, uncoupled, uncoupled_rows
 from harmonium.models.temporal import TemporalRBM
 from harmonium.models.uncoupled import UncoupledRows
 
@@ -39,4 +39,6 @@ __all__ = [
     "UncoupledRows",
     "independent",
     "path_to",
+    "uncoupled",
+    "uncoupled_rows",
 ]

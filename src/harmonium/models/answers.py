@@ -15,7 +15,7 @@ from harmonium.models import cliques, contraction, independence
 from harmonium.models.cliques import Name
 from harmonium.models.contraction import Elimination
 from harmonium.models.elimination import Order, best_order
-from harmonium.models.evidence import Piece, contracted
+from harmonium.models.evidence import Piece, contracted, unique_evidence
 from harmonium.models.factors import Factors
 from harmonium.models.product import FactorProduct
 from harmonium.random import Address
@@ -27,12 +27,6 @@ SEARCH_STEPS = (
 )  # their draws are that many steps away from those of a chain that begins at the same address
 MEMORY = 2**30  # bytes that the tables of an exact answer may take, if nothing else is said
 Field = TypeVar("Field", bound="Answers")
-
-
-def unique_evidence(given: Tensor) -> tuple[Tensor, Tensor]:
-    """(the different rows of evidence, which of them each row is), NaN where free."""
-    coded, kind = given.detach().cpu().double().nan_to_num(-1.0).unique(dim=0, return_inverse=True)
-    return torch.where(coded < 0, torch.nan, coded), kind
 
 
 class Answers(FactorProduct):
@@ -192,7 +186,8 @@ class Answers(FactorProduct):
         return self.log_partition() if 8.0 * self._order(()).entries <= self.memory_limit else None
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
-        """Independent states, (n, variables); None where the tables exceed the memory limit.
+        """Independent states, (n, variables), by contraction, or by enumeration where the tables exceed the
+        memory limit; None where neither can be afforded.
 
         Args:
             n: how many.
@@ -203,6 +198,11 @@ class Answers(FactorProduct):
         Raises:
             ValueError: no state agrees with what is given (or every state has probability zero).
         """
+        drawn = self._contracted_sample(n, address, given)
+        return super().exact_sample(n, address, given) if drawn is None else drawn
+
+    def _contracted_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
+        """The same by contraction alone."""
         if given is None:
             order = self._order(())
             if 8.0 * max(order.entries, order.kept) > self.memory_limit:
@@ -259,7 +259,7 @@ class Answers(FactorProduct):
         """
         if self.positive:
             return super().random_state(chains, address)
-        exact = self.exact_sample(chains, address)
+        exact = self._contracted_sample(chains, address)
         if exact is not None:
             return (exact.to(self.device),)
         soft = self.softened()

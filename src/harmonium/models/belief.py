@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.models.deep import checked_layers
-from harmonium.models.energy import HIDDEN_STATES, EnergyModel
+from harmonium.models.energy import EnergyModel
 from harmonium.models.rbm import RBM
+from harmonium.models.visible_sums import HIDDEN_STATES
 from harmonium.random import Address
 from harmonium.units import Units
 
@@ -69,14 +70,15 @@ class DeepBeliefNetwork(EnergyModel):
     @property
     def visible_space(self) -> Units:
         """The visible units."""
-        return self._rbms()[0].visible
+        return self.rbms()[0].visible
 
     @property
     def normaliser(self) -> RBM:
         """The RBM on top."""
-        return self._rbms()[-1]
+        return self.rbms()[-1]
 
-    def _rbms(self) -> list[RBM]:
+    def rbms(self) -> list[RBM]:
+        """The RBMs, the lowest first."""
         return list(self.machines)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
 
     def energy(self, *state: Any) -> Tensor:
@@ -84,14 +86,14 @@ class DeepBeliefNetwork(EnergyModel):
         if len(state) != len(self.machines) + 1:
             raise ValueError(f"state: expected {len(self.machines) + 1} layers, got {len(state)}.")
         x = [self._visible_rows(state[0]), *(self._hidden_rows(h) for h in state[1:])]
-        *below, top = self._rbms()
+        *below, top = self.rbms()
         energy = top.energy(*x[-2:])
         for rbm, lower, upper in zip(below, x, x[1:], strict=False):
             energy = energy - _log_conditional(rbm.visible, lower, rbm.field(0, (lower[:0], upper)))
         return energy
 
     def has_free_energy(self) -> bool:
-        return all((rbm.hidden.n_states or HIDDEN_STATES + 1) <= HIDDEN_STATES for rbm in self._rbms()[:-1])
+        return all((rbm.hidden.n_states or HIDDEN_STATES + 1) <= HIDDEN_STATES for rbm in self.rbms()[:-1])
 
     def free_energy(self, v: Any) -> Tensor:
         """-log Σ exp(-E(v, h₁, …)) over all hidden layers, (batch,), nats, where the states of all but the
@@ -109,7 +111,7 @@ class DeepBeliefNetwork(EnergyModel):
 
     def _free_energy(self, x: Tensor, level: int) -> Tensor:
         """The same of layer number `level`."""
-        rbm = self._rbms()[level]
+        rbm = self.rbms()[level]
         x = x.to(rbm.visible.bias)
         if level == len(self.machines) - 1:
             return rbm.free_energy(x)
@@ -129,14 +131,14 @@ class DeepBeliefNetwork(EnergyModel):
         top = len(self.machines)
         layer = top if layer is None else checks.integer("layer", layer, low=1, high=top)
         x = self._visible_rows(v)
-        for rbm in self._rbms()[:layer]:
+        for rbm in self.rbms()[:layer]:
             x = rbm.hidden_given_visible(x)
         return x
 
     @torch.no_grad()
     def downwards(self, x: Tensor, address: Address) -> Tensor:
         """Visible states drawn from states of the topmost visible layer, (batch, n_visible)."""
-        for rbm in reversed(self._rbms()[:-1]):
+        for rbm in reversed(self.rbms()[:-1]):
             x = rbm.visible.sample(rbm.field(0, (x[:0], x)), address)
             address = address.at(step=address.step + 1)
         return x
@@ -145,7 +147,7 @@ class DeepBeliefNetwork(EnergyModel):
     def importance_weights(self, v: Tensor, address: Address) -> Tensor:
         """log w + log Z for hidden layers drawn upwards from rows, once for each, (rows,), float64, nats."""
         total = torch.zeros(len(v), dtype=torch.float64, device=v.device)
-        for rbm in self._rbms()[:-1]:
+        for rbm in self.rbms()[:-1]:
             field = rbm.field(1, (v, v[:, :0]))
             h = rbm.hidden.sample(field, address)
             down = _log_conditional(rbm.visible, v, rbm.field(0, (v[:0], h)))
@@ -155,7 +157,7 @@ class DeepBeliefNetwork(EnergyModel):
 
     def config(self) -> dict[str, Any]:
         """The types and sizes of all layers."""
-        rbms = self._rbms()
+        rbms = self.rbms()
         hidden = [rbm.hidden.config() for rbm in rbms]
         return {"type": "DeepBeliefNetwork", "visible": rbms[0].visible.config(), "hidden": hidden}
 

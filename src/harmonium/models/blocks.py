@@ -17,6 +17,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.couplings import Operator
 from harmonium.models.energy import EnergyModel
+from harmonium.models.exact_draws import from_blocks
 from harmonium.random import Address
 from harmonium.units import Units
 
@@ -43,6 +44,10 @@ class Pair(NamedTuple):
         """The field of visible states on the hidden units, (batch, hidden width)."""
         return self.operator.product(v, self.hidden.bias)
 
+    def visible_field(self, h: Tensor) -> Tensor:
+        """The field of hidden states on the visible units, (batch, visible width)."""
+        return self.operator.transposed(h, self.visible.bias)
+
 
 class BlockModel(EnergyModel):
     """An energy that is linear in every block given the others: E = Uᵢ(xᵢ) - fieldᵢ(rest)·xᵢ + rest.
@@ -58,6 +63,10 @@ class BlockModel(EnergyModel):
         """The units of each block."""
 
     @property
+    def named_blocks(self) -> Sequence[Units]:
+        return self.layers
+
+    @property
     def visible_space(self) -> Units:
         """The units of block 0."""
         return self.layers[0]
@@ -66,10 +75,12 @@ class BlockModel(EnergyModel):
         """Whether F(v) has a closed form: one visible block, and at most one hidden."""
         return self.n_visible_blocks == 1 and len(self.layers) <= 2
 
+    @property
+    def observed_space(self) -> Units:
+        """The units of the columns of a table, those of block 0 but for models that say otherwise."""
+        return self.visible_space
+
     def of_observed(self) -> BlockModel:
-        """The part of the model that a fresh start is made for: the observed units and what they are coupled
-        to.
-        """
         return self
 
     def given(self, held: Tensor, v: Tensor) -> tuple[BlockModel, int] | None:
@@ -85,6 +96,12 @@ class BlockModel(EnergyModel):
         """log Z where a formula gives it; sums over blocks are the business of `models.enumeration`."""
         return None
 
+    def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
+        """Independent visible states, (n, n_visible), where nothing is given and all blocks but one have up
+        to 2¹⁸ states, otherwise None.
+        """
+        return from_blocks(self, n, address) if given is None else None
+
     @abstractmethod
     def field(self, block: int, state: State) -> Tensor:
         """The field I on `block` given all the others, bias included, (batch, width).
@@ -92,19 +109,12 @@ class BlockModel(EnergyModel):
         Doesn't read state[block].
         """
 
-    def field_of_given(self, v: Tensor) -> Tensor | None:
-        """What visible columns that are always given add to the field on the others, (rows, n_visible), where
-        rows of `v` differ in it; None where nothing does.
-        """
-        return None
+    def visible_field(self, state: State) -> Tensor | None:
+        return self.field(0, state) if self.n_visible_blocks == 1 else None
 
     def conditional_units(self, block: int) -> Units:
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
-
-    def pair(self) -> Pair | None:
-        """This model as two blocks and the operator between them, None where it is anything else."""
-        return None
 
     def bipartite(self) -> Bipartite | None:
         """This model as one coupling between two blocks, None where its fields are anything else."""

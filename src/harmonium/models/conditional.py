@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from harmonium.models.objective import Objective
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.models.rbm import RBM
 from harmonium.units import Gaussian, Units
-from harmonium.units.mixed import parts_alone, parts_of, side_by_side
+from harmonium.units.base import layer_of_units
+from harmonium.units.mixed import parts_of, side_by_side
 
 
 class ConditionalRBM(RBM):
@@ -58,11 +60,9 @@ class ConditionalRBM(RBM):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        if not isinstance(context, Units):
+        if isinstance(context, Integral):
             context = Gaussian(checks.positive_integer("context", context))
-        for name, units in (("visible", visible), ("context", context)):
-            if not isinstance(units, Units):
-                raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {units!r}.")
+        visible, context = layer_of_units("visible", visible), layer_of_units("context", context)
         shape = context.width, visible.width
         parts = len(parts_of(visible))
         super().__init__(side_by_side(visible, context), hidden, dtype=dtype, device=device, seed=seed)
@@ -86,7 +86,9 @@ class ConditionalRBM(RBM):
         """γ of Gaussian columns and 1 for others, (visible columns,)."""
         parts = parts_of(self.visible)[: self._parts]
         one = self.visible.bias.new_ones(1)
-        return torch.cat([p.precision if isinstance(p, Gaussian) else one.expand(p.width) for p in parts])
+        return torch.cat(
+            [one.expand(p.width) if p.normal_precision is None else p.normal_precision for p in parts]
+        )
 
     def _direct_field(self, x: Tensor) -> Tensor:
         """γ Cᵀu, (batch, visible columns)."""
@@ -160,7 +162,7 @@ class ConditionalRBM(RBM):
         if u.shape[1] != wide:
             raise ValueError(f"context must have {wide} numbers, got {u.shape[1]}.")
         n = self.context.start
-        visible = side_by_side(*parts_alone(self.visible)[: self._parts])
+        visible = side_by_side(*self.visible.parts_alone()[: self._parts])
         rbm = RBM(visible, copy.deepcopy(self.hidden), dtype=self.dtype, device=self.device)
         rbm.weight.copy_(self.weight[:n])
         rbm.hidden.bias.add_((u @ self.weight[n:])[0])
@@ -170,7 +172,7 @@ class ConditionalRBM(RBM):
 
     def config(self) -> dict[str, Any]:
         """The types and sizes of all layers."""
-        parts = parts_alone(self.visible)
+        parts = self.visible.parts_alone()
         visible, context = side_by_side(*parts[: self._parts]), side_by_side(*parts[self._parts :])
         return {
             "type": type(self).__name__,

@@ -16,6 +16,7 @@ from harmonium.models.blocks import BlockModel, State
 from harmonium.models.pairwise import PairwiseModel, check_pairing
 from harmonium.models.rbm import TwoBlocks
 from harmonium.units import Mixed, Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.mixed import parts_of
 
 
@@ -266,7 +267,7 @@ def side_by_side(layers: Sequence[Units]) -> Units:
     """
     bias = torch.cat([layer.bias.detach() for layer in layers])
     kinds = [{**layer.config(), "n": 0} for layer in layers]
-    alike = all(kind == kinds[0] for kind in kinds) and not isinstance(layers[0], Mixed)
+    alike = all(kind == kinds[0] for kind in kinds) and parts_of(layers[0]) == [layers[0]]
     if alike and not any(layer.shape_parameters() for layer in layers):
         block = copy.deepcopy(layers[0])
         block.n = sum(layer.n for layer in layers)
@@ -296,17 +297,15 @@ def _names(layers: int) -> list[str]:
 
 def checked_layers(visible: Any, hidden: Any) -> list[Units]:
     """All layers, v first, where they can be coupled."""
-    if isinstance(hidden, Units):
-        hidden = [hidden]
-    if not isinstance(hidden, Sequence) or not hidden:
+    hidden = hidden if isinstance(hidden, Sequence) else [hidden]
+    if not hidden:
         raise TypeError(
             f"hidden: expected layers of units, such as [hm.Bernoulli(500), hm.Bernoulli(1000)],"
             f" got {checks.describe(hidden)}."
         )
     units = [visible, *hidden]
     for layer, name in zip(units, ["visible", *["hidden"] * len(hidden)], strict=True):
-        if not isinstance(layer, Units):
-            raise TypeError(f"{name}: expected layers of units such as hm.Bernoulli(64), got {layer!r}.")
+        layer_of_units(name, layer)
     if len({id(layer) for layer in units}) < len(units):
         raise ValueError("hidden: expected layers of their own, got the same object twice.")
     for below, above in zip(units, hidden, strict=False):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,30 @@ from torch import Tensor, nn
 from harmonium import checks, kernels
 from harmonium.columns import Schema
 from harmonium.couplings.base import StepSize, no_step
+from harmonium.models import visible_sums
+from harmonium.models.exact_draws import from_visible_states
 from harmonium.models.objective import Objective
 from harmonium.models.quadrature import log_integral
 from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.models.structure import Structure
+from harmonium.models.visible_sums import (
+    free_energy_by_enumeration,
+    log_sum_over_visible,
+    visible_states,
+)
 from harmonium.random import Address
 from harmonium.units import Units
 
-CHUNK = 2**15  # states per call of the energy
+if TYPE_CHECKING:
+    pass
+
 VISIBLE_STATES = 2**22  # up to this many, log Z is summed when it is asked for
-LIMIT = 2**24  # more are refused
-HIDDEN_STATES = 2**12  # up to this many per visible row, F(v) is a sum
 
 
-class EnergyModel(nn.Module, ABC):
+Same = TypeVar("Same", bound="EnergyModel")  # models of one kind
+
+
+class EnergyModel(Structure, nn.Module, ABC):
     """A model that is its energy: p(x) = exp(-E(x)) / Z with Z = Σₓ exp(-E(x)), a softmax over all states.
 
     With hidden units, x = (v, h) and P(v) = Σₕ exp(-E(v, h)) / Z = exp(-F(v)) / Z, where F is the free
@@ -126,6 +137,12 @@ class EnergyModel(nn.Module, ABC):
         """
         return self.visible_space
 
+    def of_observed(self) -> EnergyModel:
+        """The part of the model that a fresh start is made for: the observed variables and what they are
+        coupled to.
+        """
+        return self
+
     @property
     def schema(self) -> Schema | None:
         """What the columns of a table are, so that the model takes and gives tables; None for plain numbers.
@@ -141,7 +158,7 @@ class EnergyModel(nn.Module, ABC):
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
             mine, needed = self.observed_space, schema.units()
-            if not isinstance(mine, Units) or mine.config() != needed.config():
+            if mine.config() != needed.config():
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
                     " make the model with schema.units()."
@@ -156,7 +173,7 @@ class EnergyModel(nn.Module, ABC):
         """Whether `free_energy` can be had without sampling: nothing is hidden, or few enough states to
         sum.
         """
-        return self.hidden_space is None or self.hidden_space.n_states <= HIDDEN_STATES
+        return self.hidden_space is None or self.hidden_space.n_states <= visible_sums.HIDDEN_STATES
 
     def free_energy(self, v: Any) -> Tensor:
         """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats; the energy itself when there are no hidden units.
@@ -205,10 +222,11 @@ class EnergyModel(nn.Module, ABC):
         space = self._visible_space
         if space is None or not self.has_free_energy():
             return None
-        if isinstance(space, Continuous):
-            if not space.bounded or not 1 <= space.width <= 2:
+        if space.bounds is not None:
+            bounded = all(bool(torch.isfinite(bound).all()) for bound in space.bounds)
+            if not bounded or not 1 <= space.width <= 2:
                 return None
-            return log_integral(self.free_energy, space.low, space.high, self.dtype, self.device)
+            return log_integral(self.free_energy, *space.bounds, self.dtype, self.device)
         return log_sum_over_visible(self) if (space.n_states or 0) <= VISIBLE_STATES else None
 
     @property
@@ -216,17 +234,27 @@ class EnergyModel(nn.Module, ABC):
         """The model whose Z is this one's."""
         return self
 
-    def importance_weights(self, v: Tensor, address: Address) -> Tensor | None:
-        """log of unbiased estimates of Σₕ exp(-E(v, h)), one for each row, (rows,), by hidden variables that
-        the model draws given v in a way of its own; None where it has none.
-        """
-        return None
+    def downwards(self, x: Tensor, address: Address) -> Tensor:
+        """Visible states from visible states of the `normaliser`, (batch, n_visible)."""
+        return x
+
+    def softened(self) -> EnergyModel:
+        """The model with finite penalties in place of its constraints; itself without any."""
+        return self
 
     def exact_sample(self, n: int, address: Address, given: Tensor | None = None) -> Tensor | None:
-        """Independent visible states by a way of the model's own, (n, n_visible); None where there is
-        none.
+        """Independent visible states, (n, n_visible), where that is cheap, otherwise None: here, where up to
+        2¹⁸ states can be enumerated.
+
+        Args:
+            n: how many.
+            address: where they are drawn.
+            given: values with NaN where free, for all rows (n_visible,) or for each (n, n_visible).
+
+        Raises:
+            ValueError: no state agrees with what is given.
         """
-        return None
+        return from_visible_states(self, n, address, given)
 
     def reason_not_normalizable(self) -> str | None:
         """A sentence saying why Z may be infinite at the present parameters, or None when Z is known to be
@@ -295,40 +323,21 @@ class EnergyModel(nn.Module, ABC):
         for p, grad, total in zip(learned, before, totals, strict=True):
             p.grad = total.to(p.dtype) if grad is None else grad.add_(total)
 
-    def accumulate_phases(
-        self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
-        """A model's own way to both phases in one pass; None here, and nothing is added then.
-
-        Args:
-            data: visible states (n, n_visible) and their weights (n,), for the positive phase.
-            negatives: the same for the negative phase, whose gradient is subtracted.
-
-        Returns:
-            The weighted means of every block in both phases, (width,) each.
-        """
-        return None
-
-    def complete(self, v: Tensor, address: Address) -> tuple[Tensor, ...] | None:
-        """A model's own way from rows of data to joint states (v, h) for `accumulate_joint_gradient`; None
-        here.
-
-        `sampling.complete` asks for it before it starts clamped chains.
-        """
-        return None
-
     def settle(self, step: StepSize = no_step) -> None:
         """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
-    def take_zeros(self, other: EnergyModel) -> None:
+    def take_zeros(self: Same, other: Same) -> None:
         """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
 
     # -- states ----------------------------------------------------------------------------------------------
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
-        """One state per chain, (visible,) or (visible, hidden), drawn without knowing the energy."""
+        """One state per chain, (visible,) or (visible, hidden), to begin with."""
+        return self.state_of_spaces(chains, address)
+
+    def state_of_spaces(self, chains: int, address: Address) -> tuple[Tensor, ...]:
+        """The same, drawn from the spaces of the variables alone, as the `Reference` of the model is."""
         space = self.visible_space
-        assert isinstance(space, Space)
         visible = space.random(chains, address, self.dtype, self.device)
         if self.hidden_space is None:
             return (visible,)
@@ -381,53 +390,8 @@ def check_energies(model: EnergyModel, value: object, state: tuple[Tensor, ...])
     return value
 
 
-def free_energy_by_enumeration(model: EnergyModel, v: Tensor, hidden: Discrete) -> Tensor:
-    """F(v) = -log Σₕ exp(-E(v, h)), (batch,), nats, summing over every state of `hidden`."""
-    count = hidden.n_states
-    if count > HIDDEN_STATES:
-        raise ValueError(
-            f"free_energy: expected at most {HIDDEN_STATES} hidden states to sum over, got {count:.3g}; "
-            "learning uses clamped samples of the hidden variables instead."
-        )
-    h = hidden.states(torch.arange(count, device=v.device)).to(v.dtype)
-    parts = []
-    for rows in v.split(max(1, CHUNK // count)):
-        energy = model.checked_energy(rows.repeat_interleave(count, 0), h.repeat(len(rows), 1))
-        parts.append(-torch.logsumexp(-energy.view(len(rows), count), 1))
-    return torch.cat(parts) if parts else v.new_empty(0)
-
-
-@torch.no_grad()
-def visible_states(model: EnergyModel, chunk: int = CHUNK) -> Iterator[tuple[Tensor, Tensor]]:
-    """Walk through all visible states: (states, F) in chunks, F in float64; memory doesn't grow with their
-    number.
-
-    Raises:
-        ValueError: when there are infinitely many states or more than 2²⁴.
-    """
-    space = model.visible_space
-    total = space.n_states
-    if total is None or total > LIMIT:
-        many = "infinitely many" if total is None else f"{total:.3g}"
-        raise ValueError(
-            f"model: enumeration needs at most 2^{LIMIT.bit_length() - 1} visible states, got {many}."
-        )
-    for v in _walk(space, total, chunk, model.device):
-        x = v.to(model.dtype)
-        yield x, model.free_energy(x).double()
-
-
-def _walk(space: Space | Units, total: int, chunk: int, device: torch.device) -> Iterator[Tensor]:
-    if isinstance(space, Discrete):
-        yield from space.walk(chunk, device)
-        return
-    assert isinstance(space, Units)  # continuous spaces have no total
-    for start in range(0, total, chunk):
-        yield space.states(torch.arange(start, min(start + chunk, total), device=device))
-
-
-@torch.no_grad()
-def log_sum_over_visible(model: EnergyModel) -> Tensor:
-    """log Z, nats, float64, by walking through the visible states."""
-    parts = [torch.logsumexp(-energy, 0) for _, energy in visible_states(model)]
-    return torch.logsumexp(torch.stack(parts), 0)
+def energy_model(name: str, value: Any) -> EnergyModel:
+    """`value`, if it is a model that has energies."""
+    if not isinstance(value, EnergyModel):
+        raise TypeError(f"{name} must be an energy-based model such as hm.RBM, got {checks.describe(value)}.")
+    return value

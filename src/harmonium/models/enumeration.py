@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from harmonium.models.blocks import BlockModel, State
+if TYPE_CHECKING:
+    from harmonium.models.blocks import BlockModel, State
 
 CHUNK = 2**14  # states per block of work: large enough for the matrix products, small enough for the cache
 

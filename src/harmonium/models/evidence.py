@@ -22,6 +22,12 @@ from harmonium.models.elimination import Order, best_order
 TOGETHER = 2**22  # numbers in a table up to which rows that observe different variables share a contraction
 
 
+def unique_evidence(given: Tensor) -> tuple[Tensor, Tensor]:
+    """(the different rows of evidence, which of them each row is), NaN where free."""
+    coded, kind = given.detach().cpu().double().nan_to_num(-1.0).unique(dim=0, return_inverse=True)
+    return torch.where(coded < 0, torch.nan, coded), kind
+
+
 @dataclass(frozen=True)
 class Piece:
     """Some rows and the contraction that answers for them.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from harmonium.models.energy import EnergyModel
 from harmonium.models.intake import rows_of
-from harmonium.models.markov import MarkovRandomField
 
 
 def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
@@ -18,7 +17,7 @@ def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
     Raises:
         ValueError: names the first such row, and the factor that forbids it.
     """
-    if X is None or not isinstance(model, MarkovRandomField) or model.positive:
+    if X is None or not model.constrained:
         return
     rows = rows_of(model, X, name, free=True).states()
     whole = ~torch.isnan(rows).any(1)
@@ -26,18 +25,13 @@ def check_possible(model: EnergyModel, X: Any, name: str = "X") -> None:
     if len(forbidden) == 0:
         return _check_gaps(model, rows, name)
     row = int(forbidden[0])
-    states = dict(zip(model.variables, rows[row].long().tolist(), strict=True))
-    for scope, table in model.factors:
-        at = tuple(states[variable] for variable in scope)
-        if float(table[at]) == -torch.inf:
-            raise ValueError(
-                f"{name}: row {row} is forbidden: the factor over {scope!r} has a zero potential at {at}, so "
-                f"the row has probability zero whatever is learned ({len(forbidden)} of {len(rows)} rows are "
-                "forbidden)."
-            )
+    raise ValueError(
+        f"{name}: row {row} is forbidden: {model.why_forbidden(rows[row])}, so the row has probability zero"
+        f" whatever is learned ({len(forbidden)} of {len(rows)} rows are forbidden)."
+    )
 
 
-def _check_gaps(model: MarkovRandomField, rows: Tensor, name: str) -> None:
+def _check_gaps(model: EnergyModel, rows: Tensor, name: str) -> None:
     """Rows with gaps need a completion that the field allows, where that can be told exactly."""
     found = model.log_partitions(rows.double()) if bool(torch.isnan(rows).any()) else None
     impossible = [] if found is None else torch.nonzero(found == -torch.inf).flatten().tolist()

@@ -17,6 +17,9 @@ class GraphModel(EnergyModel):
     independent of each other given the rest.
     """
 
+    def graph_at(self) -> tuple[GraphModel, Tensor | None] | None:
+        return self, None
+
     @abstractmethod
     def sweep(
         self,

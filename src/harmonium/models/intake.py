@@ -18,7 +18,6 @@ from harmonium import checks, kernels, processes
 from harmonium.columns import Schema
 from harmonium.columns.frames import is_frame, labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
-from harmonium.models.product import FactorProduct
 from harmonium.models.space import Space
 from harmonium.models.support import Support, between
 from harmonium.models.table import (
@@ -27,12 +26,13 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
+    by_name,
     not_finite,
     pieces,
     take,
 )
 from harmonium.random import Address, Purpose
-from harmonium.units import Bernoulli, Units
+from harmonium.units import Units
 
 WHOLE = 2**53  # float64 holds every whole number below
 
@@ -152,7 +152,7 @@ def _checked(
                 raise ValueError(not_finite(table, name))
             piece, gaps = support.filled(piece, missing, name), True
         if support.wrong(piece):
-            if not drawing or not isinstance(support.space, Bernoulli) or not between(piece):
+            if not drawing or support.space.two_values != (0.0, 1.0) or not between(piece):
                 raise ValueError(f"{name}: {support.sentence(piece, table, int(numbers[0]), free)}")
             drawn = True
     return drawn, gaps
@@ -202,7 +202,7 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     x, space = as_numbers(given, name), model.observed_space
     named = model.columns is not None and (labels_of(given) is not None or isinstance(given, Table))
     width = space.width
-    fits = named or x.shape[-1:] in ((width,), (getattr(space, "code_width", width),))
+    fits = named or x.shape[-1:] in ((width,), (space.code_width,))
     if not fits or x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
         raise ValueError(
             f"{name}: expected shape ({width},) or ({n}, {width}) with NaN where free, got {tuple(x.shape)}."
@@ -291,39 +291,9 @@ def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | 
     return torch.from_numpy(model.schema.log_jacobian(codes)).to(model.device)
 
 
-def by_name(
-    table: Table, expected: tuple[str, ...] | None, name: str
-) -> tuple[Table, tuple[int, ...] | None]:
-    """The table with its columns in the order expected, and their numbers in the table given; None where
-    nothing has moved.
-
-    A table without names goes by position.
-
-    Raises:
-        ValueError: names are missing, unknown, or there twice.
-    """
-    found = table.columns
-    if expected is None and numbered(found):
-        expected = tuple(str(k) for k in range(table.width))
-    if found is None or expected is None or found == expected or numbered(found) and not numbered(expected):
-        return table, None
-    missing = [column for column in expected if column not in found]
-    unknown = [column for column in found if column not in expected]
-    twice = [column for column in dict.fromkeys(found) if found.count(column) > 1]
-    faults = {"missing": missing, "unknown": unknown, "there twice": twice}
-    if any(faults.values()) or len(found) != len(expected):
-        told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
-        raise ValueError(
-            f"{name} must have the columns that the model knows by name, in any order ({listed(expected)}),"
-            f" got others ({told or f'{len(found)} columns'})."
-        )
-    order = tuple(found.index(column) for column in expected)
-    return table.in_order(expected, order), order
-
-
 def coded(space: Space | Units, table: Table, name: str) -> bool:
     """Whether the columns are compact codes; an error where they are neither these nor states."""
-    codes = space.code_width if isinstance(space, Units) else space.width
+    codes = space.code_width
     if table.width not in (space.width, codes):
         other = "" if space.width == codes else f" (states) or {codes} (integer codes)"
         raise ValueError(
@@ -344,11 +314,9 @@ def _known_codes(schema: Schema, given: Any, name: str) -> Any:
 def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
     """One row from values by the names of their columns, NaN where there is none."""
     known = {key: value for key, value in known.items() if not _is_free(value)}
-    if isinstance(model, FactorProduct):
-        places = dict(model._variables.evidence(known))
-        row = np.full((1, model.visible_space.width), np.nan)
-        row[0, list(places)] = list(places.values())
-        return Table(row, model.columns)
+    own = model.evidence_row(known)
+    if own is not None:
+        return Table(own[None].numpy(), model.columns)
     if model.columns is None:
         width = model.observed_space.width
         raise ValueError(

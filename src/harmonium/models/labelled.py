@@ -11,7 +11,8 @@ from harmonium import checks
 from harmonium.models.objective import Objective
 from harmonium.models.rbm import RBM
 from harmonium.units import Categorical, Units
-from harmonium.units.mixed import parts_alone, side_by_side
+from harmonium.units.base import layer_of_units
+from harmonium.units.mixed import side_by_side
 
 JOINT_SHARE = 0.01  # of log P(x, y) in the hybrid objective
 TOGETHER = 2**22  # cells of completed rows, looked at together
@@ -60,8 +61,7 @@ class LabelledRBM(RBM):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        if not isinstance(visible, Units):
-            raise TypeError(f"visible: expected a layer of units such as hm.Bernoulli(64), got {visible!r}.")
+        visible = layer_of_units("visible", visible)
         names = list(range(classes)) if isinstance(classes, int) else list(classes)
         if len(names) < 2 or len(set(names)) < len(names):
             raise ValueError(f"classes must be two or more, each once, got {classes!r}.")
@@ -135,7 +135,7 @@ class LabelledRBM(RBM):
         """The types and sizes of all layers, the classes and the objective."""
         return {
             "type": type(self).__name__,
-            "visible": side_by_side(*parts_alone(self.visible)[:-1]).config(),
+            "visible": side_by_side(*self.visible.parts_alone()[:-1]).config(),
             "classes": self.classes,
             "hidden": self.hidden.config(),
             "objective": self.kind,

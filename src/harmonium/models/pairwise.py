@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from harmonium.couplings import Coupling
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
-from harmonium.models.energy import EnergyModel
 from harmonium.numerics import HALF_LOG_TWO_PI
-from harmonium.units import Gaussian, ReLU, Tail, Units
+from harmonium.units import Tail, Units
 from harmonium.units.mixed import parts_of
 
 
@@ -76,6 +75,9 @@ class PairwiseModel(BlockModel):
             return None
         return Bipartite(matrix, (pair.visible.bias, pair.hidden.bias))
 
+    def as_pairwise(self) -> PairwiseModel:
+        return self
+
     def pair(self) -> Pair | None:
         if type(self).field is not PairwiseModel.field:
             return None
@@ -88,10 +90,9 @@ class PairwiseModel(BlockModel):
         for coupling in self.couplings():
             coupling.operator.settle(step)
 
-    def take_zeros(self, other: EnergyModel) -> None:
-        if isinstance(other, PairwiseModel):
-            for own, new in zip(self.couplings(), other.couplings(), strict=True):
-                own.operator.take_zeros(new.operator)
+    def take_zeros(self, other: PairwiseModel) -> None:
+        for own, new in zip(self.couplings(), other.couplings(), strict=True):
+            own.operator.take_zeros(new.operator)
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""
@@ -113,13 +114,12 @@ class PairwiseModel(BlockModel):
             return torch.cat(
                 [layer.cumulant(layer.bias[None]).double().flatten() for layer in self.layers]
             ).sum()
-        layers = [layer for layer in self.layers if isinstance(layer, Gaussian)]
-        if len(layers) < len(self.layers):
+        layers = self.layers
+        precisions = [p for layer in layers if (p := layer.normal_precision) is not None]
+        if len(precisions) < len(layers):
             return None
-        edges = [0]
-        for layer in layers:
-            edges.append(edges[-1] + layer.width)
-        precision = torch.diag(torch.cat([layer.precision for layer in layers]).double())
+        edges = [0, *itertools.accumulate(layer.width for layer in layers)]
+        precision = torch.diag(torch.cat(precisions).double())
         for operator, i, j in self.couplings():
             weight = operator.dense()
             precision[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] -= weight
@@ -204,7 +204,7 @@ def _quadratic_tail(units: Units, given: slice | None = None) -> _QuadraticTail:
         if part.tail is Tail.QUADRATIC and (given is None or start < given.start):
             columns.append(torch.arange(start, start + part.width))
             scales.append(cast(Tensor, part.precision).rsqrt().double())
-            positive.append(torch.full((part.width,), isinstance(part, ReLU)))
+            positive.append(torch.full((part.width,), part.least >= 0.0))
         start += part.width
     device = units.bias.device
     if not columns:

@@ -34,6 +34,8 @@ class FactorProduct(GraphModel):
     Sums over all states are in `answers`, the ways to write a field down in `markov`.
     """
 
+    whole_states = True
+
     def _set_up(self, variables: cliques.Names, groups: Sequence[Factors], dtype: torch.dtype) -> None:
         super().__init__(states=variables.states)
         self._variables = variables
@@ -103,6 +105,14 @@ class FactorProduct(GraphModel):
     def positive(self) -> bool:
         """Whether every potential is above zero."""
         return all(bool(torch.isfinite(group.tables()).all()) for group in self._groups())
+
+    @property
+    def named_variables(self) -> tuple[Name, ...]:  # type: ignore[override]  # derived, an attribute elsewhere
+        return self._variables.names
+
+    @property
+    def constrained(self) -> bool:  # type: ignore[override]  # likewise
+        return not self.positive
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -217,6 +227,14 @@ class FactorProduct(GraphModel):
         """Whether each row of states has a probability above zero, bool (rows,)."""
         with torch.no_grad():
             return torch.isfinite(self._energy(x.long()))
+
+    def why_forbidden(self, x: Tensor) -> str:
+        states = dict(zip(self.variables, x.long().tolist(), strict=True))
+        for scope, table in self.factors:
+            at = tuple(states[variable] for variable in scope)
+            if float(table[at]) == -torch.inf:
+                return f"the factor over {scope!r} has a zero potential at {at}"
+        return super().why_forbidden(x)
 
     @torch.no_grad()
     def obedient(self, x: Tensor, address: Address, given: Tensor | None = None) -> Tensor:

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from harmonium import checks
 from harmonium.couplings import Coupling, Dense, Kind, Operator
-from harmonium.couplings.base import initial, small
+from harmonium.couplings.base import StepSize, initial, no_step, small
 from harmonium.models.blocks import Pair
 from harmonium.models.pairwise import PairwiseModel, check_pairing
+from harmonium.numerics import without_gradients
 from harmonium.units import Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.compiled import compiled_side
 
 
@@ -38,6 +40,10 @@ class TwoBlocks(PairwiseModel):
     def couplings(self) -> Sequence[Coupling]:
         """W, between blocks 0 and 1."""
         return (Coupling(self._operator(), 0, 1),)
+
+    def settle(self, step: StepSize = no_step) -> None:
+        if "weight" not in self._parameters:  # a matrix of its own has nothing to settle
+            super().settle(step)
 
     def pair(self) -> Pair | None:
         return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
@@ -72,7 +78,7 @@ class TwoBlocks(PairwiseModel):
         field = self._operator().transposed(h, visible.bias)
         return hidden.energy(h) - visible.cumulant(field).sum(-1)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_gradient(self, v: Tensor, weights: Tensor) -> None:
         """Add Σₙ wₙ ∂F(vₙ)/∂θ to the gradients.
 
@@ -88,7 +94,7 @@ class TwoBlocks(PairwiseModel):
         _add_to_grad(hidden.bias, weighted.sum(0))
         self._accumulate_shape_gradient(v, field, weights)
 
-    @torch.no_grad()
+    @without_gradients
     def accumulate_phases(
         self, data: tuple[Tensor, Tensor], negatives: tuple[Tensor, Tensor]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
@@ -159,9 +165,7 @@ class RBM(TwoBlocks):
         device: torch.device | str = "cpu",
         seed: int = 0,
     ) -> None:
-        for name, units in (("visible", visible), ("hidden", hidden)):
-            if not isinstance(units, Units):
-                raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {units!r}.")
+        visible, hidden = layer_of_units("visible", visible), layer_of_units("hidden", hidden)
         if visible is hidden:
             raise ValueError("hidden: expected a layer of its own, got the same object as visible.")
         if dtype not in (torch.float32, torch.float64):
@@ -185,6 +189,21 @@ class RBM(TwoBlocks):
         layers = self._modules  # a module's own look-up of attributes takes longer than a small product
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
+    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """W and the biases of both layers where the machine is made of these and nothing else, all of them
+        learned; None for other couplings and for machines derived from this one.
+        """
+        weight = self._parameters.get("weight")
+        if weight is None or type(self) is not RBM:
+            return None
+        visible, hidden = self.layers
+        if len(visible._parameters) > 1 or len(hidden._parameters) > 1:
+            return None
+        a, b = visible._parameters["bias"], hidden._parameters["bias"]
+        if a is None or b is None or not (weight.requires_grad and a.requires_grad and b.requires_grad):
+            return None
+        return weight, a, b
+
     def hidden_given_visible(self, v: Any) -> Tensor:
         """⟨h | v⟩, (batch, n_hidden); for 0/1 units P(h_l = 1 | v) = σ(W_l·v + b_l)."""
         return self.hidden.mean(self._operator().product(self._visible_states(v), self.hidden.bias))
@@ -201,6 +220,13 @@ class RBM(TwoBlocks):
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed model."""
         return f"{self.visible.width} × {self.hidden.width}, {self.dtype}"
+
+
+def checked_rbm(name: str, value: Any) -> RBM:
+    """`value`, if it is an RBM."""
+    if not isinstance(value, RBM):
+        raise TypeError(f"{name} must be an RBM, got {type(value).__name__}.")
+    return value
 
 
 def _check_kind(couplings: Any) -> None:

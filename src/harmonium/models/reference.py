@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from harmonium.models.blocks import BlockModel
+from harmonium.models.derived import Derived, PathPoint
 from harmonium.models.energy import EnergyModel, check_energies
+from harmonium.models.graph import GraphModel
 from harmonium.models.pairwise import independent
 from harmonium.models.path import Interpolation
-from harmonium.models.space import Continuous, Discrete, Space
+from harmonium.models.space import Discrete, Space
+from harmonium.models.uncoupled import UncoupledRows
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.random import Address
 from harmonium.units import Units
 
 
-class Reference(EnergyModel):
+class Reference(Derived[EnergyModel]):
     """Independent variables over the spaces of `model`, as their random states are drawn.
 
     Uniform over finitely many states and between two bounds, exponential from a single bound, standard normal
@@ -25,33 +29,19 @@ class Reference(EnergyModel):
 
     """
 
-    def __init__(self, model: EnergyModel) -> None:
-        super().__init__()
-        self._model = (model,)  # a tuple keeps the model's parameters out of this one's
-
     @property
     def visible_space(self) -> Space | Units:
         """The space of the visible variables of the model."""
-        return self._model[0].visible_space
+        return self._of[0].visible_space
 
     @property
     def hidden_space(self) -> Discrete | None:  # type: ignore[override]  # derived, a plain attribute elsewhere
         """The space of the hidden variables of the model."""
-        return self._model[0].hidden_space
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._model[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._model[0].device
+        return self._of[0].hidden_space
 
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         """Exact draws."""
-        if isinstance(self.visible_space, Space):  # a model with hard constraints begins elsewhere
-            return super().random_state(chains, address)
-        return self._model[0].random_state(chains, address)
+        return self._of[0].state_of_spaces(chains, address)
 
     def energy(self, *state: Tensor) -> Tensor:
         """0 where the reference is uniform, the distance from a single bound, x²/2 without bounds; (batch,),
@@ -59,11 +49,14 @@ class Reference(EnergyModel):
         """
         return self._site_energies(state[0]).sum(1)
 
+    @property
+    def uniform(self) -> bool:  # type: ignore[override]  # derived, a plain attribute elsewhere
+        return self.visible_space.bounds is None
+
     def _site_energies(self, x: Tensor) -> Tensor:
-        space = self.visible_space
-        if not isinstance(space, Continuous):
+        if self.uniform:
             return x.new_zeros(len(x), 1)
-        low, high = space.low.to(x), space.high.to(x)
+        low, high = (bound.to(x) for bound in self.visible_space.bounds or ())
         above, below = torch.isfinite(low), torch.isfinite(high)
         tail = torch.where(above, x - low, high - x)
         tail = torch.where(above & below, torch.zeros_like(x), tail)
@@ -73,20 +66,24 @@ class Reference(EnergyModel):
         """log Z = Σ log(number of states), Σ log(high - low), 0 from a single bound, ½ log 2π without any."""
         total = 0.0
         for space in (self.visible_space, self.hidden_space):
-            if isinstance(space, Continuous):
-                total += sum(_log_spans(space))
+            if space is not None and space.bounds is not None:
+                total += sum(_log_spans(*space.bounds))
             elif space is not None:
                 total += math.log(space.n_states)  # type: ignore[arg-type]  # finite, or nothing could be drawn
         return torch.tensor(total, dtype=torch.float64)
+
+    def part(self, rows: Tensor) -> Reference:
+        """The same for some rows: itself, since all are alike."""
+        return self
 
     def clamped_log_partitions(self, v: Tensor, held: Tensor, free: Tensor) -> Tensor:
         """log Σ exp(-E) over the free visible sites, bool (rows, sites), and all hidden units, with the
         columns `held`, bool (rows, n_visible), at `v`; (rows,), float64, nats.
         """
         space, hidden = self.visible_space, self.hidden_space
-        if isinstance(space, Continuous):
-            spans = _log_spans(space)
-        elif isinstance(space, Discrete):
+        if space.bounds is not None:
+            spans = _log_spans(*space.bounds)
+        elif space.cardinalities:
             spans = [math.log(count) for count in space.cardinalities]
         else:  # units of one kind, with finitely many states
             spans = [math.log(space.n_states or 1) / free.shape[1]] * free.shape[1]
@@ -95,8 +92,8 @@ class Reference(EnergyModel):
         return own - known + (0.0 if hidden is None else math.log(hidden.n_states))
 
 
-def _log_spans(space: Continuous) -> list[float]:
-    return [_log_span(low, high) for low, high in zip(space.low.tolist(), space.high.tolist(), strict=True)]
+def _log_spans(lowest: Tensor, highest: Tensor) -> list[float]:
+    return [_log_span(low, high) for low, high in zip(lowest.tolist(), highest.tolist(), strict=True)]
 
 
 def _log_span(low: float, high: float) -> float:
@@ -105,16 +102,11 @@ def _log_span(low: float, high: float) -> float:
     return 0.0 if math.isfinite(low) or math.isfinite(high) else HALF_LOG_TWO_PI
 
 
-class Path(EnergyModel):
+class Path(PathPoint[EnergyModel]):
     """The model with energy (1-β) E₀ + β E₁ for two energies over the same spaces; β a number or one per row.
 
     What `Interpolation` is for models with blocks, this is for all others.
     """
-
-    def __init__(self, start: EnergyModel, end: EnergyModel, beta: float | Tensor) -> None:
-        super().__init__()
-        self.ends = (start, end)
-        self.beta = beta
 
     @property
     def visible_space(self) -> Space | Units:
@@ -126,20 +118,14 @@ class Path(EnergyModel):
         """The space of the hidden variables."""
         return self.ends[1].hidden_space
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.ends[1].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.ends[1].device
-
     def random_state(self, chains: int, address: Address) -> tuple[Tensor, ...]:
         return self.ends[1].random_state(chains, address)
 
-    def at(self, beta: float | Tensor) -> Path:
-        """The model at another point of the same path."""
-        return Path(*self.ends, beta)
+    def graph_at(self) -> tuple[GraphModel, Tensor | None] | None:
+        found = self.ends[1].graph_at() if self.ends[0].uniform else None
+        if found is None or found[1] is not None:
+            return None
+        return found[0], torch.as_tensor(self.beta, dtype=torch.float64)
 
     def checked_energy(self, *state: Tensor) -> Tensor:
         """`energy`, with the checks of both ends."""
@@ -158,10 +144,43 @@ class Path(EnergyModel):
         return torch.where(beta > 0, start + beta * (end - start), start)
 
 
+@singledispatch
+def uncoupled(model: EnergyModel) -> EnergyModel:
+    """Independent variables, where paths to `model` usually begin: its units with their own biases, sharing
+    their parameters, where it names blocks, its `Reference` otherwise.
+    """
+    return Reference(model)
+
+
+uncoupled.register(BlockModel)(independent)
+
+
+@singledispatch
+def uncoupled_rows(model: EnergyModel, given: Tensor) -> UncoupledRows | Reference:
+    """The same for rows with known values, (rows, n_visible), NaN where free: units of a model with blocks
+    feel them already.
+    """
+    return Reference(model)
+
+
+@uncoupled_rows.register(BlockModel)
+def _(model: BlockModel, given: Tensor) -> UncoupledRows:
+    return UncoupledRows.of(model, given)
+
+
+@singledispatch
+def path_between(end: EnergyModel, start: EnergyModel, beta: float | Tensor) -> Path | Interpolation:
+    """The point β of the path from `start` to `end`."""
+    return Path(start, end, beta)
+
+
+@path_between.register(BlockModel)
+def _(end: BlockModel, start: BlockModel, beta: float | Tensor) -> Interpolation:
+    return Interpolation(start, end, beta)
+
+
 def path_to(model: EnergyModel) -> Path | Interpolation:
     """The path from independent variables (β = 0) to `model` (β = 1), at its start; `.at(β)` moves along
     it.
     """
-    if isinstance(model, BlockModel):
-        return Interpolation(independent(model), model, 0.0)
-    return Path(Reference(model), model, 0.0)
+    return path_between(model, uncoupled(model), 0.0)

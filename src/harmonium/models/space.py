@@ -15,13 +15,34 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.random import Address
+from harmonium.random import Address, Purpose
+from harmonium.units.base import Variable
 
 
 class Space(ABC):
     """The set of joint states of some variables; a state is a row of `width` numbers."""
 
     width: int
+    cardinalities: tuple[int, ...] = ()  # q of variables with the values 0 … q-1, where all are such
+    two_values: tuple[float, float] | None = None  # as of units
+    bounds: tuple[Tensor, Tensor] | None = None  # lower and upper ones, float64, where all are real
+
+    @property
+    def code_width(self) -> int:
+        """Columns of a state in its compact form, which is the state itself."""
+        return self.width
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """States from their compact form."""
+        return codes
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The inverse of `encode`."""
+        return x
+
+    @abstractmethod
+    def variables(self) -> list[Variable]:
+        """All variables, in the order of their columns."""
 
     @property
     @abstractmethod
@@ -39,6 +60,29 @@ class Space(ABC):
     @abstractmethod
     def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
         """States drawn without knowing any energy, (rows, width): uniformly where the space is bounded."""
+
+    def some_state(self) -> Tensor:
+        """Any state, (1, width), float64."""
+        return self.random(1, Address(0, Purpose.CLAMP), torch.float64, torch.device("cpu"))
+
+    def states(self, index: Tensor) -> Tensor:
+        """The joint states with these numbers, (len(index), width), float32; variable 0 varies fastest."""
+        raise self._infinite()
+
+    def walk(self, chunk: int, device: torch.device) -> Iterator[Tensor]:
+        """All joint states in order, in pieces of at most about `chunk` rows."""
+        raise self._infinite()
+
+    def _infinite(self) -> ValueError:
+        return ValueError("real variables have infinitely many states and can't be enumerated.")
+
+    def mask_violation(self, held: Tensor) -> str | None:
+        """What is wrong with holding these columns (..., width) and drawing the rest: nothing."""
+        return None
+
+    def config(self) -> dict[str, Any]:
+        """What tells it from other spaces and from layers of units (numbers and strings only)."""
+        return {"type": type(self).__name__, "width": self.width}
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise a ValueError unless `x` is a (rows, width) tensor of states."""
@@ -63,13 +107,15 @@ class Discrete(Space):
         self.cardinalities = whole_numbers(cardinalities, lambda i: f"{name}[{i}]")
         self.width = len(self.cardinalities)
 
+    def variables(self) -> list[Variable]:
+        return [Variable(None, 1, q) for q in self.cardinalities]
+
     @property
     def n_states(self) -> int:
         """The product of the cardinalities."""
         return math.prod(self.cardinalities)
 
     def states(self, index: Tensor) -> Tensor:
-        """The joint states with these numbers, (len(index), width), float32; variable 0 varies fastest."""
         x = torch.empty(len(index), self.width, device=index.device)
         for i, q in enumerate(self.cardinalities):
             x[:, i] = index % q
@@ -133,17 +179,16 @@ class Continuous(Space):
                 raise ValueError(f"bounds[{i}]: expected low < high, got ({low:g}, {high:g}).")
         self.low = torch.tensor([low for low, _ in pairs], dtype=torch.float64)
         self.high = torch.tensor([high for _, high in pairs], dtype=torch.float64)
+        self.bounds = self.low, self.high
         self.width = len(pairs)
+
+    def variables(self) -> list[Variable]:
+        return [Variable(None, 1, None)] * self.width
 
     @property
     def n_states(self) -> None:
         """None: infinitely many."""
         return None
-
-    @property
-    def bounded(self) -> bool:
-        """Whether every variable has two finite bounds."""
-        return bool((torch.isfinite(self.low) & torch.isfinite(self.high)).all())
 
     def violation(self, x: Tensor) -> str | None:
         inside = (x >= self.low.to(x)) & (x <= self.high.to(x)) & torch.isfinite(x)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from harmonium.models.table import Table
-from harmonium.random import Address, Purpose
-from harmonium.units import Bernoulli, Units
-from harmonium.units.mixed import parts_of
+from harmonium.units import Units
 
 GREYS = (16, 255)  # what lies above the first and up to the second is taken for shades of grey
 
@@ -53,19 +52,14 @@ class Support:
     @cached_property
     def valid(self) -> Tensor:
         """Cells of a valid row, (1, columns), to stand in for others."""
-        space, device = self.space, torch.device("cpu")
-        if not isinstance(space, Units):
-            return space.random(1, Address(0, Purpose.CLAMP), torch.float64, device)
-        state = space.mode(torch.zeros_like(space.bias)[None]).detach().double()
-        return (space.decode(state) if self.coded else state).double()
+        state = self.space.some_state()
+        return (self.space.decode(state) if self.coded else state).double()
 
     def filled(self, x: Tensor, free: Tensor, name: str) -> Tensor:
         """The rows with valid cells in place of the free ones, so that the others are checked by their own
         rule.
         """
-        problem = (
-            self.space.mask_violation(~free) if isinstance(self.space, Units) and not self.coded else None
-        )
+        problem = None if self.coded else self.space.mask_violation(~free)
         if problem:
             raise ValueError(f"{name}: {problem}; NaN marks free ones.")
         return torch.where(free, self.valid.to(x), x)
@@ -99,7 +93,7 @@ class Support:
         return f"{part.violation(row[:, starts[0] : starts[0] + part.width])} {kind}"
 
     def _remedy(self, part: Units | None, x: Tensor) -> str:
-        if not isinstance(part, Bernoulli):
+        if part is None or part.two_values != (0.0, 1.0):
             return ""
         if between(x):
             return (
@@ -110,15 +104,10 @@ class Support:
 
     def sites(self, coded: bool) -> list[tuple[int, int, Units | None]]:
         """(first column, number of columns, its units or None) of every variable, in codes or in states."""
-        if not isinstance(self.space, Units):
-            return [(i, 1, None) for i in range(self.space.width)]
-        sites: list[tuple[int, int, Units | None]] = []
-        start = 0
-        for part in parts_of(self.space):
-            columns = 1 if coded else part.width // part.n
-            sites += [(start + columns * i, columns, part) for i in range(part.n)]
-            start += columns * part.n
-        return sites
+        variables = self.space.variables()
+        widths = [1 if coded else variable.width for variable in variables]
+        places = zip(accumulate(widths, initial=0), widths, variables, strict=False)
+        return [(start, width, variable.part) for start, width, variable in places]
 
 
 class Site(NamedTuple):

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.columns.frames import INDEX_OF_PANDAS, index_as_data, labels_of, numbers_rows
+from harmonium.columns.frames import (
+    INDEX_OF_PANDAS,
+    index_as_data,
+    labels_of,
+    listed,
+    numbered,
+    numbers_rows,
+)
 from harmonium.models.sparse import SparseRows, sparse_rows
 
 CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
@@ -314,3 +321,33 @@ def _refuse_row_numbers(table: Table, name: str) -> None:
     for i, label in enumerate(table.columns or ()):
         if INDEX_OF_PANDAS.fullmatch(label) and numbers_rows(np.asarray(table.values[:, i])):
             raise ValueError(index_as_data(name, label))
+
+
+def by_name(
+    table: Table, expected: tuple[str, ...] | None, name: str
+) -> tuple[Table, tuple[int, ...] | None]:
+    """The table with its columns in the order expected, and their numbers in the table given; None where
+    nothing has moved.
+
+    A table without names goes by position.
+
+    Raises:
+        ValueError: names are missing, unknown, or there twice.
+    """
+    found = table.columns
+    if expected is None and numbered(found):
+        expected = tuple(str(k) for k in range(table.width))
+    if found is None or expected is None or found == expected or numbered(found) and not numbered(expected):
+        return table, None
+    missing = [column for column in expected if column not in found]
+    unknown = [column for column in found if column not in expected]
+    twice = [column for column in dict.fromkeys(found) if found.count(column) > 1]
+    faults = {"missing": missing, "unknown": unknown, "there twice": twice}
+    if any(faults.values()) or len(found) != len(expected):
+        told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
+        raise ValueError(
+            f"{name} must have the columns that the model knows by name, in any order ({listed(expected)}),"
+            f" got others ({told or f'{len(found)} columns'})."
+        )
+    order = tuple(found.index(column) for column in expected)
+    return table.in_order(expected, order), order

@@ -11,6 +11,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.models.conditional import ConditionalRBM
 from harmonium.units import Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.mixed import side_by_side
 
 
@@ -49,8 +50,7 @@ class TemporalRBM(ConditionalRBM):
         seed: int = 0,
     ) -> None:
         self.lags = checks.positive_integer("lags", lags)
-        if not isinstance(visible, Units):
-            raise TypeError(f"visible: expected a layer of units such as hm.Gaussian(3), got {visible!r}.")
+        visible = layer_of_units("visible", visible)
         past = side_by_side(*[visible] * self.lags)
         super().__init__(visible, past, hidden, direct=direct, dtype=dtype, device=device, seed=seed)
         self._frame = visible.config()

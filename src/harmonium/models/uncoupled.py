@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from harmonium.models.blocks import BlockModel, State
+from harmonium.models.derived import Derived
 from harmonium.random import Address
 from harmonium.units import Units
 
 
-class UncoupledRows(BlockModel):
+class UncoupledRows(Derived[BlockModel], BlockModel):
     """E(x) = Σᵢ [Uᵢ(xᵢ) - fᵢ·xᵢ] over the blocks of `model`, with fixed fields fᵢ, other ones in each row.
 
     Where a path to a model with clamped variables begins. Its k-th chain is the k-th row.
@@ -23,8 +24,7 @@ class UncoupledRows(BlockModel):
     """
 
     def __init__(self, model: BlockModel, fields: State) -> None:
-        super().__init__()
-        self._model = (model,)  # a tuple keeps the model's parameters out of this one's
+        super().__init__(model)
         self.fields = fields
 
     @classmethod
@@ -44,20 +44,12 @@ class UncoupledRows(BlockModel):
 
     def part(self, rows: Tensor) -> UncoupledRows:
         """The same for these rows."""
-        return UncoupledRows(self._model[0], tuple(field[rows] for field in self.fields))
+        return UncoupledRows(self._of[0], tuple(field[rows] for field in self.fields))
 
     @property
     def layers(self) -> Sequence[Units]:
         """The units of each block."""
-        return self._model[0].layers
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._model[0].dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._model[0].device
+        return self._of[0].layers
 
     def field(self, block: int, state: State) -> Tensor:
         """The fields of the rows, whatever the state."""

@@ -113,7 +113,6 @@ class Trials:
 def scored(history: History, rows: Rows) -> Score:
     """How a trial ended, by rows that it didn't learn from; log Z is measured for a share of its work."""
     model, plan = history.model, history.settings
-    assert isinstance(model, RBM)
     if model.objective is not None:
         v = torch.cat(list(rows.pieces()))
         return Score(*conditional_log_weights(model, v, model.objective.held(v.shape[1]), plan["seed"]))
@@ -131,9 +130,9 @@ def units_for(x: Any, name: str = "X") -> Units:
         ValueError: whole numbers, which may be counts or categories.
     """
     table = as_table(x, name)
-    found = told_by([table], name)
-    if isinstance(found, Units):
-        return found
+    units, found = told_by([table], name)
+    if units is not None:
+        return units
     width, (low, high) = table.width, (int(found.low), int(found.high))
     n, q = first_number(width), high - low + 1
     shifted = f" and {name} + {-low}" if low < 0 else ""
@@ -146,8 +145,8 @@ def units_for(x: Any, name: str = "X") -> Units:
     )
 
 
-def told_by(tables: Sequence[Table], name: str = "X") -> Units | Survey:
-    """Visible units for the columns of tables of one kind, or their survey where the values don't tell.
+def told_by(tables: Sequence[Table], name: str = "X") -> tuple[Units | None, Survey]:
+    """(Visible units for the columns of tables of one kind, None where the values don't tell; their survey).
 
     Values of 0 and 1, or between → Bernoulli; of -1 and 1 → Spin. Where some columns are real, it goes column
     by column: 0 and 1 → Bernoulli, -1 and 1 → Spin, all others Gaussian, side by side. Whole numbers
@@ -156,13 +155,13 @@ def told_by(tables: Sequence[Table], name: str = "X") -> Units | Survey:
     found = joint(survey(name, table, free=True) for table in tables)
     width = tables[0].width
     if found.support in ("binary", "unit interval"):
-        return Bernoulli(width)
+        return Bernoulli(width), found
     if found.support == "spin":
-        return Spin(width)
+        return Spin(width), found
     if found.support == "counts" or (found.whole and found.high - found.low < FEW):
         kinds = _kinds(tables)
-        return found if Gaussian in kinds else _side_by_side(kinds)
-    return _side_by_side(_kinds(tables))
+        return None if Gaussian in kinds else _side_by_side(kinds), found
+    return _side_by_side(_kinds(tables)), found
 
 
 def _kinds(tables: Sequence[Table]) -> list[type[Units]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from harmonium.models import PairwiseModel
 from harmonium.random import Address, Purpose
 from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
-from harmonium.units import Bernoulli, Spin
+from harmonium.units import Bernoulli
 
 CLOUDS = 8  # at most, and hidden units for them; wide tables are looked at along twice as many directions
 PER_CLOUD = 20  # rows, at least: fewer are outliers, or clouds by chance
@@ -74,7 +75,7 @@ def couple_to_clouds(model: PairwiseModel, x: Tensor, weights: Tensor | None = N
         Whether clouds were found, and found to be likelier than one normal.
     """
     hidden = model.layers[1]
-    found = clouds_of(model, x, weights) if isinstance(hidden, (Bernoulli, Spin)) else None
+    found = None if hidden.two_values is None else clouds_of(model, x, weights)
     if found is None:
         return False
     centre, deviation = found.rows.mean(0), found.rows.std(0)
@@ -142,6 +143,14 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     The number of clouds has the best integrated likelihood (BIC with the doubt added: Biernacki, Celeux &
     Govaert 2000) of mixtures with one covariance for all; rows are standardised, (rows, columns).
     """
+    labels, normal = _mixtures(y.tobytes(), y.shape[1])
+    return (None if labels is None else labels.copy()), normal
+
+
+@lru_cache(maxsize=2)  # trials of several sizes, the start and the chains ask about the same rows
+def _mixtures(values: bytes, columns: int) -> tuple[np.ndarray | None, float]:
+    """Answer `find_clouds` on the bytes of its rows."""
+    y = np.frombuffer(values).reshape(-1, columns)
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -290,7 +299,7 @@ def _write(model: PairwiseModel, where: tuple[Tensor, Tensor, Tensor], machine: 
     coupling, bias = rate[:, None] * machine.weight, rate * machine.bias
     level = machine.hidden - centre @ coupling
     bias = bias + rate.square() * centre
-    if isinstance(hidden, Spin):  # h = (1 + s) / 2
+    if hidden.two_values == (-1.0, 1.0):  # h = (1 + s) / 2
         coupling, level = 0.5 * coupling, 0.5 * level
         bias = bias + coupling.sum(1)
     precision = torch.zeros(layer.width, dtype=torch.float64)

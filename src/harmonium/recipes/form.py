@@ -15,7 +15,6 @@ from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows, in_words
 from harmonium.models.support import sites_of
 from harmonium.models.table import pieces
-from harmonium.units import Units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +63,6 @@ class Form:
         space = self.model.observed_space
         values = codes.cpu().numpy()
         if x.shape[1] != values.shape[1]:
-            assert isinstance(space, Units)  # since other spaces have one column for each site
             values = space.encode(codes.cpu()).numpy()
         return self._shown(np.where(np.isnan(x), values, x))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -12,15 +13,21 @@ from harmonium.models import RBM, DeepBeliefNetwork
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
-from harmonium.units import Bernoulli
 
 UNFIT = ("checkpoint", "resume", "state", "objective")
 """What several runs one after the other have no use for."""
 
 
-def fit_layers(
-    network: DeepBeliefNetwork, X: Any, fit: Callable[..., History], given: dict[str, Any]
-) -> History:
+@singledispatch
+def fit_layers(model: Any, X: Any, fit: Callable[..., History], given: dict[str, Any]) -> History | None:
+    """Train a model that is made of several, one after the other; None for any other, to be trained as a
+    whole.
+    """
+    return None
+
+
+@fit_layers.register(DeepBeliefNetwork)
+def _(network: DeepBeliefNetwork, X: Any, fit: Callable[..., History], given: dict[str, Any]) -> History:
     """Train each RBM by `fit` with the settings given, on rows and then on features of them.
 
     Features are the means of 0/1 units, drawn anew in each epoch, and one draw of any other.
@@ -39,8 +46,7 @@ def fit_layers(
     rest = {name: value for name, value in given.items() if name not in (*UNFIT, "validation")}
     rows = [X, given["validation"]]
     records, warnings, notes = [], [], []
-    for k, rbm in enumerate(network.machines):
-        assert isinstance(rbm, RBM)  # as the network made it
+    for k, rbm in enumerate(network.rbms()):
         history = fit(rbm, rows[0], validation=rows[1], **rest)
         records += [{**record, "layer": k + 1} for record in history.records]
         warnings += [f"Layer {k + 1}: {sentence}" for sentence in history.warnings]
@@ -62,6 +68,6 @@ def _features(rbm: RBM, X: Any, seed: int) -> Tensor:
 
 
 def _of(rbm: RBM, v: Tensor, piece: int, seed: int) -> Tensor:
-    if isinstance(rbm.hidden, Bernoulli):
+    if rbm.hidden.two_values == (0.0, 1.0):
         return rbm.hidden_given_visible(v)
     return rbm.hidden.sample(rbm.field(1, (v, v[:, :0])), Address(seed, Purpose.POSITIVE, step=piece))

@@ -19,14 +19,14 @@ from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import observed, rows_of
-from harmonium.models.space import Discrete
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.form import Form, codes_of
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
-from harmonium.units import Bernoulli, Categorical, Gaussian, Poisson, Spin, Units
+from harmonium.units import Tail, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
 EXACT_IN_ALL = 2**20  # completions of all rows together that are
@@ -80,9 +80,7 @@ def impute(
     uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    rows = rows_of(model, X, free=True)
+    rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     if draws is not None:
         drawn = _drawn(model, states, checks.positive_integer("draws", draws), seed)
@@ -97,7 +95,7 @@ def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterato
     gaps = torch.isnan(observed(model, states)).any(1)
     known = states[gaps]
     at_once = max(1, NUMBERS // max(1, known.numel()))
-    sweeps = SWEEPS if isinstance(model, BlockModel) else None
+    sweeps = SWEEPS if model.named_blocks else None
     for begin in range(0, draws, at_once):
         copies = min(at_once, draws - begin)
         rows = known.repeat(copies, 1)
@@ -196,11 +194,7 @@ def _choices(model: EnergyModel, site: Site) -> Tensor | None:
     if site.part is not None:
         return None if site.part.cardinality is None else site.part.site_values()
     space = model.visible_space
-    return (
-        torch.arange(float(space.cardinalities[site.number]))[:, None]
-        if isinstance(space, Discrete)
-        else None
-    )
+    return torch.arange(float(space.cardinalities[site.number]))[:, None] if space.cardinalities else None
 
 
 @dataclass(frozen=True)
@@ -223,20 +217,18 @@ def _by_chains(model: EnergyModel, rows: Tensor, plan: Chained, seed: int) -> Co
     start = completed_states(model, given, seed=seed, sweeps=plan.heating).to(rows)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
-    blocks = isinstance(model, BlockModel) and model.n_visible_blocks == 1
     states, fields = [], []
     for _ in range(ROUNDS):
         chains = advance(step, model, chains, plan.apart)
         states.append(chains.visible)
-        if blocks:
-            assert isinstance(model, BlockModel)  # as just asked
-            fields.append(model.field(0, chains.state))
+        field = model.visible_field(chains.state)
+        fields += [] if field is None else [field]
 
     def by_draw(found: list[Tensor]) -> Tensor:
         return torch.stack(found).unflatten(1, (copies, len(rows))).flatten(0, 1)
 
     weights = torch.full((copies * ROUNDS, len(rows)), 1.0 / (copies * ROUNDS), dtype=torch.float64)
-    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if blocks else None)
+    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if fields else None)
 
 
 # ---------------------------------------------------------------- one site
@@ -253,8 +245,9 @@ def _summary(
     p = _probabilities(site.part, drawn, values.to(drawn.states.device, torch.float64))
     number = torch.arange(len(values), dtype=torch.float64, device=p.device)
     own = values[:, 0].to(p) if site.width == 1 else number
-    names = isinstance(kind, (Binary, Category)) or isinstance(site.part, (Bernoulli, Spin, Categorical))
-    if names or site.part is None:
+    part = site.part
+    names = part is None or part.one_hot or part.two_values is not None
+    if names or isinstance(kind, (Binary, Category)):
         best = p.argmax(1)
         return own[best], 1.0 - p.gather(1, best[:, None])[:, 0], None
     mean = p @ own
@@ -288,12 +281,12 @@ def _of_number(
         flat = full.flatten(0, 1)
         x, variance = (f(flat)[:, inside].unflatten(0, x.shape).double() for f in (part.mean, part.variance))
     mean, spread = _moments(weights, x, variance)
-    if isinstance(part, Poisson):
+    if part.tail is Tail.FACTORIAL:  # counts
         return mean.round(), spread, None
     if not isinstance(kind, Number):
         return mean, spread, None
     nodes, shares = (torch.from_numpy(a).to(x) for a in np.polynomial.hermite_e.hermegauss(5))
-    shares = shares / shares.sum() if isinstance(part, Gaussian) else shares
+    shares = shares if part.normal_precision is None else shares / shares.sum()
     z = x[..., None] + variance.sqrt()[..., None] * nodes
     own = torch.from_numpy(kind.exact(z.cpu().numpy())).to(x)
     joint = (weights[..., None] * shares).movedim(1, 0).flatten(1)

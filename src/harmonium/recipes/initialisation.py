@@ -8,7 +8,7 @@ from torch import Tensor
 from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
 from harmonium.learning.unit_scales import couple_standardised, gaussians
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.numerics import column_moments
@@ -26,23 +26,25 @@ LEAST = 1e-3  # share of a column's variance that a regression leaves at least
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
-    if not isinstance(model, BlockModel) or not untrained(model):
+    if not model.named_blocks or not untrained(model):
         return
     model = model.of_observed()
-    states = seen_first(rows)[:, : model.layers[0].width]
+    visible = model.named_blocks[0]
+    states = seen_first(rows)[:, : visible.width]
     weights = weights if len(rows) <= most_rows(rows) else None
     try:
-        match_known(model.layers[0], states, weights)
+        match_known(visible, states, weights)
     except ValueError as error:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
-    if not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if machine is None:
         return
-    fresh = all(_fresh(c.operator) for c in model.couplings())
-    couple_standardised(model)
-    for direct in model.direct_couplings():
-        states = regress_on_given(model.layers[0], direct, states, weights)
-    if fresh and model.pair() is not None:
-        couple(model, states, weights)
+    fresh = all(_fresh(c.operator) for c in machine.couplings())
+    couple_standardised(machine)
+    for direct in machine.direct_couplings():
+        states = regress_on_given(visible, direct, states, weights)
+    if fresh and machine.pair() is not None:
+        couple(machine, states, weights)
     model.settle()  # what is tied may have been moved apart
 
 
@@ -119,16 +121,17 @@ def regress_on_given(
 
 def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phase: NegativePhase) -> None:
     """Give chains that go on from update to update moves between separate clouds, where there are any."""
-    if not phase.persistent or not isinstance(model, PairwiseModel) or model.of_observed() is not model:
+    machine = model.as_pairwise()
+    if not phase.persistent or machine is None or machine.of_observed() is not machine:
         return
     if natural_gradient_fits(model):
         states = seen_first(rows)
-        phase.move_by(jumps(model, states, weights if len(states) == len(rows) else None))
+        phase.move_by(jumps(machine, states, weights if len(states) == len(rows) else None))
 
 
-def untrained(model: BlockModel) -> bool:
+def untrained(model: EnergyModel) -> bool:
     """Whether the visible units know nothing of any data yet: their biases are all 0."""
-    return not bool((model.layers[0].bias != 0).any())
+    return not bool((model.named_blocks[0].bias != 0).any())
 
 
 @torch.no_grad()

@@ -20,11 +20,12 @@ from harmonium.learning.state import gathered, scattered
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget, cost
-from harmonium.models import BlockModel, EnergyModel, GraphModel, Objective, PairwiseModel
+from harmonium.models import EnergyModel, Objective
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import Record
-from harmonium.recipes.settings import Schedule, Settings
+from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.settings import Settings
 from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
 from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
@@ -225,7 +226,7 @@ class Meter:
         """
         model, end = self.average.model, self.schedule.progress(step) >= 1.0
         self._saved += MEASURED_SHARE * self.work(updates)
-        if not isinstance(model, GraphModel) or not (
+        if model.graph_at() is None or not (
             end or updates == step or self._saved > 0.3
         ):  # about the seconds it takes
             return {}
@@ -251,9 +252,9 @@ class Meter:
         if self.exact:
             return exact_value(model), 0.0
         work, seed = max(LEAST_WORK, MEASURED_SHARE * self.work(updates)), self.settings.seed
-        if isinstance(model, GraphModel):
+        if model.graph_at() is not None:
             return log_partition_anew(model, self.train, work, derived_seed(seed, step))
-        if not isinstance(model, BlockModel) or model.pair() is None:
+        if model.pair() is None:
             return None
         if self.track is None:
             self.track = LogPartitionTrack(derived_seed(seed))
@@ -298,9 +299,10 @@ class Meter:
 @torch.no_grad()
 def structure(model: EnergyModel, rows: Tensor) -> Record:
     """Size and singular values of the first coupling (the modes learned so far), and inactive units."""
-    if not isinstance(model, PairwiseModel) or not model.couplings():
+    machine = model.as_pairwise()
+    if machine is None or not machine.couplings():
         return {}
-    operator, pair = model.couplings()[0].operator, model.pair()
+    operator, pair = machine.couplings()[0].operator, machine.pair()
     weight = operator.matrix()
     record: Record = {
         "weight_norm": float(operator.squared_norm() ** 0.5 if weight is None else weight.norm())

@@ -42,11 +42,11 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
 
     Only for two coupled blocks, (n_visible,).
     """
-    pair = model.pair() if isinstance(model, PairwiseModel) else None
-    if not isinstance(model, PairwiseModel) or pair is None or not pair.operator.natural:
+    pair = model.pair()
+    if model.as_pairwise() is None or pair is None or not pair.operator.natural:
         return None
-    real = torch.zeros(model.layers[0].width, dtype=torch.bool, device=model.device)
-    for scale in gaussians(model.layers[0]):
+    real = torch.zeros(pair.visible.width, dtype=torch.bool, device=model.device)
+    for scale in gaussians(pair.visible):
         real[scale.columns] = True
     if not bool(real.any()):
         return None
@@ -87,16 +87,17 @@ def centred(model: EnergyModel, origin: Tensor | None) -> Iterator[None]:
     An untrained model knows no mean yet. It stays as it is at the beginning, and in the end where nothing was
     learned, so that it can still be trained from the start.
     """
-    if origin is None or not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if origin is None or machine is None:
         yield
         return
-    if not untrained(model):
-        shift_visible(model, origin)
+    if not untrained(machine):
+        shift_visible(machine, origin)
     try:
         yield
     finally:
-        if not untrained(model):
-            shift_visible(model, -origin)
+        if not untrained(machine):
+            shift_visible(machine, -origin)
 
 
 @torch.no_grad()
@@ -136,13 +137,15 @@ class FewValued(NamedTuple):
 
 def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     """The Gaussian columns of few values, None where there are none."""
-    if not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if machine is None:
         return None
-    columns = [c for part in gaussians(model.layers[0]) for c in range(part.columns.start, part.columns.stop)]
+    visible = machine.layers[0]
+    columns = [c for part in gaussians(visible) for c in range(part.columns.start, part.columns.stop)]
     if not columns:
         return None
     x, values = seen_first(rows).double().cpu(), {}
-    floor = torch.zeros(model.layers[0].width, dtype=torch.float64)
+    floor = torch.zeros(visible.width, dtype=torch.float64)
     for c in columns:
         column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
         found = torch.unique(column[: FEW * FEW])
@@ -185,13 +188,14 @@ class ScaleFloor:
     @torch.no_grad()
     def apply(self, model: EnergyModel) -> None:
         """Widen what is narrower; the means without a field stay."""
-        assert isinstance(model, PairwiseModel)
-        for part in gaussians(model.layers[0]):
+        machine = model.as_pairwise()
+        assert machine is not None  # as it has Gaussian columns of few values
+        for part in gaussians(machine.layers[0]):
             floor, log_precision = self.floor[part.columns], part.units.log_precision
             most = torch.where(floor > 0, -2.0 * floor.clamp(min=1e-150).log(), torch.inf).to(log_precision)
             change = (most - log_precision).clamp(max=0.0)
             log_precision.add_(change)
             part.bias.mul_(change.exp())
-            for operator, i, _ in model.couplings():
+            for operator, i, _ in machine.couplings():
                 if i == 0:
                     operator.scale_rows(part.columns, change.exp())

@@ -226,12 +226,12 @@ class Shrink(Rule):
     def judge(self, run: Run, now: Measurement) -> Action | None:
         decay, model, valid = run.meter.decay, run.average.model, run.meter.valid
         falling = run.schedule.falling(now.step)
-        if decay is None or valid is None or not falling or not isinstance(model, PairwiseModel):
+        if decay is None or valid is None or not falling or (machine := model.as_pairwise()) is None:
             return None
         first = run.schedule.settings.weight_decay
         judged = run.meter.judged()
         assert judged is not None  # as there are validation rows
-        strength = self.wanted(decay.strength, first, model, (run.meter.train, judged))
+        strength = self.wanted(decay.strength, first, machine, (run.meter.train, judged))
         if math.isclose(strength, decay.strength, rel_tol=self.least):
             return None
         return Action(

@@ -19,7 +19,7 @@ from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.recipes.history import History, Record
 from harmonium.recipes.measurement import Measurement, Meter
-from harmonium.recipes.settings import Schedule
+from harmonium.recipes.schedule import Schedule
 
 
 class Action(NamedTuple):

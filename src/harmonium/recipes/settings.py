@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harmonium import checks, processes
+from harmonium import checks
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -29,7 +28,7 @@ from harmonium.learning import (
 from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
 from harmonium.likelihood.clamped import states_of_free
-from harmonium.models import BlockModel, EnergyModel, Objective, PairwiseModel
+from harmonium.models import EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Tail
@@ -81,7 +80,7 @@ class Settings:
 
 def natural_gradient_fits(model: EnergyModel) -> bool:
     """Whether the model has the two coupled blocks of `learning.NaturalGradient`, and not too wide ones."""
-    pair = model.pair() if isinstance(model, PairwiseModel) else None
+    pair = model.pair()
     return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
@@ -91,8 +90,9 @@ def default_optimiser(model: EnergyModel) -> str:
     """
     if natural_gradient_fits(model):
         return "natural"
-    leaves = isinstance(model, PairwiseModel) and all(
-        tensor.is_leaf for c in model.couplings() for tensor in c.operator.tensors()
+    machine = model.as_pairwise()
+    leaves = machine is not None and all(
+        tensor.is_leaf for c in machine.couplings() for tensor in c.operator.tensors()
     )
     return "centred" if leaves else "adam"
 
@@ -111,8 +111,9 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     """
     size = LEARNING_RATES.get(method, 0.01)
     kick = (1.0 / batch + 1.0 / chains) / (2.0 * NOISE)
-    if method == "centred" and isinstance(model, PairwiseModel):
-        return centred_rate(model, rows, kick)
+    machine = model.as_pairwise()
+    if method == "centred" and machine is not None:
+        return centred_rate(machine, rows, kick)
     if method == "natural":
         size = min(size, float((sum(p.numel() for p in model.parameters()) * kick) ** -0.5))
     return size
@@ -151,7 +152,7 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
 
 def default_steps(model: EnergyModel, n_rows: int) -> int:
     """Updates when neither steps nor minutes are given; a run that turns early ends before."""
-    wide = isinstance(model, BlockModel) and sum(layer.width for layer in model.layers) > 1000
+    wide = sum(layer.width for layer in model.named_blocks) > 1000
     if n_rows < 5000:
         return 3_000
     return 10_000 if wide else 20_000
@@ -171,8 +172,8 @@ def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | 
     """
     if objective is not None:
         return CONDITIONAL_PRIOR / len(rows)
-    bounded = isinstance(model, BlockModel) and model.layers[0].tail is Tail.BOUNDED
-    if not bounded or len(rows) < HOLD_OUT_FROM:
+    bounded = [layer.tail is Tail.BOUNDED for layer in model.named_blocks[:1]]
+    if not any(bounded) or len(rows) < HOLD_OUT_FROM:
         return 0.0
     return 2.0 / len(rows) * min(1.0, good_turing_unseen(rows) / HARDLY)
 
@@ -233,7 +234,7 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
     a cumulant for each column.
     """
-    pair = model.pair() if isinstance(model, BlockModel) and model.has_free_energy() else None
+    pair = model.pair() if model.has_free_energy() else None
     if pair is None:
         return False
     count, width = pair.hidden.n_states, pair.visible.width
@@ -364,73 +365,17 @@ def preconditioner(settings: Settings) -> list[Transform]:
     return [made[settings.optimiser]()] if settings.optimiser in made else []
 
 
-class Schedule:
-    """How far training is, 0 to 1, and the learning rate there: constant in the first half, then falling
-    linearly to 2 %.
-
-    Progress is counted in updates, or in minutes where these are given; then results depend on the speed of
-    the machine. A run that has stopped improving turns early, and its second half is as short as its first.
-
-    Attributes:
-        turn: share of the planned run at which the learning rate begins to fall.
-        scale: factor of the learning rate, halved when training diverges.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.turn = 0.5
-        self.scale = 1.0
-        self.start = time.monotonic()
-        self._said = (-1, 0.0)  # the step and the seconds that the first of several processes has said last
-
-    @property
-    def seconds(self) -> float:
-        """Time spent in training, over all its resumptions."""
-        return time.monotonic() - self.start
-
-    def spent(self, step: int) -> float:
-        """Share of the planned run, in updates or minutes, that is over."""
-        spent = step / self.settings.steps
-        if self.settings.minutes is not None:
-            spent = max(spent, self._agreed(step) / (60.0 * self.settings.minutes))
-        return spent
-
-    def _agreed(self, step: int) -> float:
-        """Seconds spent, in several processes by the clock of the first one, which says so once a step."""
-        if not processes.together():
-            return self.seconds
-        if self._said[0] != step:
-            self._said = (step, processes.from_first(self.seconds))
-        return self._said[1]
-
-    def begin_decay(self, step: int) -> None:
-        """Let the learning rate begin to fall."""
-        self.turn = min(0.5, self.spent(step))
-
-    def resume_constant(self) -> None:
-        """Take an early fall back."""
-        self.turn = 0.5
-
-    def progress(self, step: int) -> float:
-        """Share of the run that is done."""
-        return min(0.5 * self.spent(step) / self.turn, 1.0)
-
-    def falling(self, step: int) -> bool:
-        """Whether the learning rate falls by now."""
-        return self.progress(step) >= 0.5
-
-    def learning_rate(self, step: int) -> float:
-        """The step size of update `step`."""
-        return (
-            self.scale * self.settings.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - self.progress(step))))
+def objective_for(model: EnergyModel, asked: Objective | None, negatives: Any) -> Objective | None:
+    """What is made large; None for log P of whole rows."""
+    if asked is not None and not isinstance(asked, Objective):
+        raise TypeError(f"objective must be a models.Objective or None, got {checks.describe(asked)}.")
+    if asked is not None and model.context is not None:
+        raise ValueError("objective must be None for a model of columns given others, which has its own.")
+    found = model.objective if asked is None else asked
+    if found is not None and negatives is not None:
+        raise ValueError(
+            "negatives must be None where some columns are learned given the others, which decides them."
         )
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """All that is needed to go on."""
-        numbers = [self.turn, self.scale, self.seconds]
-        return {"numbers": torch.tensor(numbers, dtype=torch.float64)}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `state_dict`."""
-        self.turn, self.scale, seconds = state["numbers"].tolist()
-        self.start = time.monotonic() - seconds
+    if found is not None and not model.has_free_energy():
+        raise TypeError(f"objective: expected a model with a free energy, got {type(model).__name__}.")
+    return found

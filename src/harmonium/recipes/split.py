@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harmonium import checks, kernels
 from harmonium.columns.frames import listed
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows, rows_of
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
@@ -81,9 +81,9 @@ def _hold_out(rows: Rows, weights: Tensor | None, seed: int) -> tuple[Rows, Rows
 
 def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
     """A real column without spread has no density of largest likelihood to start a fresh model from."""
-    if not isinstance(model, BlockModel) or bool((model.layers[0].bias != 0).any()):
+    if not model.named_blocks or bool((model.named_blocks[0].bias != 0).any()):
         return
-    parts = parts_of(model.layers[0])
+    parts = parts_of(model.named_blocks[0])
     real = [part.tail is Tail.QUADRATIC for part in parts for _ in range(part.width)]
     if not any(real) or not any(constant := real & constant_columns(train)):
         return

@@ -17,6 +17,7 @@ from harmonium.columns.frames import listed
 from harmonium.likelihood import log_probabilities
 from harmonium.likelihood.cells import DRAWS, Cell, cells
 from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import rows_of
 from harmonium.models.support import Site, Support, sites_of
 from harmonium.recipes.form import Form, codes_of
@@ -58,7 +59,7 @@ def conditional(
     """
     import pandas as pd
 
-    rows = rows_of(_energy_model(model), X, free=True)
+    rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     single = not isinstance(columns, (list, tuple))
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
@@ -142,7 +143,7 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     """
     import pandas as pd
 
-    rows = rows_of(_energy_model(model), X, free=True)
+    rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     codes = codes_of(model, states)
     bits, excess, best = [], [], []
@@ -160,12 +161,6 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     log_p = {"log_p": found.value, "low": found.low, "high": found.high}
     frame = pd.DataFrame({name: x.cpu().numpy() for name, x in log_p.items()}, index=each.index)
     return Surprise(frame, each, over, values[list(each.columns)], expected[list(each.columns)])
-
-
-def _energy_model(model: Any) -> EnergyModel:
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    return model
 
 
 def _site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:

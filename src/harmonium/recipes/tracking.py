@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -32,20 +33,29 @@ LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
 
 
+@singledispatch
 def exactly_summable(model: EnergyModel) -> bool:
     """Whether log Z is so cheap that it can be had exactly at every measurement."""
-    if (
-        isinstance(model, MarkovRandomField)
-        and max(model.cardinalities) ** (model.width() + 1) <= LARGEST_TABLE
-    ):
-        return True
-    if not isinstance(model, BlockModel):
-        count = model.visible_space.n_states
-        return count is not None and count <= 2**12 and model.has_free_energy()
+    return _few_states(model)
+
+
+@exactly_summable.register(MarkovRandomField)
+def _(model: MarkovRandomField) -> bool:
+    narrow = max(model.cardinalities) ** (model.width() + 1) <= LARGEST_TABLE
+    return narrow or _few_states(model)
+
+
+@exactly_summable.register(BlockModel)
+def _(model: BlockModel) -> bool:
     if model.closed_form_log_partition() is not None:
         return True
     block, states = cheapest_block(model)
     return states * sum(layer.width for layer in model.layers) <= EXACT_WORK
+
+
+def _few_states(model: EnergyModel) -> bool:
+    count = model.visible_space.n_states
+    return count is not None and count <= 2**12 and model.has_free_energy()
 
 
 class LogPartitionTrack:
@@ -62,7 +72,7 @@ class LogPartitionTrack:
         self._step = 0
 
     @torch.no_grad()
-    def measure(self, model: BlockModel, work: float, rows: Tensor) -> tuple[float, float]:
+    def measure(self, model: EnergyModel, work: float, rows: Tensor) -> tuple[float, float]:
         """(log Z, its standard error), nats, for so many seconds of one core.
 
         The first replicas begin at `rows`, (rows, n_visible), as well as at noise. The error is what a normal
@@ -76,13 +86,13 @@ class LogPartitionTrack:
         found = run.bridged()
         return run.base + found.value, uncertainty(found)[1] / NORMAL_95
 
-    def _begin(self, model: BlockModel, rows: Tensor, budget: tempered.Budget) -> tempered.Run:
+    def _begin(self, model: EnergyModel, rows: Tensor, budget: tempered.Budget) -> tempered.Run:
         chosen = torch.linspace(0, len(rows) - 1, min(len(rows), KNOWN), device=rows.device).long()
         return tempered.tuned(
             tempered.begin(model, self.seed, model.state_of(rows[chosen])), self.seed, budget, tempered.GROUPS
         )
 
-    def _go_on(self, model: BlockModel) -> tempered.Run:
+    def _go_on(self, model: EnergyModel) -> tempered.Run:
         """The replicas, on the rungs that the last measurement has found to be right for them."""
         assert self._state is not None  # as there was one
         path, rungs = (broad(model), model), len(self._positions)

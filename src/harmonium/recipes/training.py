@@ -18,7 +18,8 @@ from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
 from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
 from harmonium.learning.loop import Callback, Transform, divides
-from harmonium.models import RBM, DeepBeliefNetwork, EnergyModel, Objective
+from harmonium.models import RBM, EnergyModel, Objective
+from harmonium.models.energy import energy_model
 from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
@@ -33,7 +34,8 @@ from harmonium.recipes.measurement import SUBSET, Meter
 from harmonium.recipes.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
 from harmonium.recipes.rules import Rule, standard_rules
 from harmonium.recipes.run import Run, same_settings
-from harmonium.recipes.settings import Schedule, Settings, UserSettings
+from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.sampling.free import filled
@@ -158,8 +160,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
-    if isinstance(model, DeepBeliefNetwork):
-        return fit_layers(model, X, fit, given)
+    by_layer = fit_layers(model, X, fit, given)
+    if by_layer is not None:
+        return by_layer
     kept, found = _checkpoint(checkpoint, resume), None
     model, X, validation, make = _prepared(model, X, validation, schema, seed)
     if make is not None:
@@ -172,7 +175,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     check_possible(model, validation, "validation")
     rows, valid, weights = split(model, X, validation, sample_weight, seed)
     narrow = few_valued(model, rows)
-    objective = _objective(model, objective, negatives)
+    objective = settings.objective_for(model, objective, negatives)
     negative_phase = settings.negative_phase(model, asked, negatives, objective)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
@@ -329,26 +332,8 @@ def _found(
     return make(found["hidden"]), replace(asked, minutes=found["left"]), found
 
 
-def _objective(model: EnergyModel, asked: Objective | None, negatives: Any) -> Objective | None:
-    """What is made large; None for log P of whole rows."""
-    if asked is not None and not isinstance(asked, Objective):
-        raise TypeError(f"objective must be a models.Objective or None, got {checks.describe(asked)}.")
-    if asked is not None and model.context is not None:
-        raise ValueError("objective must be None for a model of columns given others, which has its own.")
-    found = model.objective if asked is None else asked
-    if found is not None and negatives is not None:
-        raise ValueError(
-            "negatives must be None where some columns are learned given the others, which decides them."
-        )
-    if found is not None and not model.has_free_energy():
-        raise TypeError(f"objective: expected a model with a free energy, got {type(model).__name__}.")
-    return found
-
-
 def _check_model(model: Any) -> None:
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    reason = model.reason_not_normalizable()
+    reason = energy_model("model", model).reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
 

@@ -6,7 +6,7 @@ import torch
 
 from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows
 from harmonium.models.support import Support
 from harmonium.recipes.history import History, Record
@@ -100,5 +100,5 @@ def overfitting(first: Record, last: Record) -> float | None:
 
 
 def _hidden_width(model: EnergyModel) -> int:
-    pair = model.pair() if isinstance(model, BlockModel) else None
+    pair = model.pair()
     return 0 if pair is None else pair.hidden.width

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harmonium import __version__, checks
+from harmonium import __version__
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import rows_of
 from harmonium.plots import learning_curve
 from harmonium.plots.page import Card, Section, page
@@ -80,9 +81,7 @@ def report(
     Raises:
         TypeError, ValueError: as `hm.log_likelihood`.
     """
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy-based model such as hm.RBM, got {checks.describe(model)}.")
-    table, drawn = _tables(model, X, seed)
+    table, drawn = _tables(energy_model("model", model), X, seed)
     found = log_likelihood(model, X, seed=seed)
     named, of_pairs = pairs_section(table, drawn)
     sections = [

@@ -7,29 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, kernels, processes
-from harmonium.models import (
-    BlockModel,
-    DeepBeliefNetwork,
-    EnergyModel,
-    GraphModel,
-    MarkovRandomField,
-    path_to,
-)
-from harmonium.models.answers import unique_evidence
-from harmonium.models.energy import visible_states
-from harmonium.models.enumeration import cheapest_block, marginal_states
+from harmonium import checks, processes
+from harmonium.models import EnergyModel, path_to
+from harmonium.models.energy import energy_model
 from harmonium.models.intake import known_states, observed
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
-from harmonium.sampling.start import default_kernel, initial_chains
+from harmonium.sampling.start import default_kernel, divides, initial_chains
 
 STAGES = 100  # temperatures on the way: a graph is laid out anew for each
-EXACT_PAIRS = 2**24  # pairs of a state and a row of evidence, likewise
-EXACT_STATES = 2**18  # up to this many, drawing from the exact distribution costs less than a second
 
 
 def sample(
@@ -88,15 +77,14 @@ def sample_states(
 ) -> Tensor:
     """The same as visible states, whether the model has a schema or not; arguments are those of `sample`."""
     n = checks.positive_integer("n", n)
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model: expected a model (such as hm.RBM), got {checks.describe(model)}.")
-    reason = model.reason_not_normalizable()
+    reason = energy_model("model", model).reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")
     if given is None and model.context is not None:
         raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
-    return _shown(model, observed(model, _drawn(model, n, clamp, seed, sweeps)))
+    v = observed(model, _drawn(model, n, clamp, seed, sweeps))
+    return v.long() if model.whole_states else v
 
 
 def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | None = None) -> Tensor:
@@ -107,68 +95,15 @@ def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | 
 def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: int | None) -> Tensor:
     """`n` visible states."""
     address = Address(seed, Purpose.SAMPLE)
-    if isinstance(model, DeepBeliefNetwork):
+    if model.normaliser is not model:
         if clamp is not None:
             raise TypeError("given: expected None for a deep belief network, which draws downwards only.")
         return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
     if sweeps is None:
-        exact = _exact(model, n, address) if clamp is None else _exact_given(model, n, clamp, address)
+        exact = model.exact_sample(n, address, None if clamp is None else _known(clamp))
         if exact is not None:
             return exact
     return _divided(model, n, sweeps, clamp, address)
-
-
-def _shown(model: EnergyModel, v: Tensor) -> Tensor:
-    """States as the user writes them: whole numbers for a Markov random field."""
-    return v.long() if isinstance(model, MarkovRandomField) else v
-
-
-def _exact(model: EnergyModel, n: int, address: Address) -> Tensor | None:
-    """Independent draws where enumeration is cheap, otherwise None."""
-    if isinstance(model, BlockModel):
-        block, states = cheapest_block(model)
-        return _from_blocks(model, block, n, address) if states <= EXACT_STATES else None
-    drawn = model.exact_sample(n, address)
-    if drawn is not None:
-        return drawn
-    count = model.visible_space.n_states
-    if count is None or count > EXACT_STATES or not model.has_free_energy():
-        return None
-    log_p = torch.cat([-energy for _, energy in visible_states(model)])
-    index = _inverse_transform(log_p, _uniforms(n, address, log_p))
-    return model.visible_space.states(index).to(model.dtype)  # type: ignore[union-attr]  # a finite space has states
-
-
-@torch.no_grad()
-def _exact_given(model: EnergyModel, n: int, clamp: Clamp, address: Address) -> Tensor | None:
-    """Independent draws given what is held, where contraction or enumeration is cheap, otherwise None."""
-    given = torch.where(clamp.held, clamp.values.double(), torch.nan)
-    drawn = model.exact_sample(n, address, given)
-    if drawn is not None:
-        return drawn
-    count = None if isinstance(model, BlockModel) else model.visible_space.n_states
-    if count is None or count > EXACT_STATES or not model.has_free_energy():
-        return None
-    rows, kind = unique_evidence(given if given.ndim == 2 else given.expand(n, -1))
-    if count * len(rows) > EXACT_PAIRS:
-        return None
-    states, energies = zip(*visible_states(model), strict=True)
-    x, log_p = torch.cat(states), -torch.cat(energies)
-    u, index = _uniforms(n, address, log_p), torch.empty(n, dtype=torch.long)
-    for k, known in enumerate(rows.to(x)):
-        agrees = ((x == known) | torch.isnan(known)).all(1)
-        mine, weights = kind == k, torch.where(agrees, log_p, -torch.inf)
-        if not bool((weights > -torch.inf).any()):
-            raise ValueError(
-                f"given: the values in row {int(mine.nonzero()[0])} have probability zero, so there is "
-                "nothing to draw."
-            )
-        index[mine] = _inverse_transform(weights, u[mine.to(u.device)]).cpu()
-    return x[index.to(x.device)]
-
-
-def _uniforms(n: int, address: Address, like: Tensor) -> Tensor:
-    return kernels.uniform(address, (n, 1), torch.float64, like.device).flatten()
 
 
 def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
@@ -177,35 +112,16 @@ def clamp_from(model: EnergyModel, given: Any, n: int) -> Clamp:
     return Clamp(~torch.isnan(values), values)
 
 
-def _inverse_transform(log_p: Tensor, u: Tensor) -> Tensor:
-    """The numbers of the states that these uniforms draw from the distribution ∝ exp(log_p)."""
-    cumulative = torch.softmax(log_p, 0).cumsum(0)
-    return torch.searchsorted(cumulative, u * cumulative[-1]).clamp(max=len(cumulative) - 1)
-
-
-@torch.no_grad()
-def _from_blocks(model: BlockModel, block: int, n: int, address: Address) -> Tensor:
-    """Inverse transform over the enumerated states of all blocks but one, then that block given them."""
-    log_p = torch.cat([-energy for _, energy in marginal_states(model, block)])
-    index = _inverse_transform(log_p, _uniforms(n, address, log_p))
-    state: list[Tensor] = [torch.empty(n, 0, dtype=model.dtype, device=model.device)] * len(model.layers)
-    for i, layer in enumerate(model.layers):
-        if i != block:
-            count = int(layer.n_states or 0)
-            state[i] = layer.states(index % count).to(model.dtype)
-            index = torch.div(index, count, rounding_mode="floor")
-    if block == 0:
-        field = model.field(0, tuple(state))
-        here = model.block_address(0, address.at(step=1))
-        state[0] = model.conditional_units(0).sample(field, here)
-    return state[0]
+def _known(clamp: Clamp) -> Tensor:
+    """What is held, NaN where free."""
+    return torch.where(clamp.held, clamp.values.double(), torch.nan)
 
 
 def _divided(model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None, address: Address) -> Tensor:
     """What `_annealed` draws, each process a share of the chains; all of them where chains share what they
     adapt, or are fewer than processes.
     """
-    if processes.count() == 1 or n < processes.count() or not isinstance(model, (BlockModel, GraphModel)):
+    if processes.count() == 1 or n < processes.count() or not divides(model, clamp):
         with processes.repeating():
             return _annealed(model, n, sweeps, clamp, address)
     own = processes.share(n)
@@ -223,7 +139,7 @@ def _annealed(
         sweeps = {SiteGibbs: 200, HMC: 400}.get(type(kernel), 1000)
     sweeps = checks.positive_integer("sweeps", sweeps)
     # what a field forbids costs a finite price at first: chains that begin anywhere can get to what it allows
-    soft = model.softened() if isinstance(model, MarkovRandomField) else model
+    soft = model.softened()
     chains = initial_chains(soft, n, address)
     if clamp is not None:
         chains = chains.with_visible(clamp.apply(chains.visible))
@@ -232,9 +148,8 @@ def _annealed(
     for k in range(stages):
         steps = heating * (k + 1) // stages - heating * k // stages
         chains = advance(kernel, path.at((k + 1) / stages), chains, steps)
-    if soft is not model and isinstance(model, MarkovRandomField):
-        known = None if clamp is None else torch.where(clamp.held, clamp.values.double(), torch.nan)
-        allowed = model.obedient(chains.visible, chains.address, known)
+    if soft is not model:
+        allowed = model.obedient(chains.visible, chains.address, None if clamp is None else _known(clamp))
         chains = chains.moved((allowed,))
     rest = sweeps - heating
     if isinstance(kernel, HMC):

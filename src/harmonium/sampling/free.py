@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
+from harmonium.models import EnergyModel
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, State
 from harmonium.sampling.gibbs import advance
@@ -18,7 +18,7 @@ BURN_IN = 20  # sweeps of cells that begin anywhere
 
 def redraws_hidden(model: EnergyModel) -> bool:
     """Whether a sweep draws all hidden units given the visible ones, and so needs none to begin with."""
-    return isinstance(model, BlockModel) and len(model.layers) <= 2
+    return 0 < len(model.named_blocks) <= 2
 
 
 def begun(model: EnergyModel, v: Tensor, hidden: State | None, address: Address) -> State:
@@ -31,7 +31,7 @@ def begun(model: EnergyModel, v: Tensor, hidden: State | None, address: Address)
         address: where the random state is drawn.
     """
     start = model.random_state(len(v), address)
-    if isinstance(model, MarkovRandomField) and not model.positive:
+    if model.constrained:
         x = torch.where(torch.isnan(v), start[0].to(v), v)
         return (model.obedient(x, address.at(step=address.step + 1), v),)
     state = (v, *(start[1:] if hidden is None else hidden))

@@ -11,6 +11,7 @@ from harmonium import kernels
 from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.blocks import Bipartite
+from harmonium.numerics import without_gradients
 from harmonium.sampling.chains import Chains, Clamp, Kernel
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.units.compiled import compiled_side
@@ -35,7 +36,7 @@ class BlockGibbs:
     clamp: Clamp | None = None
     sweeps: int = 1
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
         if not isinstance(model, BlockModel):
             raise TypeError(f"model: expected a BlockModel, got {type(model).__name__}.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 
-from harmonium.models import EnergyModel, GraphModel, Path, Reference
+from harmonium.models import EnergyModel
 from harmonium.sampling.chains import Chains, Clamp
 
 
@@ -21,29 +22,22 @@ class GraphGibbs:
     Attributes:
         clamp: visible variables to hold fixed, if any.
         sweeps: sweeps made by one call.
+        hidden_only: draw the hidden variables alone, which makes a chain for P(h | v).
     """
 
     divides: ClassVar[bool] = True  # no chain has anything to do with another
 
     clamp: Clamp | None = None
     sweeps: int = 1
+    hidden_only: bool = False
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
-        graph, beta = on_path(model)
-        if graph is None:
+        found = model.graph_at()
+        if found is None:
             raise TypeError(f"model: expected a model that is a graph, got {type(model).__name__}.")
+        graph, beta = found
         held = None if self.clamp is None else self.clamp.held
-        state = graph.sweep(chains.state, chains.address, self.sweeps, beta=beta, held=held)
+        how = partial(graph.sweep, beta=beta, held=held, hidden_only=self.hidden_only)
+        state = how(chains.state, chains.address, self.sweeps)
         return Chains(state, chains.address.at(step=chains.address.step + self.sweeps))
-
-
-def on_path(model: EnergyModel) -> tuple[GraphModel | None, torch.Tensor | None]:
-    """(the graph, β) of a graph model or of a point on the path to one from uniform variables."""
-    if isinstance(model, GraphModel):
-        return model, None
-    if isinstance(model, Path):
-        start, end = model.ends
-        if isinstance(end, GraphModel) and isinstance(start, Reference):
-            return end, torch.as_tensor(model.beta, dtype=torch.float64)
-    return None, None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 
 import torch
 from torch import Tensor
@@ -76,13 +77,6 @@ class Segment(ABC):
             work += view.work(here, there)
             state = view.sweep(there, address.at(step=address.step + k))
         return state, work
-
-
-def segment(start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> Segment:
-    """The piece between two models over the same variables; `clamp` holds visible ones fixed."""
-    if isinstance(start, BlockModel) and isinstance(end, BlockModel):
-        return BlockSegment(start, end, clamp)
-    return EnergySegment(start, end, clamp)
 
 
 def summed_block(model: BlockModel, but: int | None = None) -> int:
@@ -210,3 +204,18 @@ class EnergyView(View):
         chains = own.kernel(Path(own.start, own.end, beta), Chains(self.state, address, own.info))
         own.info = dict(chains.info)
         return chains.state
+
+
+def segment(start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> Segment:
+    """The piece between two models over the same variables; `clamp` holds visible ones fixed."""
+    return _segment_to(end, start, clamp)
+
+
+@singledispatch
+def _segment_to(end: EnergyModel, start: EnergyModel, clamp: Clamp | None) -> Segment:
+    return EnergySegment(start, end, clamp)
+
+
+@_segment_to.register(BlockModel)
+def _(end: BlockModel, start: BlockModel, clamp: Clamp | None) -> Segment:
+    return BlockSegment(start, end, clamp)

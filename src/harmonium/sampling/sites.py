@@ -11,7 +11,6 @@ from torch import Tensor
 
 from harmonium import kernels
 from harmonium.models import EnergyModel
-from harmonium.models.space import Discrete
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, State
 
@@ -64,7 +63,7 @@ def _sites(model: EnergyModel, hidden_only: bool) -> Sequence[tuple[int, int, in
     return [
         (block, i, q)
         for block, space in spaces
-        if isinstance(space, Discrete)
+        if space is not None
         for i, q in enumerate(space.cardinalities)
         if q > 1
     ]
@@ -151,9 +150,9 @@ class _Moves:
     @classmethod
     def of(cls, model: EnergyModel, state: State, clamp: Clamp | None) -> _Moves:
         spaces = [model.visible_space] + ([model.hidden_space] if model.hidden_space is not None else [])
-        if not all(isinstance(space, Discrete) for space in spaces):
+        if any(len(space.cardinalities) < space.width for space in spaces):
             raise TypeError(f"model: expected discrete variables, got {type(model).__name__} with others.")
-        cardinalities = [q for space in spaces for q in space.cardinalities]  # type: ignore[union-attr]
+        cardinalities = [q for space in spaces for q in space.cardinalities]
         variable = [i for i, q in enumerate(cardinalities) for _ in range(q)]
         value = [c for q in cardinalities for c in range(q)]
         index = torch.tensor(variable, device=state[0].device)

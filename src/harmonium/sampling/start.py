@@ -4,33 +4,57 @@ models.
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.models import BlockModel, EnergyModel, GraphModel
-from harmonium.models.space import Continuous
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, Kernel, State
 from harmonium.sampling.gibbs import BlockGibbs
-from harmonium.sampling.graph import GraphGibbs, on_path
+from harmonium.sampling.graph import GraphGibbs
 from harmonium.sampling.hamiltonian import HMC
 from harmonium.sampling.sites import SiteGibbs
 
 
+@singledispatch
 def default_kernel(model: EnergyModel, clamp: Clamp | None = None) -> Kernel:
     """The kernel that suits `model` when no other is chosen; `clamp` holds visible units fixed.
 
     Raises:
         TypeError: the model neither names its blocks, nor is a graph, nor declares its space.
     """
-    if isinstance(model, BlockModel):
-        return BlockGibbs(clamp)
-    if on_path(model)[0] is not None:
+    if model.graph_at() is not None:
         return GraphGibbs(clamp)
-    if isinstance(model.visible_space, Continuous):
-        return HMC(clamp=clamp)
-    return SiteGibbs(clamp)
+    return SiteGibbs(clamp) if model.visible_space.bounds is None else HMC(clamp=clamp)
+
+
+@default_kernel.register(BlockModel)
+def _(model: BlockModel, clamp: Clamp | None = None) -> Kernel:
+    return BlockGibbs(clamp)
+
+
+@singledispatch
+def hidden_kernel(model: EnergyModel, v: Tensor, sweeps: int) -> Kernel:
+    """The kernel that draws hidden variables, so many sweeps long, and leaves the visible ones at `v`."""
+    if model.graph_at() is not None:
+        return GraphGibbs(sweeps=sweeps, hidden_only=True)
+    return SiteGibbs(sweeps=sweeps, hidden_only=True)
+
+
+@hidden_kernel.register(BlockModel)
+def _(model: BlockModel, v: Tensor, sweeps: int) -> Kernel:
+    held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
+    return BlockGibbs(Clamp(held, v), sweeps)
+
+
+def divides(model: EnergyModel, clamp: Clamp | None = None) -> bool:
+    """Whether several processes can each move a share of the chains: those of models of which only the energy
+    is known share what they adapt.
+    """
+    return bool(getattr(default_kernel(model, clamp), "divides", False))
 
 
 def complete(
@@ -51,12 +75,7 @@ def complete(
         return own
     state = start or (v, *model.random_state(len(v), address)[1:])
     chains = Chains((v, *state[1:]), address.at(step=address.step + 1))
-    if isinstance(model, GraphModel):
-        return model.sweep(chains.state, chains.address, sweeps, hidden_only=True)
-    if isinstance(model, BlockModel):
-        held = torch.ones(v.shape[1], dtype=torch.bool, device=v.device)
-        return BlockGibbs(Clamp(held, v), sweeps)(model, chains).state
-    return SiteGibbs(sweeps=sweeps, hidden_only=True)(model, chains).state
+    return hidden_kernel(model, v, sweeps)(model, chains).state
 
 
 @torch.no_grad()

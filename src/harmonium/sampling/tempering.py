@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -28,13 +29,17 @@ from harmonium.sampling.segments import Segment, segment
 SWAP_BLOCK = 64  # sweeps whose exchanges are drawn together
 
 
+@singledispatch
 def broad(model: EnergyModel) -> EnergyModel:
     """Independent variables, uniform where states are bounded: the path from there is a tempering of E.
 
     Models with blocks keep their units, without the biases; for all others it is their `Reference`.
     """
-    if not isinstance(model, BlockModel):
-        return Reference(model)
+    return Reference(model)
+
+
+@broad.register(BlockModel)
+def _(model: BlockModel) -> PairwiseModel:
     layers = [copy.deepcopy(layer) for layer in model.layers]
     for layer in layers:
         torch.nn.init.zeros_(layer.bias)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.models import RBM
+from harmonium.models.rbm import checked_rbm
 from harmonium.store.files import replacing
 from harmonium.units import Bernoulli, Binomial, Categorical, Gaussian, Spin
 
@@ -58,9 +59,8 @@ def export_features(model: RBM, path: str | os.PathLike[str]) -> None:
     True
     """
     path = Path(path)
-    if not isinstance(model, RBM) or not isinstance(model.hidden, KINDS):
-        kinds = ", ".join(kind.__name__ for kind in KINDS)
-        got = type(model.hidden if isinstance(model, RBM) else model).__name__
+    if not isinstance(checked_rbm("model", model).hidden, KINDS):
+        kinds, got = ", ".join(kind.__name__ for kind in KINDS), type(model.hidden).__name__
         raise TypeError(f"model must be an RBM with hidden units of a type among {kinds}, got {got}.")
     if path.suffix not in FORMATS:
         raise ValueError(f"path must end in {' or '.join(FORMATS)}, got {str(path)!r}.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import torch
 from torch import Tensor
 
 from harmonium.models import RBM, MarkovRandomField
+from harmonium.models.rbm import checked_rbm
 from harmonium.store.files import replacing
 from harmonium.units import Bernoulli, Categorical, Gaussian, Spin, Units
 
 Location = str | os.PathLike[str]
 JULIA_FORMAT = "1.0.0"
+BINARY = (0.0, 1.0)  # the values of 0/1 units
 
 
 def from_sklearn(fitted: Any) -> RBM:
@@ -110,12 +113,13 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
     import h5py
 
     visible = model.visible
-    if not isinstance(visible, (Bernoulli, Categorical)) or not isinstance(model.hidden, Bernoulli):
+    binary = visible.two_values == BINARY
+    if not (binary or visible.one_hot) or model.hidden.two_values != BINARY:
         raise TypeError(
             f"model: rbms has 0/1 or Potts visible and 0/1 hidden units, got {model.visible!r} and"
             f" {model.hidden!r}."
         )
-    sites = (visible.n,) if isinstance(visible, Bernoulli) else (visible.n, visible.cardinality)
+    sites = (visible.n,) if binary else (visible.n, visible.width // visible.n)
     weight, bias, hidden = (_numpy(x) for x in (model.weight, visible.bias, model.hidden.bias))
     params = {"weight_matrix": weight.reshape(*sites, -1), "vbias": bias.reshape(sites), "hbias": hidden}
     with replacing(path) as new, h5py.File(new, "w") as file:
@@ -124,7 +128,7 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
         for name, x in params.items():
             group[name] = update[name] = x
         update["time"], update.create_group("flags")["checkpoint"] = 0.0, True
-        file["model_type"] = "BBRBM" if isinstance(visible, Bernoulli) else "PBRBM"
+        file["model_type"] = "BBRBM" if binary else "PBRBM"
         rows = np.zeros((1, visible.n)) if chains is None else np.asarray(chains)
         file["parallel_chains"] = rows.astype(weight.dtype)
         settings = {"batch_size": 1, "gibbs_steps": 1, "learning_rate": 0.01, "L1": 0.0, "L2": 0.0}
@@ -177,9 +181,10 @@ def save_julia(model: RBM, path: Location) -> None:
                 f"model: RestrictedBoltzmannMachines.jl has {', '.join(JULIA_LAYERS)} layers here, got"
                 f" {layer!r}."
             )
-        shape = (layer.n, layer.cardinality) if isinstance(layer, Categorical) else (layer.n,)
+        shape = (layer.n, layer.width // layer.n) if layer.one_hot else (layer.n,)
         axes.append(shape)
-        par = [_numpy(layer.bias)] + ([_numpy(layer.precision)] if isinstance(layer, Gaussian) else [])
+        precision = layer.normal_precision
+        par = [_numpy(layer.bias)] + ([] if precision is None else [_numpy(precision)])
         content[f"{side}_type"] = names[0]
         content[f"{side}_par"] = np.stack([x.reshape(shape) for x in par], -1)
     content["weights"] = _numpy(model.weight).T.reshape(*axes[1], *axes[0])
@@ -234,12 +239,15 @@ def to_dimod(model: RBM | MarkovRandomField) -> Any:
     import dimod
 
     bqm = dimod.BinaryQuadraticModel("BINARY")
-    if isinstance(model, MarkovRandomField):
-        for scope, table in model.factors:
-            _add_factor(bqm, scope, -table)
-        return bqm
+    _add_energies(model, bqm)
+    return bqm
+
+
+@singledispatch
+def _add_energies(model: Any, bqm: Any) -> None:
+    """Add those of a machine."""
     sides = [("v", model.visible), ("h", model.hidden)]
-    if not all(isinstance(layer, (Bernoulli, Spin)) for _, layer in sides):
+    if any(layer.two_values is None for _, layer in sides):
         raise TypeError(f"model: dimod has two-state variables, got {model.visible!r} and {model.hidden!r}.")
     values = [_numpy(layer.site_values().double())[:, 0] for _, layer in sides]
     for (letter, layer), x in zip(sides, values, strict=True):
@@ -249,7 +257,12 @@ def to_dimod(model: RBM | MarkovRandomField) -> Any:
     for i, row in enumerate(model.weight.tolist()):
         for j, weight in enumerate(row):
             _add_factor(bqm, (("v", i), ("h", j)), torch.from_numpy(-weight * outer))
-    return bqm
+
+
+@_add_energies.register(MarkovRandomField)
+def _(model: MarkovRandomField, bqm: Any) -> None:
+    for scope, table in model.factors:
+        _add_factor(bqm, scope, -table)
 
 
 def _add_factor(bqm: Any, scope: tuple[Any, ...], energy: Tensor) -> None:
@@ -302,9 +315,5 @@ def _opened(path: Location) -> Any:
 
 
 def _only_bernoulli(model: Any, what: str) -> None:
-    if not (
-        isinstance(model, RBM)
-        and isinstance(model.visible, Bernoulli)
-        and isinstance(model.hidden, Bernoulli)
-    ):
+    if any(layer.two_values != BINARY for layer in checked_rbm("model", model).layers):
         raise TypeError(f"model: {what} has 0/1 units on both sides, got {model!r}.")

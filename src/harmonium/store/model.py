@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from harmonium.columns import Schema
 from harmonium.models import EnergyModel
+from harmonium.models.energy import energy_model
 from harmonium.store.claims import SMALL, largest_claim
 from harmonium.store.files import (
     Facts,
@@ -49,9 +50,7 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
       (hidden): Bernoulli(2)
     )
     """
-    if not isinstance(model, EnergyModel):
-        raise TypeError(f"model must be an energy model such as hm.RBM, got {type(model).__name__}.")
-    for name, x in model.state_dict().items():
+    for name, x in energy_model("model", model).state_dict().items():
         if bool(x.isnan().any()):
             raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
     save_tensors(path, model.state_dict(), _about(model, facts))

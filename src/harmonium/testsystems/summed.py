@@ -21,7 +21,7 @@ def summed(rbm: RBM) -> KnownModel:
     Raises:
         ValueError: units that are not Bernoulli, or more than 20 hidden ones.
     """
-    if not (isinstance(rbm.visible, Bernoulli) and isinstance(rbm.hidden, Bernoulli)):
+    if any(layer.two_values != (0.0, 1.0) for layer in rbm.layers):
         raise ValueError("rbm must have Bernoulli units on both sides.")
     if rbm.hidden.n > MOST:
         raise ValueError(f"rbm must have at most {MOST} hidden units, got {rbm.hidden.n}.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +30,28 @@ COUNTED = 2**12  # rows that are counted together, in float64
 Same = TypeVar("Same", bound="Units")  # units of one type
 
 
+class Variable(NamedTuple):
+    """One variable of a layer of units or of a space.
+
+    Attributes:
+        part: the units that it belongs to, None in a space.
+        width: columns of a state that it takes.
+        cardinality: number of its states, None when there are infinitely many.
+    """
+
+    part: Units | None
+    width: int
+    cardinality: int | None
+
+    def values(self) -> Tensor:
+        """Its states where these are finitely many, (cardinality, width)."""
+        return (
+            torch.arange(float(self.cardinality or 0))[:, None]
+            if self.part is None
+            else self.part.site_values()
+        )
+
+
 class Units(nn.Module, ABC):
     """A layer of `n` sites of one type, independent of each other given their fields.
 
@@ -44,6 +68,11 @@ class Units(nn.Module, ABC):
 
     tail: Tail = Tail.BOUNDED
     cardinality: int | None = None  # number of states of one site; None when there are infinitely many
+    least: float = -math.inf  # no value of a state is below
+    two_values: tuple[float, float] | None = None  # the values of a site that has two, in one column
+    cardinalities: tuple[int, ...] = ()  # spaces have these two instead of potentials
+    bounds: tuple[Tensor, Tensor] | None = None
+    one_hot: bool = False  # whether a site has a column for each of its states, of which one is 1
     bias: nn.Parameter
 
     def __init__(self, n: int) -> None:
@@ -126,6 +155,30 @@ class Units(nn.Module, ABC):
         """The inverse of `encode`."""
         return x
 
+    def parts_in_order(self) -> list[Units]:
+        """Layers of one type each, of which this one consists: itself, but for `Mixed`."""
+        return [self]
+
+    def parts_alone(self) -> list[Units]:
+        """Copies of the parts, each with its own bias."""
+        return [copy.deepcopy(self)]
+
+    def variables(self) -> list[Variable]:
+        """All sites, in the order of their columns."""
+        return [
+            Variable(part, part.width // part.n, part.cardinality)
+            for part in self.parts_in_order()
+            for _ in range(part.n)
+        ]
+
+    def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """States drawn in the field 0, (rows, width): uniformly where these units are bounded."""
+        return self.sample(torch.zeros(rows, self.width, dtype=dtype, device=device), address)
+
+    def some_state(self) -> Tensor:
+        """The most probable state in the field 0, (1, width), float64."""
+        return self.mode(torch.zeros_like(self.bias)[None]).detach().double()
+
     # -- finite units can be enumerated ----------------------------------------------------------------
 
     @property
@@ -149,6 +202,14 @@ class Units(nn.Module, ABC):
             digits[:, site] = index % len(values)
             index = torch.div(index, len(values), rounding_mode="floor")
         return values[digits].reshape(len(digits), self.width)
+
+    def walk(self, chunk: int, device: torch.device) -> Iterator[Tensor]:
+        """All joint states in order, in pieces of at most `chunk` rows."""
+        total = self.n_states
+        if total is None:
+            raise self.infinite()
+        for start in range(0, total, chunk):
+            yield self.states(torch.arange(start, min(start + chunk, total), device=device))
 
     # -- parameters ------------------------------------------------------------------------------------
 
@@ -215,6 +276,15 @@ class Units(nn.Module, ABC):
             raise ValueError(f"x: {which} constant, and {type(self).__name__} units need a spread.")
         return rows, w / w.sum()
 
+    @property
+    def normal_precision(self) -> Tensor | None:
+        """γ of every site, (n,), where U(x) = γx²/2 + const on the whole line; None for all other units."""
+        return None
+
+    def matched_in_closed_form(self) -> bool:
+        """Whether `match` needs no search, and so works for any rows."""
+        return not self.shape_parameters()
+
     def config(self) -> dict[str, Any]:
         """What the constructor needs to build the same units again (numbers and strings only)."""
         return {"type": type(self).__name__, "n": self.n}
@@ -238,3 +308,10 @@ class Units(nn.Module, ABC):
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""
         return ", ".join(str(v) for k, v in self.config().items() if k != "type")
+
+
+def layer_of_units(name: str, value: Any) -> Units:
+    """`value`, if it is a layer of units."""
+    if not isinstance(value, Units):
+        raise TypeError(f"{name}: expected a layer of units such as hm.Bernoulli(64), got {value!r}.")
+    return value

@@ -21,6 +21,8 @@ class Bernoulli(Units):
     """
 
     cardinality = 2
+    least = 0.0
+    two_values = (0.0, 1.0)
 
     def potential(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)

@@ -46,6 +46,8 @@ class Binomial(Units):
     tensor([[2.]])
     """
 
+    least = 0.0
+
     def __init__(self, n: int, trials: int) -> None:
         super().__init__(n)
         self.trials = checks.positive_integer("trials", trials)

@@ -25,6 +25,9 @@ class Categorical(Units):
     tensor([[0., 0., 1., 1., 0., 0.]])
     """
 
+    least = 0.0
+    one_hot = True
+
     def __init__(self, n: int, states: int) -> None:
         self.cardinality: int = checks.integer("states", states, low=2)
         self.n = checks.positive_integer("n", n)

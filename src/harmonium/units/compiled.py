@@ -19,4 +19,4 @@ def compiled_side(layer: Units, bias: Tensor, base: Tensor | None = None) -> Sid
     kind = COMPILED.get(type(layer))
     if kind is None:
         return None
-    return Side(kind, layer.cardinality if isinstance(layer, Categorical) else 1, bias, base)
+    return Side(kind, layer.width // layer.n, bias, base)

@@ -43,6 +43,13 @@ class Gaussian(Units):
         """Standard deviation, (n,)."""
         return torch.exp(-0.5 * self.log_precision).detach()
 
+    @property
+    def normal_precision(self) -> Tensor:
+        return self.precision
+
+    def matched_in_closed_form(self) -> bool:
+        return True
+
     def potential(self, x: Tensor) -> Tensor:
         return 0.5 * self.precision * x**2
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.random import Address
-from harmonium.units.base import Tail, Units
+from harmonium.units.base import Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
@@ -50,7 +50,7 @@ class Mixed(Units):
     """
 
     def __init__(self, *parts: Units) -> None:
-        if not parts or not all(isinstance(p, Units) and not isinstance(p, Mixed) for p in parts):
+        if not parts or any(layer_of_units("parts", p).parts_in_order() != [p] for p in parts):
             raise TypeError("parts: expected one or more layers of units (none of them Mixed).")
         if len({id(p) for p in parts}) < len(parts) or any(p.bias is None for p in parts):
             raise ValueError(
@@ -65,29 +65,37 @@ class Mixed(Units):
         self.cardinality = None
         self._orders: dict[torch.device, Order] = {}
 
-    def _parts(self) -> list[Units]:
+    def parts_in_order(self) -> list[Units]:
         return list(self.parts)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
 
     @property
     def width(self) -> int:
-        return sum(p.width for p in self._parts())
+        return sum(p.width for p in self.parts_in_order())
 
     @property
     def unit_numbers(self) -> int:
-        return sum(p.unit_numbers for p in self._parts())
+        return sum(p.unit_numbers for p in self.parts_in_order())
 
     @property
     def code_width(self) -> int:
-        return sum(p.code_width for p in self._parts())
+        return sum(p.code_width for p in self.parts_in_order())
 
     @property
     def tail(self) -> Tail:  # type: ignore[override]  # derived from the parts, a constant elsewhere
         """The heaviest tail among the parts."""
-        return max(p.tail for p in self._parts())
+        return max(p.tail for p in self.parts_in_order())
+
+    def parts_alone(self) -> list[Units]:
+        found = []
+        for part, columns in zip(self.parts_in_order(), self.columns(), strict=True):
+            alone = copy.deepcopy(part)
+            alone.bias = nn.Parameter(self.bias.detach()[columns].clone())
+            found.append(alone)
+        return found
 
     def columns(self) -> list[slice]:
         """The columns of each part."""
-        return self._edges([p.width for p in self._parts()])
+        return self._edges([p.width for p in self.parts_in_order()])
 
     @staticmethod
     def _edges(widths: list[int]) -> list[slice]:
@@ -97,12 +105,12 @@ class Mixed(Units):
     def _order(self, device: torch.device) -> Order:
         """What is worked on at once, found when it is first asked for."""
         if device not in self._orders:
-            self._orders[device] = _order_of(self._parts(), device)
+            self._orders[device] = _order_of(self.parts_in_order(), device)
         return self._orders[device]
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor, codes: bool = False) -> Tensor:
         """A function of each part, for each column or each site; parts of one kind are one."""
-        order, parts = self._order(x.device), self._parts()
+        order, parts = self._order(x.device), self.parts_in_order()
         columns = order.sites if codes else order.columns
         if len(columns) == len(parts):
             edges = self._edges([p.code_width if codes else p.width for p in parts])
@@ -141,7 +149,7 @@ class Mixed(Units):
         return self._each(draw, field)
 
     def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
-        for p, c in zip(self._parts(), self.columns(), strict=True):
+        for p, c in zip(self.parts_in_order(), self.columns(), strict=True):
             problem = find(p, x[..., c])
             if problem:
                 return f"columns {c.start} to {c.stop - 1}: {problem}"
@@ -162,7 +170,7 @@ class Mixed(Units):
     @property
     def n_states(self) -> int | None:
         total = 1
-        for p in self._parts():
+        for p in self.parts_in_order():
             if p.n_states is None:
                 return None
             total *= p.n_states
@@ -170,7 +178,7 @@ class Mixed(Units):
 
     def states(self, index: Tensor) -> Tensor:
         pieces = []
-        for p in self._parts():
+        for p in self.parts_in_order():
             count = p.n_states
             if count is None:
                 raise p.infinite()
@@ -182,7 +190,7 @@ class Mixed(Units):
         mixed = self.with_tensors()
         mixed._modules = dict(self._modules)
         mixed._modules["parts"] = nn.ModuleList(
-            a.interpolate(b, beta) for a, b in zip(self._parts(), other._parts(), strict=True)
+            a.interpolate(b, beta) for a, b in zip(self.parts_in_order(), other.parts_in_order(), strict=True)
         )
         return mixed
 
@@ -192,7 +200,7 @@ class Mixed(Units):
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
         self._check_shape(x, "x")
-        for p, c in zip(self._parts(), self.columns(), strict=True):
+        for p, c in zip(self.parts_in_order(), self.columns(), strict=True):
             p.bias = nn.Parameter(self.bias[c].clone())
             try:
                 p.match(x[..., c], weights)
@@ -203,8 +211,11 @@ class Mixed(Units):
             finally:
                 p.bias = None  # type: ignore[assignment]  # borrowed for the call only
 
+    def matched_in_closed_form(self) -> bool:
+        return all(p.matched_in_closed_form() for p in self.parts_in_order())
+
     def config(self) -> dict[str, Any]:
-        return {"type": "Mixed", "parts": [p.config() for p in self._parts()]}
+        return {"type": "Mixed", "parts": [p.config() for p in self.parts_in_order()]}
 
     def extra_repr(self) -> str:
         return ""
@@ -239,19 +250,7 @@ def _joined(parts: list[Units]) -> Units:
 
 def parts_of(units: Units) -> list[Units]:
     """The parts of a mixed layer, and any other layer as its only part."""
-    return list(units.parts) if isinstance(units, Mixed) else [units]  # type: ignore[arg-type]
-
-
-def parts_alone(units: Units) -> list[Units]:
-    """Copies of the parts of a layer, each with its own bias again."""
-    if not isinstance(units, Mixed):
-        return [copy.deepcopy(units)]
-    found = []
-    for part, columns in zip(parts_of(units), units.columns(), strict=True):
-        alone = copy.deepcopy(part)
-        alone.bias = nn.Parameter(units.bias.detach()[columns].clone())
-        found.append(alone)
-    return found
+    return units.parts_in_order()
 
 
 def side_by_side(*layers: Units) -> Units:
@@ -262,5 +261,5 @@ def side_by_side(*layers: Units) -> Units:
     >>> side_by_side(Mixed(Bernoulli(2), Gaussian(1)), Gaussian(2)).width
     5
     """
-    parts = [part for layer in layers for part in parts_alone(layer)]
+    parts = [part for layer in layers for part in layer.parts_alone()]
     return parts[0] if len(parts) == 1 else Mixed(*parts)

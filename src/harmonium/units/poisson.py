@@ -45,6 +45,7 @@ class Poisson(Units):
     """
 
     tail = Tail.FACTORIAL
+    least = 0.0
 
     def potential(self, x: Tensor) -> Tensor:
         return torch.lgamma(x + 1.0)

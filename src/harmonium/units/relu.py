@@ -25,6 +25,7 @@ class ReLU(Units):
     """
 
     tail = Tail.QUADRATIC
+    least = 0.0
 
     def __init__(self, n: int) -> None:
         super().__init__(n)

@@ -21,6 +21,8 @@ class Spin(Units):
     """
 
     cardinality = 2
+    least = -1.0
+    two_values = (-1.0, 1.0)
 
     def potential(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
