@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -128,9 +128,7 @@ def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple
         return machine
 
     def make(number: int) -> RBM:
-        machine = made(replace(options, hidden=str(number)))
-        assert isinstance(machine, RBM)  # as the option says
-        return machine
+        return cast(RBM, made(replace(options, hidden=str(number))))  # as the option says
 
     if options.model == "rbm" and options.hidden is None:
         return make(1), make
