@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harmonium import checks, store
+from harmonium import checks, processes, store
 
 OPTIMISER = ("zero_grad", "step", "param_groups", "state_dict")
 STATE = "state must be the history.state of an earlier call of hm.fit"
@@ -47,3 +49,19 @@ def place(checkpoint: Any) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} can't be written: there is no folder {path.parent}.")
     return path
+
+
+def checkpoint_at(checkpoint: Any, resume: bool) -> store.Checkpoint | None:
+    """Where the checkpoint is, or will be."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
+        return None
+    path = place(checkpoint)
+    if resume:
+        if not path.exists() and not store.previous(path).exists():
+            raise ValueError(f"resume: there is no checkpoint at {path}.")
+        wrong = processes.by_first(partial(store.recover, path))
+        if wrong is not None:
+            warnings.warn(wrong, stacklevel=3)
+    return store.Checkpoint(path, resume)

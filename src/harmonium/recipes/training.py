@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -173,7 +172,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     by_layer = fit_layers(model, X, fit, given)
     if by_layer is not None:
         return by_layer
-    kept, found = _checkpoint(checkpoint, resume), None
+    kept, found = arguments.checkpoint_at(checkpoint, resume), None
     model, X, validation, make = _prepared(model, X, validation, schema, seed)
     if make is not None:
         # what was saved may be of the trials, which ended before the run
@@ -398,19 +397,3 @@ def _settings(plan: Settings, model: EnergyModel, rows: Rows, valid: Rows | None
         "harmonium": __version__,
         "torch": torch.__version__,
     }
-
-
-def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint | None:
-    """Where the checkpoint is, or will be."""
-    if checkpoint is None:
-        if resume:
-            raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
-        return None
-    path = arguments.place(checkpoint)
-    if resume:
-        if not path.exists() and not store.previous(path).exists():
-            raise ValueError(f"resume: there is no checkpoint at {path}.")
-        wrong = processes.by_first(partial(store.recover, path))
-        if wrong is not None:
-            warnings.warn(wrong, stacklevel=3)
-    return store.Checkpoint(path, resume)
