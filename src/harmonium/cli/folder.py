@@ -15,6 +15,7 @@ from harmonium import __version__, store
 from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
+from harmonium.recipes.greedy import layers_of
 from harmonium.units import Units
 
 MODEL = "model.safetensors"
@@ -24,7 +25,9 @@ CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = store.previous(CHECKPOINT).name
 """The checkpoint before, which is used where the newest is damaged."""
 SETTINGS_FORMAT = 1
-FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, SETTINGS)
+LAYERS = layers_of(Path(CHECKPOINT)).name
+"""Those of a deep belief network whose training is over."""
+FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, LAYERS, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and --out takes a folder.")
     there = [] if only_begun(folder) else [name for name in FILES if (folder / name).exists()]
-    can_go_on = SETTINGS in there and not {CHECKPOINT, PREVIOUS}.isdisjoint(there)
+    can_go_on = SETTINGS in there and not {CHECKPOINT, PREVIOUS, LAYERS}.isdisjoint(there)
     if resume and not can_go_on and not only_begun(folder):
         raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
     if there and not resume and not force:
@@ -97,7 +100,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
 
 def only_begun(folder: Path) -> bool:
     """Whether nothing is there but what a run writes before it has measured anything."""
-    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT, PREVIOUS)):
+    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT, PREVIOUS, LAYERS)):
         return False
     metrics = folder / METRICS
     if metrics.exists() and metrics.stat().st_size:
@@ -155,6 +158,8 @@ def recover(folder: Path) -> bool:
     """
     if only_begun(folder):
         return False
+    if (folder / LAYERS).exists() and not any((folder / name).exists() for name in (CHECKPOINT, PREVIOUS)):
+        return True  # the next layer begins
     wrong = store.recover(folder / CHECKPOINT)
     if wrong is not None:
         print(f"harmonium: {wrong}", file=sys.stderr)
@@ -198,7 +203,7 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
     The folder itself goes too where the run has created it.
     """
-    if not folder.is_dir() or any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS)):
+    if not folder.is_dir() or any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS, LAYERS)):
         return
     for name in (SETTINGS, METRICS):
         (folder / name).unlink(missing_ok=True)
@@ -223,6 +228,8 @@ def what_is_saved(folder: Path) -> str:
         return f"interrupted{after}; {folder / name} is saved, and --resume goes on from it."
     if (folder / CHECKPOINT).exists():
         return f"interrupted; {folder / CHECKPOINT} is damaged, and there is none before it to go on from."
+    if (folder / LAYERS).exists():
+        return f"interrupted between two layers; {folder / LAYERS} is saved, and --resume goes on from it."
     return "interrupted before the first checkpoint; nothing is saved."
 
 

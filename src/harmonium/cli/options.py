@@ -34,6 +34,13 @@ class FitOptions:
     visible: str | None = None
     hidden_type: str = "bernoulli"
     leave_out: str | None = None
+    label: str | None = None
+    objective: str | None = None
+    context: str | None = None
+    frames: int | None = None
+    sequence: str | None = None
+    kernel: str | None = None
+    pool: int | None = None
     batch_size: int | None = None
     algorithm: str | None = None
     shape: str | None = None

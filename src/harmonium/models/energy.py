@@ -26,6 +26,7 @@ from harmonium.models.visible_sums import (
 )
 from harmonium.random import Address
 from harmonium.units import Units
+from harmonium.units.mixed import same_columns
 
 if TYPE_CHECKING:
     pass
@@ -158,7 +159,7 @@ class EnergyModel(Structure, nn.Module, ABC):
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
             mine, needed = self.observed_space, schema.units()
-            if mine.config() != needed.config():
+            if not same_columns(mine, needed):
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
                     " make the model with schema.units()."

@@ -95,6 +95,14 @@ class PairwiseModel(BlockModel):
             return None
         return Pair(couplings[0].operator, *self.layers)
 
+    def bias_sums(self, block: int, x: Tensor) -> Tensor:
+        """Sums of those columns of a block whose biases are one parameter, (batch, parameters)."""
+        return x
+
+    def bias_spread(self, block: int, values: Tensor) -> Tensor:
+        """A value for each such parameter at all of its columns, (width,)."""
+        return values
+
     def settle(self, step: StepSize = no_step) -> None:
         for coupling in self.couplings():
             coupling.operator.settle(step)

@@ -46,6 +46,10 @@ class TwoBlocks(PairwiseModel):
         if "weight" not in self._parameters:  # a matrix of its own has nothing to settle
             super().settle(step)
 
+    def take_zeros(self, other: PairwiseModel) -> None:
+        if "weight" not in self._parameters:
+            super().take_zeros(other)
+
     def pair(self) -> Pair | None:
         return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
 

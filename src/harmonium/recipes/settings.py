@@ -22,6 +22,7 @@ from harmonium.learning import (
     NaturalGradient,
     NegativePhase,
     PersistentChains,
+    SharedNaturalGradient,
     algorithm,
 )
 from harmonium.learning.algorithms import takes
@@ -83,11 +84,26 @@ def natural_gradient_fits(model: EnergyModel) -> bool:
     return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
+def shared_gradient_fits(model: EnergyModel) -> bool:
+    """Whether the model has the two blocks of `learning.SharedNaturalGradient`, and not too many numbers."""
+    machine, pair = model.as_pairwise(), model.pair()
+    if machine is None or pair is None or not pair.operator.by_row:
+        return False
+    return max(parameter_blocks(machine)) <= NATURAL_WIDTH
+
+
+def parameter_blocks(model: PairwiseModel) -> tuple[int, int]:
+    """(visible biases, numbers of the coupling and hidden biases), what is shared counted once."""
+    visible, hidden = (layer.bias.detach()[None] for layer in model.layers)
+    numbers = sum(t.numel() for t in model.couplings()[0].operator.tensors())
+    return visible.numel(), numbers + model.bias_sums(1, hidden).numel()
+
+
 def default_optimiser(model: EnergyModel) -> str:
     """The method by name: natural for two blocks whose couplings allow it, centred for other pairwise models,
     else adam.
     """
-    if natural_gradient_fits(model):
+    if natural_gradient_fits(model) or shared_gradient_fits(model):
         return "natural"
     machine = model.as_pairwise()
     leaves = machine is not None and all(
@@ -97,6 +113,7 @@ def default_optimiser(model: EnergyModel) -> str:
 
 
 LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
+SHARED_RATE = 1.0  # of the natural gradient where couplings are shared, at most: it is a shorter one
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
 SAMPLE = 1000  # rows that show a shape: a covariance, clouds
 
@@ -114,7 +131,10 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     if method == "centred" and machine is not None:
         return centred_rate(machine, rows, kick)
     if method == "natural":
-        size = min(size, float((sum(p.numel() for p in model.parameters()) * kick) ** -0.5))
+        number = sum(p.numel() for p in model.parameters())
+        if machine is not None and shared_gradient_fits(model):
+            size, number = SHARED_RATE, sum(parameter_blocks(machine))
+        size = min(size, float((number * kick) ** -0.5))
     return size
 
 
@@ -350,9 +370,12 @@ def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimis
     return GradientDescent(model.parameters(), settings.learning_rate)
 
 
-def preconditioner(settings: Settings) -> list[Transform]:
+def preconditioner(model: EnergyModel, settings: Settings) -> list[Transform]:
     """What the method makes of the gradient."""
     made: dict[str, Callable[[], Transform]] = {"natural": NaturalGradient, "centred": Centring}
+    pair = model.pair()
+    if settings.optimiser == "natural" and pair is not None and pair.operator.by_row:
+        return [SharedNaturalGradient(seed=settings.seed)]
     return [made[settings.optimiser]()] if settings.optimiser in made else []
 
 

@@ -17,7 +17,7 @@ from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
+FIRST_ROWS, FIRST_CELLS = 10_000, 2**20  # rows, and cells if that is more, that a start is made from
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 

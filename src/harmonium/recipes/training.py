@@ -16,7 +16,16 @@ from torch import Tensor
 
 from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
-from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
+from harmonium.learning import (
+    Average,
+    Batches,
+    FreeCells,
+    Learner,
+    MeanCells,
+    NegativePhase,
+    WeightDecay,
+    train,
+)
 from harmonium.learning.loop import Callback, Transform, divides
 from harmonium.models import RBM, EnergyModel, Objective
 from harmonium.models.energy import energy_model
@@ -196,9 +205,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             negative_phase,
             settings.optimiser_for(model, plan, optimiser),
             # the penalty first, so that the method measures both in the same way
-            [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
+            [*([] if decay is None else [decay]), *settings.preconditioner(model, plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
-            free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
+            free_cells=_free_cells(model, rows, plan),
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
@@ -235,6 +244,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         history.state = run.state(origin)
     history.warnings += training_warnings(history)
     return history
+
+
+def _free_cells(model: EnergyModel, rows: Rows, plan: Settings) -> FreeCells | MeanCells | None:
+    """What stands for cells that rows don't tell."""
+    if model.latent_means:
+        return MeanCells()
+    return FreeCells(rows.pieces(), model, plan.gibbs_steps, plan.seed) if rows.free else None
 
 
 def _begin(
