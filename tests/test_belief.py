@@ -7,7 +7,7 @@ import torch
 
 import harmonium as hm
 from goodness import assert_counts
-from harmonium.likelihood import log_probabilities
+from harmonium.likelihood import annealed_importance_sampling, log_probabilities
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget
 from harmonium.store import from_bytes, to_bytes
@@ -59,6 +59,8 @@ def test_log_p_is_the_sum_over_all_layers(name):
     found = log_probabilities(dbn, v)
     torch.testing.assert_close(found.value, exact, atol=1e-10, rtol=0)
     assert hm.log_partition(dbn).value == hm.log_partition(dbn.machines[-1]).value
+    annealed = [annealed_importance_sampling(x, 20, 16).value for x in (dbn, dbn.machines[-1])]
+    assert annealed[0] == annealed[1]
 
 
 @pytest.mark.parametrize("name", LAYERS)

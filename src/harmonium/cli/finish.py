@@ -98,7 +98,7 @@ class LiveMetrics:
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with store.naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
             file.flush()
             os.fsync(file.fileno())

@@ -6,14 +6,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from harmonium import checks, data, processes, store
 from harmonium.cli import folder, machines, torchrun
 from harmonium.cli.arrange import arranged
-from harmonium.cli.entry import Interrupted
+from harmonium.cli.entry import Interrupted, deafen, os_sentence
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
 from harmonium.data import Dataset
@@ -53,10 +53,14 @@ def _run(options: FitOptions, device: str) -> None:
         try:
             learn(options, make or model, dataset)
         except BaseException as error:
+            deafen()
             if processes.first():
                 folder.drop_beginning(options.out, created)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(folder.what_is_saved(options.out)) from None
+            if isinstance(error, OSError):  # no room, no permission, or another process is gone
+                kind = ConnectionError if isinstance(error, ConnectionError) else OSError
+                raise kind(f"{os_sentence(error)[:-1]}; {folder.what_is_saved(options.out)}") from error
             raise
 
 
@@ -88,10 +92,7 @@ def check_options(options: FitOptions) -> None:
     machines.check(options)
     machines.widths(options.hidden)
     checks.one_of("--dtype", options.dtype, ("float32", "float64"))
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} can't be used here; 'cpu' always can.") from error
+    checks.device("--device", options.device)
 
 
 def check_same_data(options: FitOptions, fingerprint: str) -> None:
@@ -127,9 +128,7 @@ def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple
         return machine
 
     def make(number: int) -> RBM:
-        machine = made(replace(options, hidden=str(number)))
-        assert isinstance(machine, RBM)  # as the option says
-        return machine
+        return cast(RBM, made(replace(options, hidden=str(number))))  # as the option says
 
     if options.model == "rbm" and options.hidden is None:
         return make(1), make

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harmonium import store
+from harmonium import __version__, store
 from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
@@ -24,6 +24,7 @@ REPORT = "report.html"
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = store.previous(CHECKPOINT).name
 """The checkpoint before, which is used where the newest is damaged."""
+SETTINGS_FORMAT = 1
 LAYERS = layers_of(Path(CHECKPOINT)).name
 """Those of a deep belief network whose training is over."""
 FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, LAYERS, SETTINGS)
@@ -167,19 +168,34 @@ def recover(folder: Path) -> bool:
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write down what was asked for."""
+    written = {"harmonium": __version__, "format": SETTINGS_FORMAT} | settings
     with store.replacing(folder / SETTINGS) as new:
-        new.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        new.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What `write_settings` has written."""
+    """What `write_settings` has written, now or in an earlier version.
+
+    Raises:
+        ValueError: it is damaged, or of a later version.
+        OSError: it can't be read.
+    """
+    path = folder / SETTINGS
+    damaged = ValueError(f"{path} is damaged, so that the run can't be resumed.")
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if isinstance(settings["options"], dict) and {"fingerprint", "name"} <= settings["data"].keys():
-            return dict(settings)
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        # the first had no number
+        written, by = settings.get("format", 0), settings.get("harmonium", "an unknown version")
+        known = isinstance(settings["options"], dict) and {"fingerprint", "name"} <= settings["data"].keys()
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass
-    raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.")
+        raise damaged from None
+    if not isinstance(written, int):
+        raise damaged
+    if written > SETTINGS_FORMAT:
+        raise ValueError(store.of_later_format(path, written, by, SETTINGS_FORMAT))
+    if not known:
+        raise damaged
+    return dict(settings)
 
 
 def drop_beginning(folder: Path, created: bool = False) -> None:
@@ -187,7 +203,7 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
     The folder itself goes too where the run has created it.
     """
-    if any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS, LAYERS)):
+    if not folder.is_dir() or any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS, LAYERS)):
         return
     for name in (SETTINGS, METRICS):
         (folder / name).unlink(missing_ok=True)
@@ -197,6 +213,8 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
 def what_is_saved(folder: Path) -> str:
     """After an interruption: what the folder holds, and how to go on."""
+    if not folder.is_dir():
+        return f"interrupted, and there is no folder {folder} any more."
     if (folder / MODEL).exists():
         return f"interrupted after training; {folder / MODEL} is saved, and --resume will write {REPORT}."
     for name in (CHECKPOINT, PREVIOUS):
@@ -204,6 +222,8 @@ def what_is_saved(folder: Path) -> str:
             done = store.load_tensors(folder / name)[1].get("step")
         except (store.DamagedFile, FileNotFoundError):
             continue  # as --resume will
+        except OSError:  # no more files may be open, say
+            return f"interrupted; {folder / name} is there, and --resume goes on from it."
         after = f" after {done:,} updates" if isinstance(done, int) else ""
         return f"interrupted{after}; {folder / name} is saved, and --resume goes on from it."
     if (folder / CHECKPOINT).exists():

@@ -84,6 +84,8 @@ def resumed(options: FitOptions, settings: Mapping[str, Any]) -> FitOptions:
         ValueError: an option is given, and differs from that of the run.
     """
     saved = {k: v for k, v in settings["options"].items() if k != "source"}
+    if type(saved.get("hidden")) is int:  # as it was written when there was one layer
+        saved["hidden"] = str(saved["hidden"])
     kinds = {f.name: KINDS.get(str(f.type)) for f in fields(FitOptions)}
     for name, value in saved.items():
         kind = kinds.get(name)

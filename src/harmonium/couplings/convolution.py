@@ -207,7 +207,9 @@ class Convolution(Kind):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        sizes = tuple(checks.positive_integer("shape", size) for size in shape)
+        sizes = tuple(
+            checks.positive_integer("shape", size) for size in checks.a_list("shape", shape, "sizes")
+        )
         if len(sizes) not in (2, 3):
             raise ValueError(
                 f"shape must be (channels, length) or (channels, height, width), got {tuple(shape)}."
@@ -266,7 +268,7 @@ class Convolution(Kind):
 
 def _sizes(name: str, given: int | Sequence[int], d: int, low: int = 1) -> tuple[int, ...]:
     """One size for each dimension."""
-    sizes = (given,) * d if isinstance(given, int) else tuple(given)
+    sizes = (given,) * d if isinstance(given, int) else tuple(checks.a_list(name, given, "sizes"))
     if len(sizes) != d:
         raise ValueError(f"{name} must be a number or {d} of them, got {sizes}.")
     return tuple(checks.integer(name, size, low=low) for size in sizes)

@@ -72,7 +72,7 @@ class Learner:
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        if divides(self.model, self.negatives):
+        if not processes.together() or divides(self.model, self.negatives):
             return self._update(step)
         with processes.repeating():
             return self._update(step)

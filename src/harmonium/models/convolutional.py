@@ -13,6 +13,7 @@ from harmonium.couplings import Convolution
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.rbm import RBM
 from harmonium.units import Bernoulli, Categorical, Units
+from harmonium.units.base import layer_of_units
 
 
 class ConvolutionalRBM(RBM):
@@ -66,7 +67,7 @@ class ConvolutionalRBM(RBM):
         g = coupling.geometry
         if visible is None:
             visible = Bernoulli(math.prod(g.shape))
-        if visible.width != math.prod(g.shape):
+        if layer_of_units("visible", visible).width != math.prod(g.shape):
             raise ValueError(
                 f"visible: expected units of {math.prod(g.shape)} columns for shape {g.shape}, got"
                 f" {visible.width}."

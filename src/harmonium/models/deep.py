@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,8 @@ class DeepBoltzmannMachine(TwoBlocks):
         self._units, self.positive_phase = tuple(units), phase
         self.even, self.odd = side_by_side(units[::2]), side_by_side(units[1::2])
         shape = (self.even.width, self.odd.width)
-        weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
+        with checks.room("hidden", math.prod(shape)):
+            weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
         for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
             rows, columns = block.shape
             block.copy_(initial(rows, columns, seed + level, small(rows, columns)))
@@ -88,7 +90,7 @@ class DeepBoltzmannMachine(TwoBlocks):
         else:
             self.coupling = Masked(mask)
             self.coupling.weight = nn.Parameter(weight)
-        self.to(device=device, dtype=dtype)
+        self.to(device=checks.device("device", device), dtype=dtype)
 
     # -- layers ----------------------------------------------------------------------------------------------
 

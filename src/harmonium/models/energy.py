@@ -192,7 +192,7 @@ class EnergyModel(Structure, nn.Module, ABC):
     def _visible_rows(self, v: Any, name: str = "v") -> Tensor:
         """Rows of any kind as a tensor; one is taken as it is, so that training pays nothing for it."""
         if isinstance(v, Tensor):
-            return v
+            return checks.real(name, v)
         from harmonium.models.intake import features_of  # which itself asks models
 
         return features_of(self, v, name)
@@ -200,7 +200,7 @@ class EnergyModel(Structure, nn.Module, ABC):
     def _hidden_rows(self, h: Any, name: str = "h") -> Tensor:
         """The same for hidden states."""
         if isinstance(h, Tensor):
-            return h
+            return checks.real(name, h)
         from harmonium.models.intake import hidden_of
 
         return hidden_of(self, h, name)

@@ -38,6 +38,9 @@ class PairwiseModel(BlockModel):
 
     def __init__(self, *layers: Units) -> None:
         super().__init__()
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, Units):
+                raise TypeError(f"layers[{k}]: expected units such as hm.Bernoulli(64), got {layer!r}.")
         self._layers = nn.ModuleList(layers)
 
     @property
@@ -77,6 +80,12 @@ class PairwiseModel(BlockModel):
 
     def as_pairwise(self) -> PairwiseModel:
         return self
+
+    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """W and the biases of both blocks where the machine is made of these and nothing else, all of them
+        learned; None for other couplings and for machines derived from such a one.
+        """
+        return None
 
     def pair(self) -> Pair | None:
         if type(self).field is not PairwiseModel.field:

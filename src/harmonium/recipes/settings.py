@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, random
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -31,7 +30,7 @@ from harmonium.learning.loop import Optimiser, Transform
 from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
-from harmonium.recipes.split import HOLD_OUT_FROM
+from harmonium.recipes.split import HOLD_OUT_FROM, most_rows
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
@@ -213,19 +212,6 @@ def good_turing_unseen(rows: Rows) -> float:
     return sum(count == 1 for count in found.values()) / len(rows)
 
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
-
-
-def most_rows(rows: Rows) -> int:
-    """Of how many rows a start is made, at most."""
-    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
-
-
-def seen_first(rows: Rows) -> Tensor:
-    """The rows that a start is made from, as states: all, or an even choice of very many."""
-    return rows.states(most_rows(rows))
-
-
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
 
@@ -274,7 +260,7 @@ def resolve(
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
     # a row costs what a state costs
     whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     rate = asked.learning_rate
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
@@ -295,6 +281,11 @@ def resolve(
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
     )
+
+
+def _chains(asked: UserSettings) -> int:
+    """How many, as far as there are numbers for them."""
+    return checks.integer("chains", _number("chains", asked.chains, CHAINS), 1, random.CHAINS)
 
 
 def _number(name: str, given: int | None, default: int) -> int:
@@ -333,7 +324,7 @@ def negative_phase(
     """What was given, what goes by the name given, that of an objective if there is one, or the default."""
     if objective is not None:
         return conditional_phase(model, objective, asked)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
         return algorithm(given, chains, asked.gibbs_steps, asked.seed)

@@ -33,7 +33,7 @@ from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import real_columns, settings
+from harmonium.recipes import arguments, real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.greedy import fit_layers
 from harmonium.recipes.history import History, ProgressBar
@@ -167,6 +167,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     True
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
+    arguments.check(given)
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     by_layer = fit_layers(model, X, fit, given)
@@ -287,12 +288,23 @@ def _prepared(
     elif isinstance(model, Units):
         make, schema = machines_for(X, None, seed, model), None
     else:
-        make = model if callable(model) else None
-        schema = None if make is None else getattr(make(1), "schema", None)
+        make = model if callable(model) and not isinstance(model, type) else None
+        schema = None if make is None else getattr(_made(make), "schema", None)
     if schema is not None:
         X = encoded(schema, X, "X")
         validation = None if validation is None else encoded(schema, validation, "validation")
     return model, X, validation, make
+
+
+def _made(make: Maker) -> EnergyModel:
+    """The smallest machine that a function of the user's makes."""
+    made = make(1)
+    if not isinstance(made, EnergyModel):
+        raise TypeError(
+            f"model: expected a function from a number of hidden units to a model, got one that returns"
+            f" {checks.describe(made)}."
+        )
+    return made
 
 
 def _chosen(
@@ -394,7 +406,7 @@ def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint
         if resume:
             raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
         return None
-    path = Path(checkpoint)
+    path = arguments.place(checkpoint)
     if resume:
         if not path.exists() and not store.previous(path).exists():
             raise ValueError(f"resume: there is no checkpoint at {path}.")
