@@ -13,6 +13,7 @@ import torch
 
 import harmonium as hm
 from harmonium import kernels
+from harmonium.data import load
 from harmonium.learning import Batches, FreeCells, GradientDescent, Learner, NaturalGradient, PersistentChains
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
@@ -55,7 +56,7 @@ def costs(updates: int) -> None:
 
 
 def options() -> None:
-    """Exact log-likelihoods of a small machine by the default, the mean-field phase, and after pretraining."""
+    """Exact log-likelihoods of a small machine: by default, by mean field, after pretraining."""
     data = load("digits")
     train, valid, test = (
         part.reshape(-1, 8, 8)[:, 2:6, 2:6].reshape(-1, 16) for part in (data.train, data.valid, data.test)
@@ -80,4 +81,9 @@ def options() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=60)
-    costs(parser.parse_args().updates)
+    parser.add_argument("--only", choices=("costs", "options"))
+    asked = parser.parse_args()
+    if asked.only != "options":
+        costs(asked.updates)
+    if asked.only != "costs":
+        options()
