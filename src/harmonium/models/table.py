@@ -7,6 +7,7 @@ stored: pieces of a table are read where they lie, and those of sparse rows are 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -173,6 +174,9 @@ def as_table(data: Any, name: str, *, pictures: bool = False) -> Table:
     if isinstance(data, Table):
         return replace(data, values=x)
     table = Table(x, labels_of(data))
+    twice = [label for label, times in Counter(table.columns or ()).items() if times > 1]
+    if twice:
+        raise ValueError(f"{name} must have columns of different names, got {listed(twice)} more than once.")
     _refuse_row_numbers(table, name)
     return table
 

@@ -17,7 +17,8 @@ from harmonium.models.pairwise import DirectCoupling
 from harmonium.models.table import rows_at_once
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import NATURAL_WIDTH, most_rows, natural_gradient_fits, seen_first
+from harmonium.recipes.settings import NATURAL_WIDTH, natural_gradient_fits
+from harmonium.recipes.split import weighed_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
@@ -34,8 +35,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
         return
     model = model.of_observed()
     visible = model.named_blocks[0]
-    states = seen_first(rows)[:, : visible.width]
-    weights = weights if len(rows) <= most_rows(rows) else None
+    states, weights = weighed_first(rows, weights)
+    states = states[:, : visible.width]
     try:
         match_known(visible, states, weights)
     except ValueError as error:
@@ -129,8 +130,7 @@ def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phas
     if not phase.persistent or machine is None or machine.of_observed() is not machine:
         return
     if natural_gradient_fits(model):
-        states = seen_first(rows)
-        phase.move_by(jumps(machine, states, weights if len(states) == len(rows) else None))
+        phase.move_by(jumps(machine, *weighed_first(rows, weights)))
 
 
 def untrained(model: EnergyModel) -> bool:

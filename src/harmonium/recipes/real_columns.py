@@ -31,7 +31,7 @@ from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
 from harmonium.recipes.initialisation import untrained
-from harmonium.recipes.settings import seen_first
+from harmonium.recipes.split import seen_first
 
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
 
