@@ -4,12 +4,10 @@ import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse
-import sklearn.impute
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -130,10 +128,30 @@ def test_outliers_are_the_least_probable_rows():
     auto = RBMOutlierDetector(contamination="auto", **QUICK).fit(table(190)[:, 2:4])
     assert auto.predict([[1000.0, 60.0]])[0] == -1 and (auto.predict(table(190, 3)[:, 2:4]) == 1).mean() > 0.9
     alone = RBMOutlierDetector(novelty=False, **QUICK)
-    assert not hasattr(alone, "predict") and not hasattr(alone.fit(rows), "decision_function")
-    np.testing.assert_array_equal(
-        alone.fit_predict(rows), RBMOutlierDetector(**QUICK).fit(rows).predict(rows)
-    )
+    with pytest.raises(AttributeError, match="no attribute 'predict'"):
+        alone.predict(rows)
+    assert not hasattr(alone.fit(rows), "decision_function")
+    others, both = (RBMOutlierDetector(novelty=novelty, **QUICK).fit(rows) for novelty in (True, None))
+    assert not hasattr(others, "fit_predict") and hasattr(others, "predict") and hasattr(both, "fit_predict")
+    np.testing.assert_array_equal(alone.fit_predict(rows), both.predict(rows))
+    np.testing.assert_array_equal(alone.negative_outlier_factor_, both.score_samples(rows))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("cls", [RBMDensity, RBMOutlierDetector])
+def test_what_no_row_can_be_has_probability_zero(cls, sparse):
+    rows = np.c_[table()[:, :2], table()[:, 0]]
+    fitted = cls(**QUICK).fit(rows)
+    others = np.array([[2.0, 1.0, 0.0], [1.0, -1.0, 1.0], [0.0, 0.5, 1.0], [np.nan, 1.0, 0.0]])
+    found = fitted.score_samples(scipy.sparse.csr_array(others) if sparse else others)
+    assert np.isneginf(found).tolist() == [True, False, True, False]
+    np.testing.assert_array_equal(found[[1, 3]], fitted.score_samples(others[[1, 3]]))
+    if cls is RBMOutlierDetector:
+        assert fitted.predict(others)[[0, 2]].tolist() == [-1, -1]
+    else:
+        np.testing.assert_allclose(
+            fitted.score(others, sample_weight=[0, 1, 0, 3]), found[[1, 3]] @ [0.25, 0.75]
+        )
 
 
 # -- classes and numbers
@@ -430,16 +448,3 @@ def test_a_column_of_ones_alone_may_hold_something_else_later():
     assert detector.predict([[1.7, 0.0, 5.0], [1.0, -3.0, 5.0]]).tolist() == [-1, -1]
     states = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
     assert detector.columns_.decode(states)[:, :2].tolist() == [[1.0, 0.0], [0.0, 1.0]]
-
-
-THEIRS = Path(sklearn.impute.__file__).parent / "tests" / "test_common.py"
-_source = THEIRS.read_text(encoding="utf-8")
-_source = _source.replace(
-    "[IterativeImputer(tol=0.1), KNNImputer(), SimpleImputer()]", "[RBMImputer(2, steps=5, random_state=0)]"
-)
-_source = _source.replace("[SimpleImputer()]", "[RBMImputer(2, steps=5, random_state=0)]")
-_names: dict = {"__name__": "scikit_learn_test_imputers", "RBMImputer": RBMImputer}
-exec(compile(_source, THEIRS, "exec"), _names)
-_tests = {name: x for name, x in _names.items() if name.startswith("test_") and "sparse" not in name}
-assert len(_tests) >= 6 and [type(x) for x in _names["imputers"]()] == [RBMImputer]
-globals().update({name.replace("test_", "test_theirs_", 1): x for name, x in _tests.items()})

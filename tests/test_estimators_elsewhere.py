@@ -60,6 +60,7 @@ def test_polars_frames_are_read_as_those_of_pandas(estimator, columns):
     rows, frame = polars.DataFrame(columns), pd.DataFrame(columns)
     target = X[:, 3] if isinstance(estimator, RBMRegressor) else y
     found = [asked(estimator.fit(x, target), x) for x in (rows, frame)]
+    assert type(found[0]) is (polars.DataFrame if isinstance(found[1], pd.DataFrame) else np.ndarray)
     first, second = (np.asarray(pd.DataFrame(np.asarray(x))) for x in found)
     assert (first == second).all()
     assert list(estimator.feature_names_in_) == list(columns)

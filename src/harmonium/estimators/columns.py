@@ -15,6 +15,7 @@ from harmonium.columns import Schema
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.models.sparse import SparseRows
 from harmonium.models.support import Support
+from harmonium.models.table import pieces
 from harmonium.recipes.split import HOLD_OUT_FROM
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
@@ -81,6 +82,17 @@ class Columns:
         """Visible states as rows; where a rare column differs, by as much as such rows do on average."""
         return v * self.scale + self.location
 
+    def possible(self, states: np.ndarray | SparseRows) -> np.ndarray:
+        """Whether each row of visible states has no cell but 0 and 1, or -1 and 1, where the column is of
+        such, (rows,).
+        """
+        two, low = np.isin(self.kinds, (BINARY, SPIN)), np.where(self.kinds == SPIN, -1.0, 0.0)[None]
+        found = np.ones(len(states), bool)
+        for numbers, piece in pieces(states):
+            x = piece.numpy()[:, two]
+            found[numbers] = (np.isnan(x) | (x == low[:, two]) | (x == 1)).all(1)
+        return found
+
     def log_density(self, v: Any) -> np.ndarray:
         """What the log density of each row has more than that of its visible states, (rows,), nats."""
         real = self.kinds == REAL
@@ -114,6 +126,10 @@ class TypedColumns:
     def decode(self, v: np.ndarray) -> Any:
         """Visible states as a data frame."""
         return self.schema.decode(v)
+
+    def possible(self, states: np.ndarray | SparseRows) -> np.ndarray:
+        """Whether each row is possible: all that can be encoded are, (rows,)."""
+        return np.ones(len(states), bool)
 
     def log_density(self, v: np.ndarray) -> np.ndarray:
         """What the log density of each row has more than that of its visible states, (rows,), nats."""

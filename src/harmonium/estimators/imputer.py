@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,13 @@ from sklearn.base import TransformerMixin, _fit_context
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils._missing import is_scalar_nan
-from sklearn.utils._param_validation import MissingValues
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils._param_validation import Interval, MissingValues
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_feature_names_in,
+    _check_n_features,
+    check_is_fitted,
+)
 
 from harmonium.columns.frames import is_frame
 from harmonium.estimators.base import RBMEstimator
@@ -26,7 +33,8 @@ class RBMImputer(TransformerMixin, RBMEstimator):
     density of all columns that `hm.fit` has learned; those that are known stay as they are.
 
     A cell of numbers gets its expected value given the known cells of its row, one of two values or of names
-    the most probable. Data frames may hold words and categories, and come back as data frames.
+    the most probable. Data frames may hold words and categories, and come back as data frames; so may arrays
+    and lists, which come back as arrays of objects.
 
     Args:
         n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
@@ -35,7 +43,11 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             known ones, anew in each call: for several tables that are analysed each (Rubin 1987).
         add_indicator: whether columns that say what was empty follow, as of
             `sklearn.impute.MissingIndicator`.
-        keep_empty_features: whether columns that `fit` found empty are kept, filled with 0.
+        keep_empty_features: whether columns that `fit` found empty are kept, filled with `fill_value`;
+            otherwise they are left out, and a warning names them.
+        fill_value: what stands in these, 0 by default.
+        min_value, max_value: bounds of the numbers that are filled in, one for all columns or one for each;
+            what lies beyond them becomes the bound. Known cells stay as they are.
 
     Attributes:
         indicator_: the `MissingIndicator`, None without.
@@ -54,6 +66,9 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         "sample_posterior": ["boolean"],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
+        "fill_value": "no_validation",
+        "min_value": [None, Interval(Real, None, None, closed="both"), "array-like"],
+        "max_value": [None, Interval(Real, None, None, closed="both"), "array-like"],
     }
 
     def __init__(  # noqa: PLR0913  # the parameters of an estimator are its arguments
@@ -64,6 +79,9 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         sample_posterior: bool = False,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
+        fill_value: Any = None,
+        min_value: Any = None,
+        max_value: Any = None,
         steps: int | None = None,
         minutes: float | None = None,
         random_state: Any = None,
@@ -86,6 +104,9 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         self.sample_posterior = sample_posterior
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
+        self.fill_value = fill_value
+        self.min_value = min_value
+        self.max_value = max_value
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMImputer:
@@ -94,6 +115,7 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         self._known = ~empty.all(0)
         if not self._known.any():
             raise ValueError("X must hold a value that isn't missing, got none.")
+        self._min_value, self._max_value = self._limits()
         self.n_features_with_missing_ = int(empty.any(0).sum())
         self.indicator_ = (
             MissingIndicator(error_on_new=False).fit(_nan_where(empty)) if self.add_indicator else None
@@ -108,16 +130,18 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         """The rows of X with their empty cells filled in; a data frame where there are words."""
         check_is_fitted(self, "model_")
         rows, empty = self._blanked(X, reset=False)
+        if not (self._known.all() or self.keep_empty_features):
+            self._warn_of_empty_columns()
         seed = seed_from(self.random_state_) if self.sample_posterior else self._seed
         with Threads(self.n_jobs):
             found = self._filled(self._learned(rows), seed)
         if self.keep_empty_features:
             found = self._with_empty_columns(rows, found)
-        if getattr(X, "dtype", None) == np.float32 and not is_frame(X):
-            found = found.astype(np.float32)
-        if self.indicator_ is None:
-            return found
-        return self._beside(found, self.indicator_.transform(_nan_where(empty)))
+        if not is_frame(X):
+            found = np.asarray(found, np.float32 if getattr(X, "dtype", None) == np.float32 else None)
+        if self.indicator_ is not None:
+            found = self._beside(found, self.indicator_.transform(_nan_where(empty)))
+        return _as_polars(found) if type(X).__module__.startswith("polars") and is_frame(found) else found
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of the filled table, and of the indicators beside them."""
@@ -129,12 +153,22 @@ class RBMImputer(TransformerMixin, RBMEstimator):
 
     # -- rows
 
+    def _rows(self, X: Any, reset: bool = True, finite: bool | str = "allow-nan") -> Any:
+        """As of all estimators; an array or a list with words in it as a data frame too."""
+        typed = _has_words(X) if reset else isinstance(self.columns_, TypedColumns)
+        if is_frame(X) or not typed:
+            return super()._rows(X, reset, finite)
+        _check_feature_names(self, X, reset=reset)
+        _check_n_features(self, X, reset=reset)
+        names = getattr(self, "feature_names_in_", [f"x{k}" for k in range(self.n_features_in_)])
+        return _framed(X, names)
+
     def _blanked(self, X: Any, reset: bool = True) -> tuple[Any, np.ndarray]:
         """(rows, NaN where nothing is known; where that is)."""
         import pandas as pd
 
         nan = bool(pd.isna(self.missing_values))
-        rows = self._rows(_framed(X), reset=reset, finite="allow-nan" if nan else True)
+        rows = self._rows(X, reset=reset, finite="allow-nan" if nan else True)
         if is_frame(rows):
             if not nan:
                 rows = rows.mask(rows.eq(self.missing_values).fillna(False).to_numpy(dtype=bool))
@@ -143,6 +177,11 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             if self.missing_values == 0:
                 raise ValueError("X must be dense where missing_values is 0. Provide a dense array.")
             rows = rows.dense(slice(None))  # as what is filled is
+        if not nan and not isinstance(self.missing_values, Real):
+            raise ValueError(
+                "'X' and 'missing_values' types are expected to be both numerical. Got X.dtype="
+                f"{rows.dtype} and type(missing_values)={type(self.missing_values)}."
+            )
         empty = np.isnan(rows) if nan else rows == self.missing_values
         return np.where(empty, np.nan, rows), empty
 
@@ -156,12 +195,50 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             self.model_, rows if typed else self._tensor(self._states(rows)), draws=draws, seed=seed
         )
         found = found if draws is None else found[0]
-        return found if typed else np.where(np.isnan(rows), self.columns_.decode(found.cpu().numpy()), rows)
+        if typed:
+            return self._bounded_frame(found, rows)
+        numbers = self.columns_.decode(found.cpu().numpy())
+        return np.where(np.isnan(rows), np.clip(numbers, self._min_value, self._max_value), rows)
+
+    def _bounded_frame(self, found: Any, rows: Any) -> Any:
+        for name, low, high in zip(found, self._min_value, self._max_value, strict=True):
+            if found[name].dtype.kind in "iuf" and np.isfinite([low, high]).any():
+                found[name] = found[name].where(rows[name].notna(), found[name].clip(low, high))
+        return found
+
+    def _limits(self) -> np.ndarray:
+        """The least and the greatest number for each column that `fit` found something in, (2, columns)."""
+        n = self.n_features_in_
+        limits = np.empty((2, n))
+        asked = {"min_value": (self.min_value, -np.inf), "max_value": (self.max_value, np.inf)}
+        for k, (name, (value, none)) in enumerate(asked.items()):
+            limit = np.asarray(none if value is None else value, dtype=np.float64)
+            if limit.shape not in {(), (n,)}:
+                raise ValueError(
+                    f"'{name}' should be of shape ({n},) when an array-like is provided. Got {limit.shape},"
+                    " instead."
+                )
+            limits[k] = limit
+        if not (limits[0] < limits[1]).all():
+            raise ValueError("One (or more) features have min_value >= max_value.")
+        return limits[:, self._known]
+
+    def _warn_of_empty_columns(self) -> None:
+        names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        warnings.warn(
+            f"Skipping features without any observed values: {names[~self._known]}. At least one non-missing"
+            " value is needed for imputation; keep_empty_features=True keeps them.",
+            UserWarning,
+            stacklevel=4,
+        )
 
     def _with_empty_columns(self, rows: Any, found: Any) -> Any:
+        value = 0 if self.fill_value is None else self.fill_value
         if is_frame(rows):
-            return found.reindex(columns=rows.columns, fill_value=0)
-        whole = np.zeros(rows.shape)
+            return found.reindex(columns=rows.columns, fill_value=value)
+        if not isinstance(value, Real):
+            raise ValueError(f"fill_value must be a number for a table of numbers, got {value!r}.")
+        whole = np.full(rows.shape, float(value))
         whole[:, self._known] = found
         return whole
 
@@ -182,13 +259,25 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         return tags
 
 
-def _framed(X: Any) -> Any:
-    """An array with words in it as a data frame, all else as it is."""
+def _has_words(X: Any) -> bool:
+    """Whether there are words in an array, or a list of rows."""
+    if isinstance(X, np.ndarray):
+        return X.ndim == 2 and X.dtype.kind in "OU" and any(isinstance(x, str) for x in X.flat)
+    nested = isinstance(X, list | tuple) and all(isinstance(row, list | tuple) for row in X)
+    return nested and any(isinstance(x, str) for row in X for x in row)
+
+
+def _framed(X: Any, names: Any) -> Any:
     import pandas as pd
 
-    words = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUS"
-    words = words and any(isinstance(x, str) for x in X.flat)
-    return pd.DataFrame(X, columns=[f"x{k}" for k in range(X.shape[1])]).infer_objects() if words else X
+    x = X if isinstance(X, np.ndarray) else np.array([list(row) for row in X], dtype=object)
+    return pd.DataFrame(x, columns=names).infer_objects()
+
+
+def _as_polars(frame: Any) -> Any:
+    import polars
+
+    return polars.from_pandas(frame)
 
 
 def _nan_where(empty: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -30,7 +31,7 @@ from harmonium.sampling import sample
 
 class _Density(RBMEstimator):
     """Log P of what is known of rows: the density of real columns, times the probability of the others given
-    them.
+    them. It is -inf where a column of two numbers holds another one.
     """
 
     log_partition_: Estimate | None
@@ -58,7 +59,12 @@ class _Density(RBMEstimator):
             return sample(self.model_, n, seed=seed).cpu().numpy()
 
     def _score_samples(self, X: Any) -> np.ndarray:
-        return self._log_probabilities(self._seen(X)).value.cpu().numpy()
+        states = self._seen(X)
+        possible = self.columns_.possible(states)
+        found = np.full(len(states), -np.inf)
+        if possible.any():
+            found[possible] = self._log_probabilities(states[possible]).value.cpu().numpy()
+        return found
 
 
 class RBMDensity(DensityMixin, _Density):
@@ -98,9 +104,12 @@ class RBMDensity(DensityMixin, _Density):
         """Log P of every row, (rows,), nats, normalised."""
         return self._score_samples(X)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log P of the rows, nats."""
-        return float(self.score_samples(X).mean())
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log P of the rows, nats, by their weights where given."""
+        found = self.score_samples(X)
+        weights = self._weights(sample_weight, found)
+        counted = slice(None) if weights is None else weights > 0
+        return float(np.average(found[counted], weights=None if weights is None else weights[counted]))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the machine, (n_samples, columns), a data frame where one was learned from that
@@ -154,12 +163,20 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         return self.n_hidden_
 
 
-def _novelty(estimator: RBMOutlierDetector) -> bool:
-    if not estimator.novelty:
-        raise AttributeError(
-            "novelty=False is for the rows learned from, by fit_predict; for other rows give novelty=True."
-        )
-    return True
+def _unless(novelty: bool, method: str) -> Callable[[RBMOutlierDetector], bool]:
+    """Whether a method is there: not where the user has said what it isn't for."""
+
+    def there(estimator: RBMOutlierDetector) -> bool:
+        if estimator.novelty is not None and bool(estimator.novelty) is novelty:
+            why = (
+                "for rows other than those learned from: use predict"
+                if novelty
+                else "for the rows learned from alone: use fit_predict, or negative_outlier_factor_"
+            )
+            raise AttributeError(f"{method} is not available when novelty={novelty}, {why}.")
+        return True
+
+    return there
 
 
 class RBMOutlierDetector(OutlierMixin, _Density):
@@ -169,11 +186,13 @@ class RBMOutlierDetector(OutlierMixin, _Density):
         n_hidden, steps, minutes, random_state, device, dtype, verbose, n_jobs: as of `RBMEstimator`.
         contamination: share of the rows learned from that count as outliers, above 0 and at most 0.5; "auto"
             for rows less probable than 99 % of those that the machine itself draws.
-        novelty: whether other rows than those learned from may be judged; False as in scikit-learn's
-            `LocalOutlierFactor`, for `fit_predict` alone.
+        novelty: None for all methods, as in scikit-learn's `IsolationForest`. As in its `LocalOutlierFactor`,
+            True leaves out `fit_predict`, and False leaves only that.
 
     Attributes:
         offset_: log P below which a row is an outlier, nats.
+        negative_outlier_factor_: log P of the rows learned from, nats, (rows,), by the name that such scores
+            have in `LocalOutlierFactor`.
 
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(40, 2))
@@ -184,7 +203,7 @@ class RBMOutlierDetector(OutlierMixin, _Density):
     _parameter_constraints: dict = {
         **RBMEstimator._parameter_constraints,
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "novelty": ["boolean"],
+        "novelty": ["boolean", None],
     }
 
     def __init__(  # noqa: PLR0913  # the parameters of an estimator are its arguments
@@ -192,7 +211,7 @@ class RBMOutlierDetector(OutlierMixin, _Density):
         n_hidden: int | None = None,
         *,
         contamination: float | str = 0.1,
-        novelty: bool = True,
+        novelty: bool | None = None,
         steps: int | None = None,
         minutes: float | None = None,
         random_state: Any = None,
@@ -220,14 +239,14 @@ class RBMOutlierDetector(OutlierMixin, _Density):
         self._learn_from(self._rows(X), sample_weight)
         return self
 
+    @available_if(_unless(True, "fit_predict"))
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
         """1 for rows of X that belong and -1 for outliers among them, (rows,)."""
-        rows = self._rows(X)
-        scores = self._learn_from(rows, params.get("sample_weight"))
-        return self._signs(scores - self.offset_)
+        self._learn_from(self._rows(X), params.get("sample_weight"))
+        return self._signs(self.negative_outlier_factor_ - self.offset_)
 
-    def _learn_from(self, rows: Any, sample_weight: Any) -> np.ndarray:
+    def _learn_from(self, rows: Any, sample_weight: Any) -> None:
         self._fit(rows, sample_weight)
         self._measure(rows)
         scores = self._log_probabilities(self._states(rows)).value.cpu().numpy()
@@ -236,23 +255,23 @@ class RBMOutlierDetector(OutlierMixin, _Density):
             self.offset_ = float(np.percentile(own, 1.0))
         else:
             self.offset_ = float(np.percentile(scores, 100.0 * float(self.contamination)))
-        return scores
+        self.negative_outlier_factor_ = scores
 
     @staticmethod
     def _signs(decisions: np.ndarray) -> np.ndarray:
         return np.where(decisions < 0, -1, 1)
 
-    @available_if(_novelty)
+    @available_if(_unless(False, "score_samples"))
     def score_samples(self, X: Any) -> np.ndarray:
         """Log P of every row, (rows,), nats: the lower, the stranger."""
         return self._score_samples(X)
 
-    @available_if(_novelty)
+    @available_if(_unless(False, "decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
         """Log P above the offset, (rows,): negative for outliers."""
         return self._score_samples(X) - self.offset_
 
-    @available_if(_novelty)
+    @available_if(_unless(False, "predict"))
     def predict(self, X: Any) -> np.ndarray:
         """1 for rows that belong and -1 for outliers, (rows,)."""
         return self._signs(self._score_samples(X) - self.offset_)

@@ -82,7 +82,7 @@ class NaturalGradient:
         looked_at = [phases.data if self.updates // EVERY % 2 else phases.negatives]
         if not self.covariances:
             looked_at.append(phases.data)
-        moments = [_moments(model, particles, offsets) for particles in looked_at]
+        moments = [self._moments(model, particles, offsets) for particles in looked_at]
         fresh = []
         for shape in shapes(model.layers[0]):
             both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
@@ -154,7 +154,7 @@ class NaturalGradient:
         """Move the running covariances on, and invert them from time to time."""
         seen, self._seen = self._seen or self._look(model, phases, offsets), None
         if seen.moments:
-            fresh, *first = [_shifted(found, seen.offsets, offsets) for found in seen.moments]
+            fresh, *first = [self._shifted(found, seen.offsets, offsets) for found in seen.moments]
             if first:  # both at once, then in turn
                 (self.covariances,), rate = first, 0.5
             else:
@@ -165,9 +165,43 @@ class NaturalGradient:
             self.shapes = [shape.lerp(f, rate) for shape, f in zip(old, seen.shapes, strict=True)]
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
             n = int(seen.n)
-            pairs = zip(model.layers, self.covariances, strict=True)
-            self.inverses = [self._inverse(c, damping(layer, c, self.damping, n)) for layer, c in pairs]
+            self.inverses = [
+                self._inverse(c, self._added(model, k, c, n)) for k, c in enumerate(self.covariances)
+            ]
         self.updates += 1
+
+    def _moments(
+        self, model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then
+        the first ones.
+        """
+        v, weights = particles.v, particles.weights
+        field = model.field(1, (v, v.new_empty(len(v), 0)))
+        hidden = model.layers[1]
+        x, h = v - offsets[0], hidden.mean(field) - offsets[1]
+        spread = weights @ hidden.variance(field)
+        second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
+        second[1].diagonal().add_(spread)
+        return [*second, weights @ x, weights @ h]
+
+    def _shifted(
+        self, moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """The second ones of `_moments` about offsets `now`, from all about `before`.
+
+        With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
+        """
+        second, first = moments[:2], moments[2:]
+        if before is not now:
+            for square, mean, old, new in zip(second, first, before, now, strict=True):
+                shift = new - old
+                square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
+        return second
+
+    def _added(self, model: PairwiseModel, block: int, covariance: Tensor, particles: int) -> Tensor:
+        """What is added to the diagonal of the covariance of a block, (width,)."""
+        return damping(model.layers[block], covariance, self.damping, particles)
 
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
         with kernels.on_one_thread():  # whose number would be seen in the last bits
@@ -222,30 +256,3 @@ class Seen(NamedTuple):
     n: Tensor | int  # particles of both phases, (1,) where they are to be added up
     moments: list[list[Tensor]]  # as of `_moments`: of one phase or, at first, of the negatives and the data
     shapes: list[Tensor]  # means of the statistics of both phases
-
-
-def _moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
-    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then the
-    first ones.
-    """
-    v, weights = particles.v, particles.weights
-    field = model.field(1, (v, v.new_empty(len(v), 0)))
-    hidden = model.layers[1]
-    x, h = v - offsets[0], hidden.mean(field) - offsets[1]
-    spread = weights @ hidden.variance(field)
-    second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
-    second[1].diagonal().add_(spread)
-    return [*second, weights @ x, weights @ h]
-
-
-def _shifted(moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]) -> list[Tensor]:
-    """The second ones of `_moments` about offsets `now`, from all about `before`.
-
-    With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
-    """
-    second, first = moments[:2], moments[2:]
-    if before is not now:
-        for square, mean, old, new in zip(second, first, before, now, strict=True):
-            shift = new - old
-            square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
-    return second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,12 +181,14 @@ class RBM(TwoBlocks):
         self.hidden = hidden
         shape = (visible.width, hidden.width)
         if couplings is None:
-            self.weight = nn.Parameter(initial(*shape, seed, small(*shape)).to(dtype))
+            with checks.room("couplings", math.prod(shape)):
+                self.weight = nn.Parameter(initial(*shape, seed, small(*shape)).to(dtype))
         else:
             _check_kind(couplings)
-            couplings.begin(*shape, seed)
+            with checks.room("couplings", math.prod(shape)):
+                couplings.begin(*shape, seed)
             self.coupling = couplings
-        self.to(device=device, dtype=dtype)
+        self.to(device=checks.device("device", device), dtype=dtype)
 
     @property
     def layers(self) -> Sequence[Units]:

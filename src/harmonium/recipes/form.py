@@ -158,11 +158,13 @@ def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
     empty = column.isna().to_numpy()
     if not empty.any():
         return column
+    was, new = (pd.api.types.is_numeric_dtype(x.dtype) for x in (column, values))
+    if was and not new:  # NaN throughout, since what is known would be words
+        return values.set_axis(column.index).rename(column.name)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        new = values[empty].dropna().unique()
-        column = column.cat.add_categories([v for v in new if v not in column.cat.categories])
+        more = values[empty].dropna().unique()
+        column = column.cat.add_categories([v for v in more if v not in column.cat.categories])
     cells = column.array.copy()
     found = values.array[empty]
-    numbers = pd.api.types.is_numeric_dtype(column.dtype) and pd.api.types.is_numeric_dtype(values.dtype)
-    cells[empty] = found if numbers else np.asarray(found, dtype=object)
+    cells[empty] = found if was and new else np.asarray(found, dtype=object)
     return pd.Series(cells, index=column.index, name=column.name).infer_objects()
