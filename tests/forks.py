@@ -1,6 +1,6 @@
 """Commands in processes of their own that begin at once: `python forks.py` loads everything, then forks for
-each line of JSON on stdin, the arguments of a command, and tells the number of the process; `null` waits for
-its end and tells its status.
+each line of JSON on stdin, the arguments of a command, and tells the number of the process; such a number
+waits for its end and tells its status.
 
 A fork of a process that has run loops in parallel would hang, so that the tests can't fork themselves.
 """
@@ -43,13 +43,15 @@ class Forks:
         print(json.dumps(what), file=self._server.stdin, flush=True)
         return json.loads(self._server.stdout.readline())
 
-    def start(self, *arguments: object, log: Path) -> int:
+    def start(self, *arguments: object, log: Path, **environment: object) -> int:
         """Begin a command whose stderr goes to a file; the number of its process."""
-        return int(self._ask([str(log), *map(str, arguments)])["pid"])
+        more = {name: str(value) for name, value in environment.items()}
+        self._last = int(self._ask([str(log), more, *map(str, arguments)])["pid"])
+        return self._last
 
-    def wait(self) -> int:
-        """The status of the command begun last: negative where a signal has ended it."""
-        return int(self._ask(None)["status"])
+    def wait(self, pid: int | None = None) -> int:
+        """The status of a command, by default the one begun last: negative where a signal has ended it."""
+        return int(self._ask(self._last if pid is None else pid)["status"])
 
     def run(self, *arguments: object, log: Path) -> int:
         """Both at once."""
@@ -78,11 +80,10 @@ def warm_up() -> None:
 
 def serve() -> None:
     warm_up()
-    child = 0
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked is None:
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if isinstance(asked, int):
+            status = os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])
             print(json.dumps({"status": status}), flush=True)
             continue
         child = os.fork()
@@ -92,7 +93,8 @@ def serve() -> None:
             log = os.open(asked[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os._exit(_status(asked[1:]))
+            os.environ |= asked[1]
+            os._exit(_status(asked[2:]))
         print(json.dumps({"pid": child}), flush=True)
 
 

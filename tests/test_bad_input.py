@@ -1,4 +1,4 @@
-"""docs/bad-input.md: each of its rows, and no others."""
+"""docs/bad-input.md, the part on commands: each of its rows, and no others."""
 
 import json
 import os
@@ -12,28 +12,9 @@ import pytest
 import torch
 
 import harmonium as hm
+from bad_input_page import cases
 from harmonium import store
 from harmonium.cli import folder, main
-
-PAGE = Path(__file__).parents[1] / "docs" / "bad-input.md"
-
-
-def tables():
-    """{heading: {case: pattern of the sentence}}."""
-    found = {}
-    for part in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
-        rows = re.findall(r"^\| (.+?) \| `(.+)` \|$", part, re.MULTILINE)
-        heading = part.partition("\n")[0]
-        found[heading] = {case: re.escape(words).replace("…", ".*") for case, words in rows}
-    return found
-
-
-TABLES = tables()
-
-
-def cases(heading, made):
-    assert TABLES[heading].keys() == made.keys(), "the page and the tests name different cases"
-    return [pytest.param(made[case], words, id=case) for case, words in TABLES[heading].items()]
 
 
 def listing(place):
@@ -157,6 +138,9 @@ def test_rows(refused, tmp_path, model, make, words):
     refused(words, "fit", path, "--out", tmp_path / "run")
     refused(words, "evaluate", model, path)
     refused(words, "impute", model, path, "-o", tmp_path / "out.npy")
+    refused(words, "conditional", model, path, "--column", "0")
+    refused(words, "surprise", model, path)
+    refused(words, "report", model, path, "-o", tmp_path / "out.html")
 
 
 # -------------------------------------------------------------------------------------------------- models
@@ -221,6 +205,10 @@ def test_models(refused, tmp_path, make, words):
     refused(words, "inspect", path)
     refused(words, "evaluate", path, "bars-and-stripes")
     refused(words, "sample", path, "-o", tmp_path / "out.npy")
+    refused(words, "impute", path, "bars-and-stripes", "-o", tmp_path / "out.npy")
+    refused(words, "conditional", path, "bars-and-stripes", "--column", "0")
+    refused(words, "surprise", path, "bars-and-stripes")
+    refused(words, "report", path, "bars-and-stripes", "-o", tmp_path / "out.html")
 
 
 # ------------------------------------------------------------------------------------------- resumed runs
@@ -245,13 +233,17 @@ def only_checkpoint_damaged(out):
     wrong(folder.CHECKPOINT, b"x" * 99)(out)
 
 
-def option(name, value):
-    def change(out):
+def setting(change):
+    def write(out):
         settings = json.loads((out / folder.SETTINGS).read_text())
-        settings["options"][name] = value
+        change(settings)
         (out / folder.SETTINGS).write_text(json.dumps(settings))
 
-    return change
+    return write
+
+
+def option(name, value):
+    return setting(lambda settings: settings["options"].update({name: value}))
 
 
 RUNS = {
@@ -260,6 +252,8 @@ RUNS = {
     "settings that are a list": wrong(folder.SETTINGS, b"[[1, 2]]"),
     "settings of options that there are not": option("colour", "red"),
     "settings of another type": option("steps", "many"),
+    "settings of a later version": setting(lambda s: s.update(format=9, harmonium="7.0", options=[])),
+    "settings of no version": setting(lambda s: s.update(format="one")),
     "the only checkpoint damaged": only_checkpoint_damaged,
     "a checkpoint of a later version": lambda out: later(out / folder.CHECKPOINT),
 }
@@ -335,58 +329,6 @@ def test_places(refused, tmp_path, model, monkeypatch, case, words):
     case(refused, tmp_path, words, model, monkeypatch)
 
 
-# ------------------------------------------------------------------------------------------------ functions
-def rbm():
-    return hm.RBM(hm.Bernoulli(4), hm.Bernoulli(2))
-
-
-def with_cell(value):
-    x = ROWS.copy()
-    x[3, 1] = value
-    return x
-
-
-def uai(text):
-    def call(place):
-        (place / "x.uai").write_text(text)
-        hm.MarkovRandomField.from_uai(place / "x.uai")
-
-    return call
-
-
-FUNCTIONS = {
-    "fit with no rows": lambda p: hm.fit(rbm(), np.empty((0, 4))),
-    "fit with NaN": lambda p: hm.fit(hm.RBM(hm.Poisson(4), hm.Bernoulli(2)), with_cell(-1)),
-    "fit with infinity": lambda p: hm.fit(rbm(), with_cell(np.inf)),
-    "fit with text": lambda p: hm.fit(rbm(), [["a", "b", "c", "d"]]),
-    "fit with other columns": lambda p: hm.fit(rbm(), np.eye(5)),
-    "fit with values out of range": lambda p: hm.fit(rbm(), with_cell(2)),
-    "fit with complex numbers": lambda p: hm.fit(rbm(), ROWS * 1j),
-    "sample with given of other columns": lambda p: hm.sample(rbm(), 2, [[0, 1, 1]]),
-    "sample of no rows": lambda p: hm.sample(rbm(), 0),
-    "fit with a fractional seed": lambda p: hm.fit(rbm(), ROWS, seed=0.5),
-    "energy of other columns": lambda p: rbm().energy(torch.ones(2, 3), torch.ones(2, 2)),
-    "log_likelihood of no rows": lambda p: hm.log_likelihood(rbm(), np.empty((0, 4))),
-    "log_likelihood of NaN": lambda p: hm.log_likelihood(rbm(), with_cell(np.inf)),
-    "load of a number": lambda p: hm.load(3),
-    "load of a directory": lambda p: hm.load(p),
-    "save of no model": lambda p: hm.save("model", p / "m"),
-    "save into no folder": lambda p: hm.save(rbm(), p / "none" / "m"),
-    "a .uai that is missing": lambda p: hm.MarkovRandomField.from_uai(p / "x.uai"),
-    "a .uai that is a directory": lambda p: hm.MarkovRandomField.from_uai(p),
-    "a .uai that is cut": uai("MARKOV 2 2 2 1 2 0 1 4 0.1 0.2"),
-    "a .uai of many states": uai("MARKOV 2 1048576 1048576 1 2 0 1 4 1 1 1 1"),
-}
-
-
-@pytest.mark.parametrize("call, words", cases("Functions", FUNCTIONS))
-def test_functions(tmp_path, call, words):
-    with pytest.raises((ValueError, TypeError, FileNotFoundError)) as caught:
-        call(tmp_path)
-    assert re.fullmatch(words, str(caught.value)), str(caught.value)
-    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
-
-
 def test_a_name_that_is_not_unicode_is_read_and_reported(tmp_path, capsys):
     try:
         whole(tmp_path / "plain.npy").rename(tmp_path / "x\udcff.npy")
@@ -397,3 +339,14 @@ def test_a_name_that_is_not_unicode_is_read_and_reported(tmp_path, capsys):
     assert main(arguments) == 0, capsys.readouterr().err
     assert (out / folder.REPORT).exists() and store.read_facts(out / folder.MODEL)["about"]["data"]["rows"]
     assert main(["inspect", str(out)]) == 0
+
+
+def test_every_command_is_refused_what_the_page_lists():
+    """All but `doctor`, which takes no file."""
+    import typer
+
+    from harmonium.cli.app import app
+
+    commands = set(typer.main.get_command(app).commands) - {"doctor"}
+    used = set(re.findall(r'refused\(words, "(\w+)"', Path(__file__).read_text(encoding="utf-8")))
+    assert commands == used

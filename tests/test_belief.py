@@ -7,7 +7,7 @@ import torch
 
 import harmonium as hm
 from goodness import assert_counts
-from harmonium.likelihood import log_probabilities
+from harmonium.likelihood import annealed_importance_sampling, log_probabilities
 from harmonium.likelihood.rows import hidden_sums
 from harmonium.likelihood.tempered import Budget
 from harmonium.store import from_bytes, to_bytes
@@ -59,6 +59,8 @@ def test_log_p_is_the_sum_over_all_layers(name):
     found = log_probabilities(dbn, v)
     torch.testing.assert_close(found.value, exact, atol=1e-10, rtol=0)
     assert hm.log_partition(dbn).value == hm.log_partition(dbn.machines[-1]).value
+    annealed = [annealed_importance_sampling(x, 20, 16).value for x in (dbn, dbn.machines[-1])]
+    assert annealed[0] == annealed[1]
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -101,8 +103,41 @@ def test_fit_trains_layer_by_layer():
     # independent units have -4.16, the truth -2.08
     assert hm.log_likelihood(dbn, X).value > -2.8
     assert dbn.features(X).shape == (300, 4) and dbn.features(X, layer=1).shape == (300, 8)
-    with pytest.raises(ValueError, match="checkpoint"):
-        hm.fit(dbn, X, checkpoint="run.safetensors")
+    with pytest.raises(ValueError, match="^state: expected none"):
+        hm.fit(dbn, X, state={"origin": X[0]})
+
+
+class Stopped(Exception):
+    """What ends a run in a test."""
+
+
+@pytest.mark.parametrize("last", [30, 60, 95, 130])  # in layer 1, at its end, in layer 2, in layer 3
+def test_a_run_that_is_resumed_equals_one_that_was_never_stopped(tmp_path, last):
+    X = (uniforms(5, 200, 6) < 0.5).float()
+
+    def fresh():
+        return hm.DeepBeliefNetwork(hm.Bernoulli(6), [hm.Bernoulli(5), hm.Bernoulli(5), hm.Bernoulli(3)])
+
+    def stop(update):
+        stop.made += 1
+        if stop.made == last:
+            raise Stopped
+
+    stop.made = 0
+    whole, part, path = fresh(), fresh(), tmp_path / "run.safetensors"
+    asked = {"steps": 60, "negatives": "pcd", "chains": 20}
+    history = hm.fit(whole, X, **asked)
+    with pytest.raises(Stopped):
+        hm.fit(part, X, checkpoint=path, callbacks=[stop], **asked)
+    again = fresh()
+    found = hm.fit(again, X, checkpoint=path, resume=True, **asked)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [(r["layer"], r["step"]) for r in found.records] == [
+        (r["layer"], r["step"]) for r in history.records
+    ]
+    with pytest.raises(ValueError, match="other settings"):
+        hm.fit(fresh(), X, checkpoint=path, resume=True, **{**asked, "steps": 50})
 
 
 def test_wide_layers_are_estimated_with_a_bound():

@@ -18,11 +18,15 @@ from harmonium.learning import (
     GradientDescent,
     Learner,
     NaturalGradient,
+    SharedNaturalGradient,
     equally_weighted,
+    shared_weights,
     train,
 )
 from harmonium.learning.centred_gradient import centre_gradients
+from harmonium.learning.particles import Particles
 from harmonium.learning.phases import accumulate_phases
+from harmonium.recipes.settings import default_optimiser
 from harmonium.sampling import BlockGibbs, Chains
 from registry import DOUBLE, address, table, uniforms
 
@@ -210,6 +214,73 @@ def test_the_natural_gradient_goes_downhill_within_the_pattern():
     NaturalGradient()(rbm, phases)
     assert sum(float((p.grad * g).sum()) for p, g in zip(rbm.parameters(), plain, strict=True)) > 0
     assert bool((rbm.weight.grad[~mask] == 0).all())
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if build(name)[0].couplings()[0].operator.by_row])
+def test_statistics_row_by_row_sum_to_those_of_all(name):
+    machine, _ = build(name)
+    operator = machine.couplings()[0].operator
+    x, y = (uniforms(k, 5, layer.width).double() for k, layer in enumerate(machine.layers))
+    each = operator.each(x, y).sum(0)
+    torch.testing.assert_close(each, torch.cat([t.flatten() for t in operator.statistics(x, y)]))
+
+
+@pytest.mark.parametrize("name", ["Pictures", "PaddedPictures", "Pools", "Sequences"])
+def test_the_moments_are_the_fisher_information(name, monkeypatch):
+    """⟨TTᵀ⟩ without what h varies given v is that of -∂F/∂θ, a shared bias being one parameter; and with it
+    what a sum over all h says.
+    """
+    machine, _ = build(name)
+    machine.settle()
+    v, h = (t.states for t in (table(machine.visible), table(machine.hidden)))
+    v = v[:: max(1, len(v) // 7)]
+    weights = (uniforms(3, 1, len(v))[0] + 0.5).double()
+    weights /= weights.sum()
+    offsets = tuple(torch.zeros(layer.width, dtype=DOUBLE) for layer in machine.layers)
+    spread = SharedNaturalGradient()
+
+    def moments(share, copies):
+        monkeypatch.setattr(shared_weights, "COUNTED", share)
+        seen = Particles((v.repeat(copies, 1),), weights.repeat(copies) / copies)
+        with torch.no_grad():
+            return spread._moments(machine, seen, offsets)[1]
+
+    g = machine.coupling.geometry
+    rows = []
+    for row in v:
+        by_filter, by_unit = torch.autograd.grad(
+            -machine.free_energy(row[None]).sum(), [machine.filters, machine.hidden.bias]
+        )
+        rows.append(torch.cat([by_filter.flatten(), g.maps(by_unit[None]).flatten(2).sum(2)[0]]))
+    rows = torch.stack(rows)
+    mean = (weights[:, None] * rows).T @ rows
+    torch.testing.assert_close(moments(0.0, 1), mean)
+    p_h = torch.softmax(-torch.stack([machine.energy(row.expand(len(h), -1), h) for row in v]), 1).detach()
+    whole = torch.zeros_like(mean)
+    for row, w, p in zip(v, weights, p_h, strict=True):
+        t = machine.coupling.each(row.expand(len(h), -1), h).detach()
+        t = torch.cat([t, machine.bias_sums(1, h)], 1)
+        whole += w * (p[:, None] * t).T @ t
+    copies = 4000
+    assert float((moments(1.0, copies) - whole).abs().max()) < 0.05 * float(whole.abs().max())
+    half = moments(0.5, copies)
+    assert float((half - 0.5 * (whole + mean)).abs().max()) < 0.05 * float(whole.abs().max())
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_filters_learn_by_the_natural_gradient(pool):
+    rows = (uniforms(6, 200, 36) < 0.4).float()
+    machine = hm.ConvolutionalRBM((1, 6, 6), 2, 3, pool=pool)
+    assert hm.fit(machine, rows, steps=3, negatives="pcd").settings["optimiser"] == "natural"
+    data, negatives = equally_weighted(rows[:100]), equally_weighted(rows[100:])
+    phases = accumulate_phases(machine, data, negatives)
+    plain = [p.grad.clone() for p in machine.parameters()]
+    SharedNaturalGradient()(machine, phases)
+    assert sum(float((p.grad * g).sum()) for p, g in zip(machine.parameters(), plain, strict=True)) > 0
+    sums = machine.coupling.geometry.maps(machine.hidden.bias.grad[None]).flatten(2)
+    assert machine.hidden.bias.grad[None].shape[1] == machine.hidden.width and sums.shape[2] == 16
+    wide = hm.ConvolutionalRBM((1, 20, 20), 40, 10)  # too many numbers to be known as a whole
+    assert default_optimiser(wide) == "centred"
 
 
 def test_a_graph_is_a_pattern():

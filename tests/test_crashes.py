@@ -252,15 +252,20 @@ def test_ctrl_c_in_the_library_saves_the_very_update(tmp_path, step):
     assert kept[0] == kept[1]
 
 
-def test_a_second_signal_does_not_wait(tmp_path):
+@pytest.mark.parametrize("apart", [0.0, 2.0])
+def test_a_second_signal_does_not_wait_but_one_that_is_passed_on_at_once_is_the_same(
+    tmp_path, monkeypatch, apart
+):
     def interrupt(update):
         signal.raise_signal(signal.SIGINT)
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + apart)
         signal.raise_signal(signal.SIGINT)
 
     rbm = hm.RBM(hm.Bernoulli(4), hm.Bernoulli(3))
     with pytest.raises(KeyboardInterrupt):
         hm.fit(rbm, rows(), steps=40, checkpoint=tmp_path / "c", callbacks=[interrupt])
-    assert not (tmp_path / "c").exists()
+    assert (tmp_path / "c").exists() == (apart == 0.0)
 
 
 def test_a_full_disk_costs_nothing_that_was_saved(tmp_path, monkeypatch):
@@ -284,6 +289,61 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.previous.safetensors", "c.safetensors"]
     resumed = fit(resume=True)
     assert torch.equal(resumed.weight, fit().weight)
+
+
+def no_room(pid, out):
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+
+def no_more_files(pid, out):
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def no_folder(pid, out):
+    out.rename(out.with_name("away"))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="sets limits of another process")
+@pytest.mark.parametrize(
+    "befall, words",
+    [
+        (no_room, "file too large; interrupted after "),
+        (no_more_files, "too many open files; interrupted; "),
+        (no_folder, "no such file or directory; interrupted, and there is no folder "),
+    ],
+)
+def test_a_run_that_can_write_no_more_keeps_what_it_has_and_is_gone_on_with(
+    forks, whole, tmp_path, befall, words
+):
+    out, log = tmp_path / "run", tmp_path / "log"
+    pid = forks.start(*FIT, out, log=log)
+    while not (out / folder.CHECKPOINT).exists() and not _over(pid):
+        time.sleep(0.002)
+    befall(pid, out)
+    assert forks.wait() == 2
+    said = log.read_text()
+    assert words in said and said.startswith(f"harmonium: {tmp_path}") and said.count("\n") == 1, said
+    if befall is no_folder:
+        out.with_name("away").rename(out)
+    assert {p.name for p in out.iterdir()} <= set(folder.FILES)
+    assert store.recover(out / folder.CHECKPOINT) is None
+    assert forks.run(*FIT, out, "--resume", log=log) == 0, log.read_text()
+    same(out, whole[0])
+
+
+def test_a_checkpoint_that_can_not_be_read_now_is_not_taken_for_a_damaged_one(tmp_path):
+    path = tmp_path / "c.safetensors"
+    kept = store.Checkpoint(path)
+    for step in range(2):
+        kept.save({"x": torch.ones(8)}, {"step": step})
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            store.recover(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert store.read_facts(path) == {"step": 1} and store.read_facts(store.previous(path)) == {"step": 0}
 
 
 def test_a_checkpoint_is_never_replaced_by_a_damaged_one(tmp_path):

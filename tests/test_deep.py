@@ -8,7 +8,15 @@ import torch
 
 import harmonium as hm
 from goodness import assert_counts
-from harmonium.learning import Batches, ExactNegatives, FreeCells, GradientDescent, Learner, NaturalGradient
+from harmonium.learning import (
+    Batches,
+    ExactNegatives,
+    FreeCells,
+    GradientDescent,
+    Learner,
+    MeanCells,
+    NaturalGradient,
+)
 from harmonium.learning.centred_gradient import Centring
 from harmonium.likelihood import log_probabilities, pseudo_likelihood
 from harmonium.likelihood.clamped import exact_sums
@@ -16,6 +24,7 @@ from harmonium.likelihood.row_exchange import exchanged
 from harmonium.likelihood.tempered import Budget
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
+from harmonium.recipes.pretraining import pretrain
 from harmonium.sampling import BlockGibbs, Chains, Clamp
 from harmonium.sampling.free import moved
 from harmonium.store import from_bytes, to_bytes
@@ -189,6 +198,60 @@ def test_the_gradient_is_that_of_log_p(name):
     # chains go on from update to update: as if every third were independent, at worst
     error = (3.0 / len(found)) ** 0.5 * scatter_of_one + 1e-9
     assert ((mean - exact).abs() / error).max() <= z_threshold(len(exact))
+
+
+@pytest.mark.parametrize("name", ["two layers of 0/1", "three layers of 0/1", "several types side by side"])
+def test_the_mean_field_phase_has_the_gradient_of_the_bound(name):
+    dbm = machine(name, 1.0)
+    dbm.positive_phase = "mean_field"
+    v, _, _ = log_weights(dbm)
+    chosen = v[[0, len(v) // 2, -1]]
+
+    def loss():
+        return float(dbm.mean_field_free_energy(chosen, 300).mean() + log_weights(dbm)[2])
+
+    teacher = learner(dbm, chosen)
+    teacher.free_cells = MeanCells()
+    teacher.update(0)
+    for p in dbm.parameters():
+        direction, size = uniforms(7, 1, p.numel())[0].reshape(p.shape).double() - 0.5, 1e-4
+        ends = []
+        for sign in (1.0, -2.0, 1.0):
+            with torch.no_grad():
+                p.add_(sign * size * direction)
+            ends.append(loss())
+        slope = (ends[0] - ends[1]) / (2.0 * size)
+        assert float((p.grad * direction).sum()) == pytest.approx(slope, abs=1e-6)
+
+
+def test_the_mean_field_phase_is_an_option(tmp_path):
+    x = (uniforms(5, 300, 3) < 0.5).float()
+    X = torch.cat([x, x], 1)
+    units = [hm.Bernoulli(5), hm.Bernoulli(3)]
+    dbm = hm.DeepBoltzmannMachine(hm.Bernoulli(6), units, positive_phase="mean_field")
+    hm.fit(dbm, X, steps=150)
+    assert hm.log_likelihood(dbm, X).value > -3.0  # independent units have -4.16, the truth -2.08
+    hm.save(dbm, tmp_path / "model.safetensors")
+    assert hm.load(tmp_path / "model.safetensors").positive_phase == "mean_field"
+    X[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="without gaps"):
+        hm.fit(dbm, X, steps=2)
+    with pytest.raises(ValueError, match="^positive_phase"):
+        hm.DeepBoltzmannMachine(hm.Bernoulli(2), [hm.Gaussian(2)], positive_phase="mean_field")
+
+
+def test_greedy_pretraining_finds_most_of_what_there_is():
+    x = (uniforms(5, 300, 3) < 0.5).float()
+    X = torch.cat([x, x], 1)
+    dbm = hm.DeepBoltzmannMachine(hm.Bernoulli(6), [hm.Bernoulli(5), hm.Bernoulli(4), hm.Bernoulli(3)])
+    pretrain(dbm, X, steps=150)
+    assert hm.log_likelihood(dbm, X).value > -3.3  # independent units have -4.16, the truth -2.08
+    before = [w.detach().clone() for w in dbm.weights]
+    hm.fit(dbm, X, steps=1)
+    for a, b in zip(before, dbm.weights, strict=True):  # it goes on from there
+        assert float((a - b.detach()).norm()) < 0.5 * float(a.norm())
+    with pytest.raises(TypeError, match="^machine: expected 0/1 layers"):
+        pretrain(hm.DeepBoltzmannMachine(hm.Spin(3), [hm.Bernoulli(2)]), X)
 
 
 @pytest.mark.parametrize("transform", [NaturalGradient, Centring])

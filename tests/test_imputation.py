@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -261,3 +263,32 @@ def test_draws_beyond_what_is_drawn_at_a_time_come_in_batches_of_their_own(monke
     assert ((share - exact).abs() <= reach).all()
     again = torch.stack(list(impute(machine, rows, draws=7)))
     assert torch.equal(again, drawn)
+
+
+@pytest.mark.parametrize("column", ["kind", "smoker", "age", "income"])
+def test_uncertainty_is_that_of_the_law_that_made_the_table(model, column):
+    """Rows drawn from the model, of which a column is taken away: 90 % intervals hold 90 %, deviations are
+    root mean square errors, doubts the share of wrong guesses.
+    """
+    rows = 2000
+    schema = copy.copy(model.schema)
+    for name in ("age", "income"):  # no decimals, which would round the truth
+        schema[name] = dataclasses.replace(schema[name], decimals=None)
+    rbm = copy.deepcopy(model)
+    rbm.schema = schema
+    truth = hm.sample(rbm, rows, seed=5)
+    gaps = truth.assign(**{column: pd.array([None] * rows, dtype=object)})
+    guess, doubt = impute(rbm, gaps, uncertainty=True)
+    found, d = guess[column], doubt[column].to_numpy(float)
+    z = z_threshold(2)
+    if column in ("kind", "smoker"):
+        wrong = (found.to_numpy(object) != truth[column].to_numpy(object)).astype(float)
+        assert wrong.mean() > 0.02
+        assert abs((wrong - d).sum()) < z * np.sqrt((d * (1.0 - d)).sum())
+        return
+    x = truth[column].to_numpy(float)
+    ends = conditional(rbm, gaps, column)
+    inside = (ends["5%"].to_numpy() <= x) & (x <= ends["95%"].to_numpy())
+    assert abs(inside.mean() - 0.9) < z * np.sqrt(0.09 / rows)
+    square = ((x - found.to_numpy(float)) / d) ** 2
+    assert abs(square.mean() - 1.0) < z * square.std() / np.sqrt(rows)

@@ -6,7 +6,8 @@ import torch
 import harmonium as hm
 from harmonium.learning import PersistentChains, TemperedChains
 from harmonium.learning.unit_scales import couple_standardised
-from harmonium.recipes.initialisation import couple_along_principal_directions
+from harmonium.models.intake import rows_of
+from harmonium.recipes.initialisation import couple_along_principal_directions, start
 from registry import uniforms
 
 
@@ -155,3 +156,21 @@ def test_tempered_paths_begin_at_units_that_match_the_data():
     means = units.layers[0].mean(units.layers[0].bias[None])[0]
     torch.testing.assert_close(means, x.mean(0), atol=0.01, rtol=0.0)
     assert not units.layers[1].bias.any()
+
+
+@pytest.mark.parametrize("units", [hm.Bernoulli, hm.Gaussian])
+def test_weights_count_where_not_all_rows_are_looked_at(units, monkeypatch):
+    """As they do where all are; rows of weight 0 are as if they weren't there."""
+    x = (uniforms(3, 3000, 5) < torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])).double()
+    weights = torch.where(x[:, 1] > 0, 0.0, 1.0 + 8.0 * x[:, 2])
+    x = x + normals(4, 3000, 5) * (units is hm.Gaussian)
+    monkeypatch.setattr("harmonium.recipes.initialisation.couple", lambda *_: None)
+    monkeypatch.setattr("harmonium.recipes.split.FIRST_CELLS", 1)
+    mean = weights / weights.sum() @ x
+    deviation = (weights / weights.sum() @ (x - mean).square()).sqrt()
+    for rows, within in ((10_000, 2e-3), (500, 5 / 500**0.5)):
+        monkeypatch.setattr("harmonium.recipes.split.FIRST_ROWS", rows)
+        model = hm.RBM(units(5), hm.Bernoulli(3), dtype=torch.float64)
+        start(model, rows_of(model, x), weights)
+        found = model.visible.mean(model.visible.bias[None])[0].detach()
+        assert ((found - mean).abs() < within * (deviation + 0.1)).all()

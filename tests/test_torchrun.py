@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium import store
 from harmonium.cli import folder, main, torchrun
 from harmonium.cli.options import FitOptions
 
@@ -27,6 +28,7 @@ FIT = (
     "--dtype",
     "float64",
 )
+LONG = tuple("1000000" if word == "200" else word for word in FIT)
 TWO = ("--standalone", "--nproc-per-node", "2", "--max-restarts", "2", "-m", "harmonium")
 CLOCKS = ("seconds", "updates_per_second")
 
@@ -71,6 +73,27 @@ def test_a_killed_worker_starts_again_from_the_checkpoint_and_the_model_is_that_
         assert first.keys() == second.keys()
         for name in first.keys() - CLOCKS:
             assert second[name] == pytest.approx(first[name], abs=1e-6), name
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="as above")
+def test_torchrun_that_is_told_to_end_passes_it_on_and_the_run_is_saved(tmp_path):
+    """Its workers have a session of their own, so that Ctrl-C reaches them through it alone."""
+    out, log = tmp_path / "run", tmp_path / "log"
+    agent = started(*LONG, "--out", out, log=log)
+    while not (out / folder.CHECKPOINT).exists() and agent.poll() is None:
+        time.sleep(0.01)
+    agent.send_signal(signal.SIGTERM)
+    try:
+        assert agent.wait(timeout=600) != 0
+    finally:
+        agent.kill()
+        agent.wait()
+    done, said = store.read_facts(out / folder.CHECKPOINT)["step"], log.read_text()
+    assert said.count(f"interrupted after {done:,} updates; ") == said.count("--resume goes on") == 1
+    assert store.recover(out / folder.CHECKPOINT) is None
+    with pytest.MonkeyPatch.context() as patch:  # and one process may go on where there were two
+        patch.setattr("harmonium.cli.fit.learn", lambda options, *_: print(options.resume, options.steps))
+        assert main(["fit", "bars-and-stripes", "--out", str(out), "--resume"]) == 0
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+NO_ROOM = ("memory", "overflow", "Overflow")  # what PyTorch says of tensors that are too large
 Option = TypeVar("Option")
 
 
@@ -27,7 +30,7 @@ def describe(value: Any) -> str:
     if shape is not None and hasattr(value, "dtype"):
         dtype = str(value.dtype).removeprefix("torch.")
         return f"{type(value).__name__} of shape {tuple(shape)} and type {dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:30] + "..."
 
 
@@ -148,6 +151,68 @@ def matrix(name: str, x: Any, width: int | None = None) -> Tensor:
         raise TypeError(f"{expected}, got {describe(x)}.")
     if x.ndim != 2 or x.shape[1] == 0 or (width is not None and x.shape[1] != width):
         raise ValueError(f"{expected}, got one of shape {tuple(x.shape)}.")
+    return x
+
+
+@contextmanager
+def room(name: str, numbers: int) -> Iterator[None]:
+    """Within this block memory is taken for so many numbers; too many are a sentence.
+
+    >>> with room("n", 2**60):
+    ...     bytes(2**60)
+    Traceback (most recent call last):
+    ...
+    ValueError: n: 1,152,921,504,606,846,976 numbers take more memory than there is.
+    """
+    try:
+        yield
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in NO_ROOM):
+            raise
+        raise ValueError(f"{name}: {numbers:,} numbers take more memory than there is.") from error
+
+
+def device(name: str, value: Any) -> torch.device:
+    """A device of PyTorch's that can be used here.
+
+    >>> device("device", "moon")
+    Traceback (most recent call last):
+    ...
+    ValueError: device must be one that can be used here, such as 'cpu', got 'moon'.
+    """
+    import torch
+
+    try:
+        return torch.empty(0, device=value).device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        said = str(value) if isinstance(value, torch.device) else describe(value)
+        raise ValueError(f"{name} must be one that can be used here, such as 'cpu', got {said}.") from error
+
+
+def a_list(name: str, value: Any, of: str) -> list[Any]:
+    """The things in a list or anything else that can be gone through, but a text.
+
+    >>> a_list("trajectory", 3, "models")
+    Traceback (most recent call last):
+    ...
+    TypeError: trajectory must be a list of models, got 3.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of {of}, got {describe(value)}.")
+    return list(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """Something that can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {describe(value)}.")
+    return value
+
+
+def real(name: str, x: Tensor) -> Tensor:
+    """A tensor that isn't of complex numbers, whose imaginary parts would be dropped."""
+    if x.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got complex numbers.")
     return x
 
 

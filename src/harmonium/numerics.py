@@ -181,3 +181,14 @@ def column_moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return x.mean(0), x.std(0, correction=0)
     mean = x.nanmean(0)
     return mean, (x - mean).square().nanmean(0).sqrt()
+
+
+def as_often_as_they_count(weights: Tensor, n: int) -> Tensor:
+    """Numbers of n rows, each as often as its weight asks for, up to one: systematic sampling without a draw.
+
+    >>> as_often_as_they_count(torch.tensor([1.0, 0.0, 3.0]), 4).tolist()
+    [0, 2, 2, 2]
+    """
+    total = weights.double().cumsum(0)
+    at = (torch.arange(n, dtype=torch.float64, device=total.device) + 0.5) / n * total[-1]
+    return torch.searchsorted(total, at).clamp(max=len(weights) - 1)

@@ -48,6 +48,7 @@ class Purpose(IntEnum):
     TRIAL = 17  # tests and examples
     SITES = 18  # which variables of a row are looked at
     FREE_CELLS = 19  # free cells of a row given the others, in the positive phase
+    FISHER = 20  # hidden states whose spread is the Fisher information
 
 
 def derived_seed(seed: int, *numbers: int) -> int:

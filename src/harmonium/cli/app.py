@@ -68,7 +68,7 @@ def fit(
         typer.Option(
             "--hidden",
             metavar="N",
-            help="Hidden units, of --model deep layer by layer: 500,1000."
+            help="Hidden units, of --model deep or belief layer by layer: 500,1000; filters of convolutional."
             " [dim]default: as many as short trials find to pay[/dim]",
         ),
     ] = None,
@@ -78,7 +78,12 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same model.")] = 0,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="rbm, or deep for a deep Boltzmann machine.")
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="rbm, deep, belief, labelled, conditional, temporal or convolutional.",
+        ),
     ] = "rbm",
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in DIR.")] = False,
@@ -102,6 +107,66 @@ def fit(
     hidden_type: Annotated[
         str, typer.Option("--hidden-type", metavar="TYPE", help="What the hidden units are.")
     ] = "bernoulli",
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help="Column of the class, of --model labelled. [dim]default: the last[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            metavar="NAME",
+            help="generative, discriminative or hybrid, of --model labelled. [dim]default: hybrid[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAMES",
+            help="Columns that are given, of --model conditional: age,place; or how many of the last ones.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames",
+            min=1,
+            help="Frames before it that a frame depends on, of --model temporal. [dim]default: 1[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            "--sequence",
+            metavar="NAME",
+            help="Column that tells sequences apart, of --model temporal. [dim]default: one sequence[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            "--kernel",
+            metavar="SIZE",
+            help="Size of the filters, 7 or 5x7, of --model convolutional. [dim]default: 7[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    pool: Annotated[
+        int | None,
+        typer.Option(
+            "--pool", min=1, help="Side of the pools, of --model convolutional.", show_default=False
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Rows of each update.", show_default=False),
@@ -126,7 +191,7 @@ def fit(
     dtype: Annotated[str, typer.Option("--dtype", help="float32 or float64.")] = "float32",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Learn a Boltzmann machine, restricted or deep, from DATA, and report on it.
+    """Learn a Boltzmann machine from DATA, and report on it.
 
     DIR receives
 
@@ -141,6 +206,15 @@ def fit(
 
     Where the columns of a .csv or .parquet have names, each gets units for its
     values: two values, categories, counts, real numbers.
+
+    [bold]NAME[/bold] of a machine, its options beside it
+
+      rbm            restricted Boltzmann machine
+      deep, belief   deep Boltzmann machine, deep belief network
+      labelled       rows with a class: --label, --objective
+      conditional    columns given others: --context
+      temporal       rows are the frames of sequences: --frames, --sequence
+      convolutional  filters for pictures or sequences: --shape, --kernel, --pool
 
     [bold]TYPE[/bold] of units
 
@@ -157,6 +231,7 @@ def fit(
       harmonium fit digits --out runs/digits
       harmonium fit votes.csv --out runs/votes --hidden 64 --minutes 5
       harmonium fit digits --out runs/deep --model deep --hidden 100,50
+      harmonium fit votes.csv --out runs/party --model labelled --label party
       harmonium fit counts.npz --visible poisson --out runs/counts
       harmonium fit digits --out runs/digits --resume
     """
@@ -177,6 +252,13 @@ def fit(
             visible=visible,
             leave_out=leave_out,
             hidden_type=hidden_type,
+            label=label,
+            objective=objective,
+            context=context,
+            frames=frames,
+            sequence=sequence,
+            kernel=kernel,
+            pool=pool,
             batch_size=batch_size,
             algorithm=algorithm,
             shape=shape,

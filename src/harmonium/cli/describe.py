@@ -8,7 +8,7 @@ from functools import singledispatch
 from torch import Tensor
 
 from harmonium.likelihood import Estimate
-from harmonium.models import DeepBoltzmannMachine, EnergyModel
+from harmonium.models import DeepBeliefNetwork, DeepBoltzmannMachine, EnergyModel
 from harmonium.models.rbm import TwoBlocks
 from harmonium.units import Units
 from harmonium.units.mixed import parts_of
@@ -55,7 +55,8 @@ def layers_of(model: EnergyModel) -> Sequence[Units]:
 
 
 @layers_of.register(DeepBoltzmannMachine)
-def _(model: DeepBoltzmannMachine) -> Sequence[Units]:
+@layers_of.register(DeepBeliefNetwork)
+def _(model: DeepBoltzmannMachine | DeepBeliefNetwork) -> Sequence[Units]:
     return model.stack
 
 

@@ -18,6 +18,7 @@ MISTAKE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOTHING_WRITTEN = "interrupted, and nothing was written."
 
 
@@ -29,8 +30,7 @@ class Interrupted(Exception):
 def _terminable() -> Iterator[list[int]]:
     """SIGTERM ends work as Ctrl-C does; yields the exit status of an interruption, in a list."""
     status = [INTERRUPTED]
-    before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield status
         return
 
@@ -38,11 +38,25 @@ def _terminable() -> Iterator[list[int]]:
         status[0] = TERMINATED
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGTERM] is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
     try:
         yield status
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if handler is not None:  # one that isn't Python's
+                signal.signal(number, handler)
+
+
+def deafen() -> None:
+    """Hear no more signals until `main` returns, since the process is about to end with a sentence.
+
+    A launcher passes on what its processes have heard already, or ends them all as one has ended.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +93,7 @@ def _status(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
     except FloatingPointError as error:
         return _say(str(error), FAILED)
     except OSError as error:
-        return _say(_os_sentence(error), FAILED if isinstance(error, ConnectionError) else MISTAKE)
+        return _say(os_sentence(error), FAILED if isinstance(error, ConnectionError) else MISTAKE)
     except ValueError as error:
         if not _raised_by_harmonium(error):
             raise
@@ -103,7 +117,7 @@ def _usage_sentence(error: Exception) -> str:
     return f"{text[:1].lower()}{text[1:]}; see '{command} --help'."
 
 
-def _os_sentence(error: OSError) -> str:
+def os_sentence(error: OSError) -> str:
     """Sentences of harmonium as they are, those of the operating system with the file they are about."""
     if error.strerror is None:
         return str(error)

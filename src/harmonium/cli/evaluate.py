@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from harmonium import checks, data, processes
 from harmonium.cli import baseline, screen, torchrun, values
-from harmonium.cli.folder import open_model, require_energy_model
-from harmonium.cli.measure import mean_log_jacobian
+from harmonium.cli.folder import Saved, open_model, require_energy_model
+from harmonium.cli.measure import mean_log_jacobian, without_context
 from harmonium.cli.plain import plain
+from harmonium.cli.rows import rows_to_measure
 from harmonium.likelihood import Estimate, log_likelihood, pseudo_likelihood, reconstruction_error
-from harmonium.models import RBM, EnergyModel
+from harmonium.models import RBM, EnergyModel, LabelledRBM
 from harmonium.models.intake import with_latent
 
 PROXY_CELLS = 2**16
@@ -40,8 +41,7 @@ def _run(
     with processes.agreeing():
         saved = open_model(model)
         require_energy_model(saved.model)
-    learned_from = saved.about.get("data", {}).get("fingerprint")
-    rows, notes = data.load_table(source, split, learned_from)
+    rows, notes = rows_to_measure(saved, source, split)
     x, more = values.states(saved.model, rows, source, seed)
     with screen.waiting("measuring", not processes.first()) as progress:
         measured = x if saved.model.schema is None else rows  # in the table's own units
@@ -49,7 +49,7 @@ def _run(
         change = mean_log_jacobian(saved.model, rows)
         if progress is not None:
             progress(1.0, "proxies")
-        more_figures = {**compared(saved.about, x, change), **proxies(saved.model, x)}
+        more_figures = {**compared(saved, x, change), **proxies(saved.model, x)}
     if not processes.first():
         return
     if as_json:
@@ -78,20 +78,39 @@ def proxies(model: EnergyModel, x: Tensor) -> dict[str, float]:
     found: dict[str, float] = {}
     if bool(torch.isnan(with_latent(model, x)).any()):  # they need whole rows
         return found
-    if model.visible_space.n_states is not None and model.has_free_energy():
+    finite = model.visible_space.n_states is not None and model.context is None
+    if finite and model.has_free_energy():
         chosen = x[:: -(-x.numel() // PROXY_CELLS)]
         found["pseudo_likelihood"] = pseudo_likelihood(model, chosen).value
-    if isinstance(model, RBM):
+    wrong = label_error(model, x)
+    if wrong is not None:
+        found["label_error"] = wrong
+    if isinstance(model, RBM) and model.context is None:
         chosen = x[:: -(-len(x) // 10_000)]
         found["reconstruction_error"] = reconstruction_error(model, chosen).value
     return found
 
 
-def compared(about: dict[str, Any], x: Tensor, change: float = 0.0) -> dict[str, float]:
+@singledispatch
+def label_error(model: EnergyModel, x: Tensor) -> float | None:
+    """The share of rows whose most probable label is wrong; None for a model without labels."""
+    return None
+
+
+@label_error.register(LabelledRBM)
+def _(model: LabelledRBM, x: Tensor) -> float:
+    labels = x[:, model.label].argmax(1)
+    return float((model.label_given_visible(x).argmax(1) != labels).double().mean())
+
+
+def compared(saved: Saved, x: Tensor, change: float = 0.0) -> dict[str, float]:
     """The log-likelihood of the same rows under independent units, where the model's file knows them."""
-    if "independent" not in about:
+    if "independent" not in saved.about:
         return {}
-    return {"independent": baseline.log_likelihood(baseline.from_json(about["independent"]), x) + change}
+    x = without_context(saved.model, x)
+    return {
+        "independent": baseline.log_likelihood(baseline.from_json(saved.about["independent"]), x) + change
+    }
 
 
 def in_words(figures: dict[str, float], value: float) -> list[tuple[str, str]]:
@@ -102,6 +121,8 @@ def in_words(figures: dict[str, float], value: float) -> list[tuple[str, str]]:
         word = "better" if value >= reference else "worse"
         text = f"{reference:.4f}; the model is {word} by {abs(value - reference):.4f}"
         rows.append(("independent units", text))
+    if "label_error" in figures:
+        rows.append(("labels", f"{figures['label_error']:.2%} wrong, the most probable one given the rest"))
     if "pseudo_likelihood" in figures:
         rows.append(("pseudo-likelihood", f"{figures['pseudo_likelihood']:.4f}, a proxy"))
     if "reconstruction_error" in figures:

@@ -16,12 +16,12 @@ from harmonium.cli.plain import plain
 from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
 from harmonium.learning import Update
-from harmonium.models import BlockModel
+from harmonium.models import EnergyModel
 from harmonium.recipes import History
 
 
 def finish(
-    options: FitOptions, model: BlockModel, dataset: Dataset, history: History, seconds: float
+    options: FitOptions, model: EnergyModel, dataset: Dataset, history: History, seconds: float
 ) -> None:
     """Write the model, measure it, write what was found, and say so."""
     last = history.records[-1] if history.records else {}
@@ -33,6 +33,7 @@ def finish(
         "settings": {name: str(value) for name, value in history.settings.items()},
     }
     facts = processes.by_first(lambda: data_facts(options.data, dataset))
+    facts |= {} if options.sequence is None else {"sequence": options.sequence}
     about = {"data": facts, "training": training}
     with processes.agreeing():
         if processes.first():  # at once: training must not be lost to anything that goes wrong after it
@@ -97,7 +98,7 @@ class LiveMetrics:
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with store.naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
             file.flush()
             os.fsync(file.fileno())

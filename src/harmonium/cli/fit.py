@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from harmonium import checks, data, processes, store
-from harmonium.cli import folder, machines, torchrun, values
-from harmonium.cli.entry import Interrupted
+from harmonium.cli import folder, machines, torchrun
+from harmonium.cli.arrange import arranged
+from harmonium.cli.entry import Interrupted, deafen, os_sentence
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
-from harmonium.columns import Schema
 from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
-from harmonium.models import RBM, BlockModel
+from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import History, fit
 from harmonium.recipes.choice import Maker
 
@@ -36,7 +35,7 @@ def _run(options: FitOptions, device: str) -> None:
     if options.resume:
         options = resumed(options, processes.by_first(partial(folder.read_settings, options.out)))
     check_options(options)
-    dataset = in_codes(options, with_shape(data.load(options.data), options.shape))
+    dataset = arranged(options, with_shape(data.load(options.data), options.shape))
     facts = processes.by_first(partial(data_facts, options.data, dataset))
     if options.resume:
         processes.by_first(partial(check_same_data, options, facts["fingerprint"]))
@@ -54,27 +53,30 @@ def _run(options: FitOptions, device: str) -> None:
         try:
             learn(options, make or model, dataset)
         except BaseException as error:
+            deafen()
             if processes.first():
                 folder.drop_beginning(options.out, created)
             if isinstance(error, KeyboardInterrupt):
                 raise Interrupted(folder.what_is_saved(options.out)) from None
+            if isinstance(error, OSError):  # no room, no permission, or another process is gone
+                kind = ConnectionError if isinstance(error, ConnectionError) else OSError
+                raise kind(f"{os_sentence(error)[:-1]}; {folder.what_is_saved(options.out)}") from error
             raise
 
 
-def learn(options: FitOptions, model: BlockModel | Maker, dataset: Dataset) -> None:
+def learn(options: FitOptions, model: EnergyModel | Maker, dataset: Dataset) -> None:
     """Train and measure a machine, or one of those that `model` makes."""
     start = time.perf_counter()
     history = train(options, model, dataset)
-    trained = history.model
-    assert isinstance(trained, BlockModel)  # as both made it
-    finish(options, trained, dataset, history, time.perf_counter() - start)
+    finish(options, history.model, dataset, history, time.perf_counter() - start)
 
 
 def recorded(options: FitOptions) -> list[dict[str, Any]]:
     """What the run that goes on has measured so far."""
     if not options.resume:
         return []
-    return list(store.read_facts(options.out / folder.CHECKPOINT).get("records", []))
+    found = [options.out / name for name in (folder.LAYERS, folder.CHECKPOINT)]
+    return [r for path in found if path.exists() for r in store.read_facts(path).get("records", [])]
 
 
 def check_options(options: FitOptions) -> None:
@@ -87,12 +89,10 @@ def check_options(options: FitOptions) -> None:
     if options.algorithm is not None:
         checks.one_of("--algorithm", options.algorithm, ALGORITHMS)
     checks.one_of("--model", options.model, machines.MACHINES)
+    machines.check(options)
     machines.widths(options.hidden)
     checks.one_of("--dtype", options.dtype, ("float32", "float64"))
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device} can't be used here; 'cpu' always can.") from error
+    checks.device("--device", options.device)
 
 
 def check_same_data(options: FitOptions, fingerprint: str) -> None:
@@ -118,42 +118,24 @@ def with_shape(dataset: Dataset, text: str | None) -> Dataset:
     return replace(dataset, shape=(int(height), int(width)))
 
 
-def in_codes(options: FitOptions, dataset: Dataset) -> Dataset:
-    """The data set as codes of the schema that `hm.fit` would give its table; as it is where it has none, or
-    where the units are asked for.
-    """
-    if dataset.frame is None or options.visible is not None:
-        if options.leave_out:
-            raise ValueError("--leave-out is for columns that have names and are told by their values.")
-        return dataset
-    left_out = [name for name in (options.leave_out or "").split(",") if name]
-    return dataset.encoded(Schema.of(dataset.frame, leave_out=left_out, name=dataset.name))
-
-
-def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple[BlockModel, Maker | None]:
+def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple[EnergyModel, Maker | None]:
     """(the machine on a device, what makes it from a number of hidden units where this is to be chosen)."""
-    schema = dataset.schema
-    visible = values.visible_units(dataset, options.visible) if schema is None else schema.units()
-
     place = {"dtype": getattr(torch, options.dtype), "device": device, "seed": options.seed}
 
-    def made(hidden: list[int] | None) -> BlockModel:
-        units = copy.deepcopy(visible)
-        machine = machines.made(options.model, units, hidden, options.hidden_type, place)
-        machine.schema = schema
+    def made(chosen: FitOptions) -> EnergyModel:
+        machine = machines.MACHINES[options.model].make(machines.Wanted(chosen, dataset, place))
+        machine.schema = dataset.schema
         return machine
 
     def make(number: int) -> RBM:
-        machine = made([number])
-        assert isinstance(machine, RBM)  # as the option says
-        return machine
+        return cast(RBM, made(replace(options, hidden=str(number))))  # as the option says
 
     if options.model == "rbm" and options.hidden is None:
         return make(1), make
-    return made(machines.widths(options.hidden)), None
+    return made(options), None
 
 
-def train(options: FitOptions, model: BlockModel | Maker, dataset: Dataset) -> History:
+def train(options: FitOptions, model: EnergyModel | Maker, dataset: Dataset) -> History:
     """The course of training; a function that makes machines gets the number of hidden units that pays."""
     live = []
     with processes.agreeing():

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harmonium import store
+from harmonium import __version__, store
 from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
+from harmonium.recipes.greedy import layers_of
 from harmonium.units import Units
 
 MODEL = "model.safetensors"
@@ -23,7 +24,10 @@ REPORT = "report.html"
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = store.previous(CHECKPOINT).name
 """The checkpoint before, which is used where the newest is damaged."""
-FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, SETTINGS)
+SETTINGS_FORMAT = 1
+LAYERS = layers_of(Path(CHECKPOINT)).name
+"""Those of a deep belief network whose training is over."""
+FILES = (MODEL, REPORT, METRICS, CHECKPOINT, PREVIOUS, LAYERS, SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, and --out takes a folder.")
     there = [] if only_begun(folder) else [name for name in FILES if (folder / name).exists()]
-    can_go_on = SETTINGS in there and not {CHECKPOINT, PREVIOUS}.isdisjoint(there)
+    can_go_on = SETTINGS in there and not {CHECKPOINT, PREVIOUS, LAYERS}.isdisjoint(there)
     if resume and not can_go_on and not only_begun(folder):
         raise ValueError(f"{folder} holds no {CHECKPOINT} to resume from; leave out --resume to start a run.")
     if there and not resume and not force:
@@ -96,7 +100,7 @@ def check_writable(folder: Path, resume: bool, force: bool) -> None:
 
 def only_begun(folder: Path) -> bool:
     """Whether nothing is there but what a run writes before it has measured anything."""
-    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT, PREVIOUS)):
+    if any((folder / name).exists() for name in (MODEL, REPORT, CHECKPOINT, PREVIOUS, LAYERS)):
         return False
     metrics = folder / METRICS
     if metrics.exists() and metrics.stat().st_size:
@@ -154,6 +158,8 @@ def recover(folder: Path) -> bool:
     """
     if only_begun(folder):
         return False
+    if (folder / LAYERS).exists() and not any((folder / name).exists() for name in (CHECKPOINT, PREVIOUS)):
+        return True  # the next layer begins
     wrong = store.recover(folder / CHECKPOINT)
     if wrong is not None:
         print(f"harmonium: {wrong}", file=sys.stderr)
@@ -162,19 +168,34 @@ def recover(folder: Path) -> bool:
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write down what was asked for."""
+    written = {"harmonium": __version__, "format": SETTINGS_FORMAT} | settings
     with store.replacing(folder / SETTINGS) as new:
-        new.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        new.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What `write_settings` has written."""
+    """What `write_settings` has written, now or in an earlier version.
+
+    Raises:
+        ValueError: it is damaged, or of a later version.
+        OSError: it can't be read.
+    """
+    path = folder / SETTINGS
+    damaged = ValueError(f"{path} is damaged, so that the run can't be resumed.")
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if isinstance(settings["options"], dict) and {"fingerprint", "name"} <= settings["data"].keys():
-            return dict(settings)
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        # the first had no number
+        written, by = settings.get("format", 0), settings.get("harmonium", "an unknown version")
+        known = isinstance(settings["options"], dict) and {"fingerprint", "name"} <= settings["data"].keys()
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass
-    raise ValueError(f"{folder / SETTINGS} is damaged, so that the run can't be resumed.")
+        raise damaged from None
+    if not isinstance(written, int):
+        raise damaged
+    if written > SETTINGS_FORMAT:
+        raise ValueError(store.of_later_format(path, written, by, SETTINGS_FORMAT))
+    if not known:
+        raise damaged
+    return dict(settings)
 
 
 def drop_beginning(folder: Path, created: bool = False) -> None:
@@ -182,7 +203,7 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
     The folder itself goes too where the run has created it.
     """
-    if any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS)):
+    if not folder.is_dir() or any((folder / name).exists() for name in (MODEL, CHECKPOINT, PREVIOUS, LAYERS)):
         return
     for name in (SETTINGS, METRICS):
         (folder / name).unlink(missing_ok=True)
@@ -192,6 +213,8 @@ def drop_beginning(folder: Path, created: bool = False) -> None:
 
 def what_is_saved(folder: Path) -> str:
     """After an interruption: what the folder holds, and how to go on."""
+    if not folder.is_dir():
+        return f"interrupted, and there is no folder {folder} any more."
     if (folder / MODEL).exists():
         return f"interrupted after training; {folder / MODEL} is saved, and --resume will write {REPORT}."
     for name in (CHECKPOINT, PREVIOUS):
@@ -199,10 +222,14 @@ def what_is_saved(folder: Path) -> str:
             done = store.load_tensors(folder / name)[1].get("step")
         except (store.DamagedFile, FileNotFoundError):
             continue  # as --resume will
+        except OSError:  # no more files may be open, say
+            return f"interrupted; {folder / name} is there, and --resume goes on from it."
         after = f" after {done:,} updates" if isinstance(done, int) else ""
         return f"interrupted{after}; {folder / name} is saved, and --resume goes on from it."
     if (folder / CHECKPOINT).exists():
         return f"interrupted; {folder / CHECKPOINT} is damaged, and there is none before it to go on from."
+    if (folder / LAYERS).exists():
+        return f"interrupted between two layers; {folder / LAYERS} is saved, and --resume goes on from it."
     return "interrupted before the first checkpoint; nothing is saved."
 
 

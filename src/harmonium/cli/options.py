@@ -34,6 +34,13 @@ class FitOptions:
     visible: str | None = None
     hidden_type: str = "bernoulli"
     leave_out: str | None = None
+    label: str | None = None
+    objective: str | None = None
+    context: str | None = None
+    frames: int | None = None
+    sequence: str | None = None
+    kernel: str | None = None
+    pool: int | None = None
     batch_size: int | None = None
     algorithm: str | None = None
     shape: str | None = None
@@ -77,6 +84,8 @@ def resumed(options: FitOptions, settings: Mapping[str, Any]) -> FitOptions:
         ValueError: an option is given, and differs from that of the run.
     """
     saved = {k: v for k, v in settings["options"].items() if k != "source"}
+    if type(saved.get("hidden")) is int:  # as it was written when there was one layer
+        saved["hidden"] = str(saved["hidden"])
     kinds = {f.name: KINDS.get(str(f.type)) for f in fields(FitOptions)}
     for name, value in saved.items():
         kind = kinds.get(name)

@@ -11,26 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmonium import __version__, plots
-from harmonium.cli import values
+from harmonium.cli import hidden_units, values
 from harmonium.cli.describe import interval_of, model_title, signed, weight_of
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
-from harmonium.models import BlockModel
+from harmonium.models import EnergyModel
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_SITES = 80
-"""Columns of categories whose weights are shown as letters; more would be too small to read."""
-
 
 @dataclass(frozen=True)
 class Run:
     """All that the report tells about."""
 
-    model: BlockModel
+    model: EnergyModel
     data: Dataset
     measured: Measured
     records: Sequence[Mapping[str, Any]]
@@ -56,7 +53,7 @@ def report(run: Run) -> str:
     """The whole page."""
     sections = [
         _rows_and_samples(run),
-        _filters(run),
+        hidden_units.section(run.model, run.data, _rows(run)),
         _learning(run),
         _likelihood(run),
         _dependence(run),
@@ -134,27 +131,6 @@ def _pictures(run: Run) -> Section | None:
     return Section("Data and samples", text, [(figure, "rows of the data beside samples of the model")])
 
 
-def _filters(run: Run) -> Section | None:
-    below = run.model.of_observed().as_pairwise()
-    if below is None or not below.couplings():
-        return None
-    visible, weight = below.layers[0], below.couplings()[0].weight.detach()
-    text = "The weights of each hidden unit, those with the largest norm first. "
-    states = visible.cardinality or 0
-    if visible.one_hot and states <= 10 and visible.n <= MOST_SITES:
-        figure = plots.logos(weight, "0123456789"[:states])
-        text += (
-            "A number is a state of its column, as tall as its weight: above the line it raises the hidden"
-            " unit's field, below it lowers it."
-        )
-    else:
-        same = visible.width == run.data.width
-        pixels, names = (run.data.shape, run.data.columns) if same else (None, None)
-        figure = plots.filters(weight, pixels, names=names)
-        text += "A visible unit under red raises the hidden unit's field, one under blue lowers it."
-    return Section("What the hidden units look for", text, [(figure, "weights of the hidden units")])
-
-
 def _learning(run: Run) -> Section | None:
     figures = []
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
@@ -190,13 +166,14 @@ def _likelihood(run: Run) -> Section:
     spread = test.details.get("data_stderr")
     if isinstance(spread, float) and spread == spread:
         rows.append(("with other test rows", f"± {spread:.2g} (standard error)"))
-    figure = plots.free_energies(run.measured.free_energies)
-    text = (
-        "Mean of log P(v) over the test rows. The interval says how well log Z is known. Below, the free"
-        " energies: a good model gives rows and its own samples the same ones."
-    )
-    alt = "histograms of free energies of training rows, test rows and samples"
-    return Section("Likelihood", text, [(figure, alt)], rows, warnings=list(test.warnings))
+    what = "P(v)" if run.model.context is None else "P(what is modelled | what is given)"
+    text = f"Mean of log {what} over the test rows. The interval says how well log Z is known."
+    figures = []
+    if run.measured.free_energies:
+        text += " Below, the free energies: a good model gives rows and its own samples the same ones."
+        alt = "histograms of free energies of training rows, test rows and samples"
+        figures.append((plots.free_energies(run.measured.free_energies), alt))
+    return Section("Likelihood", text, figures, rows, warnings=list(test.warnings))
 
 
 def _moments(run: Run) -> Section | None:

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import singledispatch
+from typing import Any, NamedTuple
 
 from harmonium import checks, data
+from harmonium.cli.arrange import in_order, windows, windows_of
 from harmonium.cli.folder import Saved
+from harmonium.models import EnergyModel, TemporalRBM
+from harmonium.models.table import Table
+
+
+def rows_to_measure(
+    saved: Saved, source: str, split: str | None, *, unseen: bool = True
+) -> tuple[Table, list[str]]:
+    """(the rows of a source as the model takes them, notes on where they come from); arguments are those of
+    `rows_asked`.
+    """
+    facts = saved.about.get("data", {})
+    asked = Asked(source, split, facts.get("fingerprint") if unseen else None, facts.get("sequence"))
+    return _rows_for(saved.model, asked)
+
+
+class Asked(NamedTuple):
+    """Which rows are asked for."""
+
+    source: str
+    split: str | None
+    learned_from: str | None
+    sequence: str | None
+
+
+@singledispatch
+def _rows_for(model: EnergyModel, asked: Asked) -> tuple[Table, list[str]]:
+    """The rows as they are."""
+    return data.load_table(asked.source, asked.split, asked.learned_from)
+
+
+@_rows_for.register(TemporalRBM)
+def _(model: TemporalRBM, asked: Asked) -> tuple[Table, list[str]]:
+    """Frames beside those before them."""
+    whole, split = data.load(asked.source), asked.split
+    if split is None and whole.numbers is not None and data.fingerprint(asked.source) != asked.learned_from:
+        table = windows_of(in_order(whole), model.lags, asked.sequence, whole.name)
+        return table, [f"{whole.name}: {len(table):,} frames that have {model.lags} before them."]
+    whole, split = windows(whole, model.lags, asked.sequence), split or "test"
+    table = whole.table(split)
+    return table, [*whole.notes, f"{whole.name}: the {len(table):,} {split} frames."]
 
 
 def rows_asked(
@@ -24,8 +66,7 @@ def rows_asked(
 
     if split is not None:
         checks.one_of("--split", split, data.PARTS)
-    learned_from = saved.about.get("data", {}).get("fingerprint") if unseen else None
-    table, notes = data.load_table(source, split, learned_from)
+    table, notes = rows_to_measure(saved, source, split, unseen=unseen)
     if saved.model.schema is not None and table.frame is not None:
         frame = table.frame
     elif table.columns is not None:

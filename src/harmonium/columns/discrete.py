@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harmonium import checks
 from harmonium.columns.base import Kind, Refused, got
 from harmonium.columns.facts import MOST, Facts, factor
 from harmonium.columns.frames import listed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def _checked(values: Any, least: int, most: int, needs: str) -> tuple[Any, ...] | None:
     if values is None:
         return None
-    values = tuple(values)
+    values = tuple(checks.a_list("values", values, "values"))
     if not least <= len(values) <= most or len(set(values)) < len(values) or not all(map(is_plain, values)):
         raise ValueError(f"values must be {needs}, got {listed([repr(v) for v in values] or ['none'])}.")
     return values

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 MOST = 1000  # different values that are remembered, and categories of a column at most
 SAMPLE = 10_000  # numbers that are remembered
 DECIMALS = 6  # with which numbers may have been written down
+LARGEST = 1e150  # number whose square float64 holds
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
+SIGN = re.compile("[%‰$€£¥]")  # of a share or a currency
+LEVELS = 20  # different texts that may be categories although they are numbers with a sign
 _TIME = r"\d{1,2}:\d{2}(:\d{2}.*)?( ?[AaPp][Mm])?"
 _MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 DATE = re.compile(
@@ -67,9 +70,12 @@ def facts_of(column: pd.Series) -> Facts:
     import pandas as pd
     from pandas.api import types
 
+    column = looked_up(column)
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _declared(column)
+    if not column.notna().any():
+        return Facts("empty", 0, 0, ())
     if types.is_bool_dtype(dtype):
         return _listed("boolean", column)
     if types.is_complex_dtype(dtype):
@@ -79,8 +85,6 @@ def facts_of(column: pd.Series) -> Facts:
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         raise _dates(dtype)
     inferred = types.infer_dtype(column, skipna=True)
-    if inferred == "empty":
-        return Facts("empty", 0, 0, ())
     if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
         return _of_numbers(column)
     if inferred in ("string", "boolean"):
@@ -133,13 +137,24 @@ def _declared(column: pd.Series) -> Facts:
     return Facts("text" if rows else "empty", rows, len(categories), tuple(categories), declared=True)
 
 
+def looked_up(column: pd.Series) -> pd.Series:
+    """A column that Arrow keeps as numbers of a dictionary by the values in it; any other as it is."""
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    stored = column.dtype.pyarrow_dtype
+    of = getattr(stored, "value_type", None) if hasattr(stored, "index_type") else None
+    return column if of is None else column.astype(pd.ArrowDtype(of))
+
+
 def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
     """(which of the values each cell holds, -1 where it is empty; the values as Python's own)."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy(), plain(column.cat.categories)
-    codes, values = pd.factorize(column)
+    codes, values = pd.factorize(looked_up(column))
     return codes, plain(values)
 
 
@@ -164,6 +179,13 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             "holds numbers as text, with decimal commas or separators of thousands: read the file with"
             f" pandas' decimal=',' or thousands=',' as it is meant, got {other[0]!r}",
             row,
+        )
+    signed = len(other) == len(values) > LEVELS
+    unsigned = [SIGN.sub("", value, count=1) for value in values] if signed else []
+    if unsigned and all(map(GROUPED.fullmatch, unsigned)):
+        raise Refused(
+            f"holds numbers as text with a sign, such as {values[0]!r}: take the sign away"
+            " (frame[column].str.replace) and make numbers of the rest (pandas.to_numeric)"
         )
     if not other and any("." in value for value in values):
         raise Refused(f"holds numbers as text, such as {values[0]!r}: pandas.to_numeric reads them")
@@ -191,6 +213,9 @@ def numbers_of(column: pd.Series) -> np.ndarray:
     wrong = np.flatnonzero(np.isinf(x))
     if len(wrong):
         raise Refused(f"must hold finite numbers, got {x[wrong[0]]:g}", int(wrong[0]))
+    wrong = np.flatnonzero(np.abs(x) > LARGEST)
+    if len(wrong):
+        raise Refused(f"must hold numbers up to {LARGEST:g}, got {x[wrong[0]]:g}", int(wrong[0]))
     if len(x) and column.dtype.kind in "iuO" and float(np.nanmax(np.abs(x), initial=0.0)) >= 2.0**53:
         row = int(np.nanargmax(np.abs(x)))
         raise Refused(f"must hold whole numbers below 2**53, got {column.iloc[row]}", row)
@@ -218,6 +243,8 @@ def _of_numbers(column: pd.Series) -> Facts:
         return Facts("empty", 0, 0, ())
     ordered = np.sort(x)
     different = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    if 0.0 < float(different[-1] - different[0]) < 1.0 / LARGEST:
+        raise Refused(f"must hold numbers that differ by {1.0 / LARGEST:g} at least, or one alone")
     whole = bool((different == np.floor(different)).all())
     values = None
     if len(different) <= MOST:

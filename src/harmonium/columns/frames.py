@@ -59,6 +59,9 @@ def index_as_data(name: str, label: str) -> str:
 def as_pandas(data: Any) -> pd.DataFrame:
     """A data frame of pandas, polars or Arrow, one that speaks the interchange protocol, or a structured
     array, as a pandas DataFrame; nothing is copied where it needn't be.
+
+    Raises:
+        TypeError: a column is of a type that pandas lacks.
     """
     import pandas as pd
 
@@ -68,11 +71,13 @@ def as_pandas(data: Any) -> pd.DataFrame:
         return data.to_frame()
     if isinstance(data, np.ndarray):
         return pd.DataFrame(data)
-    if hasattr(data, "to_pandas"):
-        return data.to_pandas()
     from pandas.api import interchange
 
-    return interchange.from_dataframe(data)
+    try:
+        return data.to_pandas() if hasattr(data, "to_pandas") else interchange.from_dataframe(data)
+    except Exception as error:  # of two libraries, for types that pandas lacks
+        make, reason = type(data).__module__.partition(".")[0], " ".join(str(error).split()).rstrip(".")
+        raise TypeError(f"a table of {make} has a column of a type that pandas lacks: {reason}.") from error
 
 
 def is_frame(data: Any) -> bool:

@@ -55,6 +55,12 @@ class Schema:
     def __init__(
         self, columns: Sequence[Column], left_out: Sequence[str] = (), warnings: Sequence[str] = ()
     ) -> None:
+        columns = checks.a_list("columns", columns, "columns")
+        for column in columns:
+            if not isinstance(column, Column):
+                raise TypeError(f"columns must be a list of columns, got {checks.describe(column)} in it.")
+        if not columns:
+            raise ValueError("columns must be one or more, got none.")
         self._columns = {str(column.name): column for column in columns}
         self.left_out = tuple(left_out)
         self.warnings = tuple(warnings)

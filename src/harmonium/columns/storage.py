@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +55,7 @@ class Storage:
             return pd.Series(known, name=name)
         missing, dtype = pd.isna(values), self.dtype
         numpy = np.dtype(dtype) if dtype in NUMPY else None
-        if numpy is not None and numpy.kind in "iu" and values.dtype.kind == "f":
-            limits = np.iinfo(numpy)
-            low, high = (
-                float(limits.min),
-                np.nextafter(float(limits.max), 0.0 if limits.bits == 64 else np.inf),
-            )
-            values = np.clip(
-                values, low, min(high, float(limits.max))
-            )  # beyond it a number would wrap around
+        values = _within(dtype.removeprefix(ARROW).lower(), values)
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
         of_arrow = dtype.startswith(ARROW)
@@ -90,14 +83,33 @@ class Storage:
 
 
 NUMPY = {"bool", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)), "float16", "float32", "float64"}
-
-
 ARROW = "arrow:"
+DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (\d+)\)")
+
+
+def _within(dtype: str, values: np.ndarray) -> np.ndarray:
+    """Numbers with those beyond what a type of numpy, pandas or Arrow holds at its end."""
+    if values.dtype.kind != "f":
+        return values
+    if decimal := DECIMAL.fullmatch(dtype):
+        digits, behind = int(decimal[2]), int(decimal[3])
+        most = np.nextafter(10.0 ** (digits - behind) - 10.0**-behind, 0.0)
+        return np.clip(values, -most, most)
+    if dtype not in NUMPY or np.dtype(dtype).kind not in "iu":
+        return values
+    limits = np.iinfo(dtype)
+    most = float(limits.max) if limits.bits < 64 else np.nextafter(float(limits.max), 0.0)
+    return np.clip(values, float(limits.min), most)
 
 
 def _arrow(name: str) -> Any:
+    """The type that Arrow prints as this."""
     import pyarrow
 
+    if decimal := DECIMAL.fullmatch(name):
+        return getattr(pyarrow, f"decimal{decimal[1]}")(int(decimal[2]), int(decimal[3]))
+    if of := re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", name):
+        return pyarrow.dictionary(_arrow(of[2]), _arrow(of[1]), of[3] == "1")
     return pyarrow.type_for_alias(name)
 
 

@@ -32,6 +32,8 @@ class Operator(ABC):
 
     natural = False
     """Whether the Kronecker-factored natural gradient takes it: θ are entries of W."""
+    by_row = False
+    """Whether it says `each`, by which few numbers have a natural gradient as a whole."""
     full = False
     """Whether every entry of W is a parameter of its own."""
     shape: tuple[int, int]
@@ -53,6 +55,10 @@ class Operator(ABC):
     @abstractmethod
     def statistics(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """Σₙ ∂(xₙᵀ W yₙ)/∂θ over paired states (one side may be weighted), shaped like `tensors()`."""
+
+    def each(self, x: Tensor, y: Tensor) -> Tensor:
+        """∂(xₙᵀ W yₙ)/∂θ of each row, flat, (batch, numbers in θ); only where `by_row`."""
+        raise NotImplementedError
 
     @abstractmethod
     def along(self, direction: Sequence[Tensor]) -> Operator:
@@ -107,6 +113,17 @@ class Operator(ABC):
                 tensor.grad = g if tensor.grad is None else tensor.grad.add_(g)
 
     @without_gradients
+    def centred(self, biases: tuple[Tensor, Tensor], offsets: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """∇θ - S(a, λ) - S(μ, b), as of `centre`, like `tensors()`."""
+        (a, b), (mu, lam) = biases, offsets
+        away = zip(self.statistics(a[None], lam[None]), self.statistics(mu[None], b[None]), strict=True)
+        found = []
+        for tensor, (left, right) in zip(self.tensors(), away, strict=True):
+            assert tensor.grad is not None  # as the caller has checked
+            found.append(tensor.grad - left - right)
+        return tuple(found)
+
+    @without_gradients
     def centre(
         self, biases: tuple[Tensor, Tensor], offsets: tuple[Tensor, Tensor], shifted: tuple[Tensor, Tensor]
     ) -> None:
@@ -117,13 +134,11 @@ class Operator(ABC):
         coupling by itself, and takes steps of the same size. Then a' ← a' - dW λ and b' ← b' - dWᵀ μ with
         dW `along` ∇'θ.
         """
-        (a, b), (mu, lam) = biases, offsets
-        gradients = [t.grad for t in self.tensors()]
-        away = zip(self.statistics(a[None], lam[None]), self.statistics(mu[None], b[None]), strict=True)
-        for g, (left, right) in zip(gradients, away, strict=True):
-            assert g is not None  # as the caller has checked
-            g.sub_(left).sub_(right).div_(self.places)
-        change = self.along([g for g in gradients if g is not None])
+        mu, lam = offsets
+        gradients = [g.div_(self.places) for g in self.centred(biases, offsets)]
+        for tensor, g in zip(self.tensors(), gradients, strict=True):
+            tensor.grad = g
+        change = self.along(gradients)
         shifted[0].sub_(change.transposed(lam[None])[0])
         shifted[1].sub_(change.product(mu[None])[0])
 
@@ -207,6 +222,9 @@ class Kind(Operator, nn.Module):
 
     def statistics(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         return self.at(self.tensors()).statistics(x, y)
+
+    def each(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.at(self.tensors()).each(x, y)
 
     def dense(self) -> Tensor:
         return self.at(self.tensors()).dense()

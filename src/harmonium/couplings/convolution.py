@@ -92,17 +92,20 @@ class Geometry:
         order = [0, 1, *itertools.chain.from_iterable((2 + k, 2 + d + k) for k in range(d))]
         return blocks.permute(order).reshape(-1, self.filters, *self.places)
 
+    def patches(self, x: Tensor) -> Tensor:
+        """What each place sees of visible columns, (n, places, weights of a filter)."""
+        picture = F.pad(self.picture(x), [p for p in reversed(self.padding) for _ in range(2)])
+        for k, (size, step) in enumerate(zip(self.kernel, self.stride, strict=True)):
+            picture = picture.unfold(2 + k, size, step)
+        d = len(self.kernel)
+        return picture.movedim(1, d + 1).flatten(d + 1).flatten(1, d)
+
     def seen(self) -> Tensor:
         """Which visible column each place sees through each weight of a filter: (places, weights), counted
         from 1, and 0 in the padding.
         """
         x = torch.arange(1, math.prod(self.shape) + 1, dtype=torch.float64)
-        picture = self.picture(x)
-        picture = F.pad(picture, [p for p in reversed(self.padding) for _ in range(2)])
-        for k, (size, step) in enumerate(zip(self.kernel, self.stride, strict=True)):
-            picture = picture.unfold(2 + k, size, step)
-        d = len(self.kernel)
-        return picture[0].movedim(0, d).flatten(d).flatten(0, d - 1).long()
+        return self.patches(x)[0].long()
 
 
 class Filters(Operator):
@@ -137,6 +140,10 @@ class Filters(Operator):
         slid = conv1d_weight if len(g.kernel) == 1 else conv2d_weight
         maps = g.maps(y).contiguous()
         return (slid(g.picture(x), self.filters.shape, maps, g.stride, g.padding),)
+
+    def each(self, x: Tensor, y: Tensor) -> Tensor:
+        patches, maps = self.geometry.patches(x), self.geometry.maps(y).flatten(2)
+        return torch.bmm(maps, patches).flatten(1)
 
     def _filled(self, flat: Tensor) -> Tensor:
         """Numbers of each weight, (filters, weights), at all entries of W, (rows, columns)."""
@@ -186,6 +193,7 @@ class Convolution(Kind):
     torch.Size([4, 1, 3, 3])
     """
 
+    by_row = True
     filters: nn.Parameter
 
     def __init__(  # noqa: PLR0913  # the usual arguments of a convolution
@@ -199,7 +207,9 @@ class Convolution(Kind):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        sizes = tuple(checks.positive_integer("shape", size) for size in shape)
+        sizes = tuple(
+            checks.positive_integer("shape", size) for size in checks.a_list("shape", shape, "sizes")
+        )
         if len(sizes) not in (2, 3):
             raise ValueError(
                 f"shape must be (channels, length) or (channels, height, width), got {tuple(shape)}."
@@ -258,7 +268,7 @@ class Convolution(Kind):
 
 def _sizes(name: str, given: int | Sequence[int], d: int, low: int = 1) -> tuple[int, ...]:
     """One size for each dimension."""
-    sizes = (given,) * d if isinstance(given, int) else tuple(given)
+    sizes = (given,) * d if isinstance(given, int) else tuple(checks.a_list(name, given, "sizes"))
     if len(sizes) != d:
         raise ValueError(f"{name} must be a number or {d} of them, got {sizes}.")
     return tuple(checks.integer(name, size, low=low) for size in sizes)

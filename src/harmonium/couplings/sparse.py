@@ -37,10 +37,10 @@ class Sparse(Kind):
     def __init__(self, strength: float, block: tuple[int | None, int | None] = (1, 1)) -> None:
         super().__init__()
         self.strength = checks.number("strength", strength, 0.0)
-        first, second = block
-        self.block = tuple(
-            None if size is None else checks.positive_integer("block", size) for size in (first, second)
-        )
+        sizes = checks.a_list("block", block, "two sizes")
+        if len(sizes) != 2:
+            raise ValueError(f"block must be a list of two sizes, got {checks.describe(block)}.")
+        self.block = tuple(None if size is None else checks.positive_integer("block", size) for size in sizes)
 
     def begin(self, rows: int, columns: int, seed: int) -> None:
         for size, width in zip(self.block, (rows, columns), strict=True):

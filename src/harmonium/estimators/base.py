@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.estimators.columns import TypedColumns, columns_of, has_words
 from harmonium.estimators.stored import Stored, Threads
@@ -155,7 +156,9 @@ class RBMEstimator(Stored, BaseEstimator):
                 warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
 
     def _units(self) -> Units:
-        return self.columns_.units().to(device=self.device, dtype=getattr(torch, self.dtype))
+        return self.columns_.units().to(
+            device=checks.device("device", self.device), dtype=getattr(torch, self.dtype)
+        )
 
     def _machine(self) -> RBM:
         units = self._units()

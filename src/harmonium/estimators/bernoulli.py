@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from harmonium import checks
 from harmonium.estimators.stored import Stored, Threads
 from harmonium.estimators.streams import RandomStateChains, Slices, seed_from
 from harmonium.learning import (
@@ -156,7 +157,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
         self._n_features_out = self.n_components
 
     def _new_learner(self, rng: Any) -> Learner:
-        model = from_sklearn(self).to(self.device)
+        model = from_sklearn(self).to(checks.device("device", self.device))
         learner = Learner(
             model,
             Slices(np.zeros((1, model.visible.width)), 1),
@@ -235,7 +236,7 @@ class BernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Stored, Ba
         return self._sample_visibles(h, self.random_state_)
 
     def _machine(self) -> RBM:
-        return from_sklearn(self).to(self.device)
+        return from_sklearn(self).to(checks.device("device", self.device))
 
     def _pieces(self, v: Any) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
         """(numbers of rows, these rows as states), sparse rows made dense some at a time."""

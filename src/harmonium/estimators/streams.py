@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class RandomStateChains(PersistentChains):
         super().__init__(chains, k, kernel=RandomStateGibbs(rng), start=start)
         self.rng = rng
         self.shares = torch.full((chains,), 1.0 / chains, dtype=model.dtype)
-        self._beside: tuple[Tensor, np.ndarray] | None = None
+        self._desk: _Desk | None = None
 
     def accumulate(self, model: EnergyModel, data: Particles, step: int) -> Phases:
         if not isinstance(model, RBM) or not data.v.is_cpu:
@@ -73,46 +74,75 @@ class RandomStateChains(PersistentChains):
         chains = self.chains
         if chains is None:
             chains = initial_chains(model, self.n, Address(self.seed, Purpose.CHAIN), self.start)
-        (visible, hidden), weight = model.layers, model.weight
-        W, a, b = (p.detach().numpy() for p in (weight, visible.bias, hidden.bias))
-        n, h = data.v.shape[0], chains.state[1].numpy()
-        states = np.empty((n + self.n, len(W)), W.dtype)  # of the data, and of the chains below them
-        states[:n] = data.v.numpy()
-        for _ in range(self.k):
-            states[n:] = self._drawn(_expit(h @ W.T, a))
-            means = _expit(states @ W, b)
-            h = self._drawn(means[n:])
-        shares = self._shares_beside(data.weights)
-        sums = shares[1:] @ states, shares[1:] @ means
-        visible.bias.grad, hidden.bias.grad = (torch.from_numpy(x[1] - x[0]) for x in sums)
-        moments = Moments(*zip(*(torch.from_numpy(x).unbind() for x in sums), strict=True))
-        means *= shares[0][:, None]
-        weight.grad = torch.from_numpy(states.T @ means)
-        self.chains = Chains((torch.from_numpy(states[n:]), torch.from_numpy(h)), chains.address)
-        negatives = Particles(self.chains.state, self.shares)
-        return Phases(data, negatives, moments)
-
-    def _shares_beside(self, weights: Tensor) -> np.ndarray:
-        """What each row of the data, and each chain below them, counts: in the difference of the phases, in
-        the first, in the second, (3, rows); as before for the same weights.
-        """
-        if self._beside is None or self._beside[0] is not weights:
-            n = len(weights)
-            shares = np.zeros((3, n + self.n), self.shares.numpy().dtype)
-            shares[1, :n], shares[2, n:] = weights.numpy(), self.shares.numpy()
-            shares[0] = shares[2] - shares[1]
-            self._beside = (weights, shares)
-        return self._beside[1]
-
-    def _drawn(self, p: np.ndarray) -> np.ndarray:
-        return (self.rng.random_sample(p.shape) < p).astype(p.dtype)
+        if self._desk is None or not self._desk.suits(model, data.weights):
+            self._desk = _Desk(model, data.weights, self.shares)
+        state = self._desk.swept(data.v.numpy(), chains.state[1].numpy(), self.rng, self.k)
+        self.chains = Chains(state, chains.address)
+        return Phases(data, Particles(state, self.shares), self._desk.accumulate())
 
 
-def _expit(field: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-field - bias)), in place."""
-    field += bias
-    torch.from_numpy(field).sigmoid_()  # a quarter of the time of SciPy's
-    return field
+class _Desk:
+    """Both phases of a batch, the data above the chains, in memory that is kept from update to update: each
+    gradient is the array of the one before, with new numbers.
+
+    Args:
+        model: what is learned, an RBM of 0/1 units.
+        weights: of the rows of the data.
+        shares: weights of the chains.
+    """
+
+    def __init__(self, model: RBM, weights: Tensor, shares: Tensor) -> None:
+        self._parameters = model.weight, model.layers[0].bias, model.layers[1].bias
+        self._weights = weights
+        self.weight, *self.biases = (p.detach().numpy() for p in self._parameters)
+        (visible, hidden), n, dtype = self.weight.shape, len(weights), self.weight.dtype
+        counted = np.zeros((2, n + len(shares)), dtype)  # what each row counts in either phase
+        counted[0, :n], counted[1, n:] = weights.numpy(), shares.numpy()
+        self.counted, self.signed = counted, (counted[1] - counted[0])[:, None]
+        self.states, self.means = (np.empty((counted.shape[1], width), dtype) for width in (visible, hidden))
+        self.field = np.empty((len(shares), visible), dtype)
+        self.sums = np.empty((2, visible), dtype), np.empty((2, hidden), dtype)
+        self.gradients = [np.empty(p.shape, dtype) for p in self._parameters]
+        self._tensors = [torch.from_numpy(g) for g in self.gradients]
+        self._sigmoids = torch.from_numpy(self.field), torch.from_numpy(self.means)
+        self._moments = Moments(*zip(*(torch.from_numpy(x).unbind() for x in self.sums), strict=True))
+
+    def suits(self, model: RBM, weights: Tensor) -> bool:
+        """Whether this is still where the parameters are, and what the rows count."""
+        own = model.matrix_and_biases() or ()
+        return weights is self._weights and len(own) == 3 and all(map(is_, own, self._parameters))
+
+    def swept(self, v: np.ndarray, h: np.ndarray, rng: Any, sweeps: int) -> tuple[Tensor, Tensor]:
+        """Both states of the chains after sweeps from hidden states h, beside the data v."""
+        n = len(v)
+        self.states[:n] = v
+        for _ in range(sweeps):
+            np.dot(h, self.weight.T, out=self.field)
+            self.field += self.biases[0]
+            self._sigmoids[0].sigmoid_()  # a quarter of the time of SciPy's
+            _draw(rng, self.field, self.states[n:])
+            np.dot(self.states, self.weight, out=self.means)
+            self.means += self.biases[1]
+            self._sigmoids[1].sigmoid_()
+            h = np.empty_like(self.means[n:])
+            _draw(rng, self.means[n:], h)
+        return torch.from_numpy(self.states[n:].copy()), torch.from_numpy(h)
+
+    def accumulate(self) -> Moments:
+        """The gradient, and ⟨x⟩ of both layers in both phases."""
+        for x, sums, gradient in zip((self.states, self.means), self.sums, self.gradients[1:], strict=True):
+            np.dot(self.counted, x, out=sums)
+            np.subtract(sums[1], sums[0], out=gradient)
+        self.means *= self.signed
+        np.dot(self.states.T, self.means, out=self.gradients[0])
+        for parameter, found in zip(self._parameters, self._tensors, strict=True):
+            parameter.grad = found
+        return self._moments
+
+
+def _draw(rng: Any, p: np.ndarray, out: np.ndarray) -> None:
+    """0/1 states with these probabilities of a 1."""
+    out[...] = rng.random_sample(p.shape) < p
 
 
 class Slices(Batches):

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.estimators.base import RBMEstimator
 from harmonium.learning import completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
@@ -45,7 +46,7 @@ class _Supervised(RBMEstimator):
 
     def _units(self) -> Units:
         units = self.columns_.units(self._label_units())
-        return units.to(device=self.device, dtype=getattr(torch, self.dtype))
+        return units.to(device=checks.device("device", self.device), dtype=getattr(torch, self.dtype))
 
     def _log_conditional(self, X: Any, values: Tensor) -> np.ndarray:
         """log P(target = value | features) of every row and value, (rows, values)."""

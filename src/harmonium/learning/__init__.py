@@ -17,6 +17,7 @@ from harmonium.learning.fast_weights import FastPersistentChains
 from harmonium.learning.free_cells import FreeCells
 from harmonium.learning.gauge import Gauge, fix_gauge
 from harmonium.learning.loop import Learner, StopTraining, Update, train
+from harmonium.learning.mean_cells import MeanCells
 from harmonium.learning.meanfield import MeanField
 from harmonium.learning.natural_gradient import NaturalGradient
 from harmonium.learning.negative_phase import NegativePhase
@@ -26,6 +27,7 @@ from harmonium.learning.phases import Moments, Phases, accumulate_phases, surrog
 from harmonium.learning.pseudo import PseudoLikelihood
 from harmonium.learning.regularisers import L1, ActivitySparsity, GroupSparsity, MaxNorm, WeightDecay
 from harmonium.learning.restarted_chains import RestartedChains
+from harmonium.learning.shared_weights import SharedNaturalGradient
 from harmonium.learning.tempered_chains import TemperedChains, TrajectoryChains
 
 __all__ = [
@@ -48,9 +50,11 @@ __all__ = [
     "L1",
     "Learner",
     "MaxNorm",
+    "MeanCells",
     "MeanField",
     "Moments",
     "NaturalGradient",
+    "SharedNaturalGradient",
     "NegativePhase",
     "Particles",
     "PersistentChains",

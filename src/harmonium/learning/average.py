@@ -33,6 +33,7 @@ class Average:
 
     def __init__(self, model: EnergyModel, horizon: int = 200, share: float = 0.1) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
+        self._own: list[Tensor] = list(self.model.parameters())
         self.horizon = checks.positive_integer("horizon", horizon)
         self.share = checks.fraction("share", share)
         self.updates = 0
@@ -41,8 +42,13 @@ class Average:
     def __call__(self, update: Update) -> None:
         self.updates += 1
         rate = 1.0 / max(min(self.updates, self.horizon), self.share * self.updates)
+        machine = update.model.as_pairwise()
+        plain = None if machine is None else machine.matrix_and_biases()
+        if plain is not None:  # no Gaussian units, and no zeros to be kept
+            torch._foreach_lerp_(self._own, list(plain), rate)
+            return
         locations = [scale.location for scale in _gaussians(self.model)]
-        torch._foreach_lerp_(list(self.model.parameters()), list(update.model.parameters()), rate)
+        torch._foreach_lerp_(self._own, list(update.model.parameters()), rate)
         self.model.take_zeros(update.model)
         for location, own, new in zip(
             locations, _gaussians(self.model), _gaussians(update.model), strict=True

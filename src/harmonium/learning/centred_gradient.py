@@ -38,8 +38,14 @@ class Centring:
             raise TypeError(
                 f"model: centring expects blocks with pairwise couplings, got {type(model).__name__}."
             )
+        self.centre(machine, phases)
+
+    def centre(self, model: PairwiseModel, phases: Phases) -> tuple[Tensor, ...]:
+        """Let the offsets follow, and centre the gradients there; the offsets."""
         if self.offsets is None or phases.centre is None or not phases.centre(self.offsets, self.rate):
-            centre_gradients(machine, self.follow(phases))
+            centre_gradients(model, self.follow(phases))
+        assert self.offsets is not None  # they have just followed
+        return self.offsets
 
     def follow(self, phases: Phases) -> tuple[Tensor, ...]:
         """The offsets after one more update, (width,) each."""

@@ -15,6 +15,7 @@ from harmonium import kernels, processes
 from harmonium.learning.batches import Batches
 from harmonium.learning.descent import GradientDescent, step_size
 from harmonium.learning.free_cells import FreeCells
+from harmonium.learning.mean_cells import MeanCells
 from harmonium.learning.negative_phase import NegativePhase
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases, summed
@@ -67,11 +68,11 @@ class Learner:
     transforms: Sequence[Transform] = ()
     learning_rate: Callable[[int], float] | None = None
     made: int = 0
-    free_cells: FreeCells | None = None
+    free_cells: FreeCells | MeanCells | None = None
 
     def update(self, step: int) -> Update:
         """Make update number `step`, counted from 0."""
-        if divides(self.model, self.negatives):
+        if not processes.together() or divides(self.model, self.negatives):
             return self._update(step)
         with processes.repeating():
             return self._update(step)

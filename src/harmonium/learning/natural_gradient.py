@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels
-from harmonium.learning.centred_gradient import Centring, centre_gradients
+from harmonium.learning.centred_gradient import Centring
 from harmonium.learning.direct_steps import step_directly
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import Phases
@@ -67,25 +67,27 @@ class NaturalGradient:
         """
         machine = model.as_pairwise()
         assert machine is not None  # else the call says so
-        offsets = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in machine.layers)
-        self._seen = self._look(machine, phases, offsets)
-        return [self._seen.n, *(x for moments in self._seen.moments for x in moments), *self._seen.shapes]
+        means = self.centring.offsets or tuple(layer.mean(layer.bias[None])[0] for layer in machine.layers)
+        offsets = tuple(x.clone() for x in means)  # which move on in place
+        seen = self._look(machine, phases, offsets)
+        n = means[0].new_tensor([seen.n])
+        self._seen = seen._replace(n=n)
+        return [n, *(x for moments in seen.moments for x in moments), *seen.shapes]
 
     def _look(self, model: PairwiseModel, phases: Phases, offsets: tuple[Tensor, ...]) -> Seen:
         """The particles of every `EVERY`-th update: the data, the negatives, or both at first."""
         n = len(phases.data.v) + len(phases.negatives.v)
-        counted = model.layers[0].bias.new_tensor([n])
         if self.updates % EVERY:
-            return Seen(offsets, counted, [], [])
+            return Seen(offsets, n, [], [])
         looked_at = [phases.data if self.updates // EVERY % 2 else phases.negatives]
         if not self.covariances:
             looked_at.append(phases.data)
-        moments = [_moments(model, particles, offsets) for particles in looked_at]
+        moments = [self._moments(model, particles, offsets) for particles in looked_at]
         fresh = []
         for shape in shapes(model.layers[0]):
             both = [shape.statistics(p.v, p.weights) for p in (phases.data, phases.negatives)]
             fresh.append((both[0] + both[1]) / 2.0)
-        return Seen(offsets, counted, moments, fresh)
+        return Seen(offsets, n, moments, fresh)
 
     @without_gradients
     def __call__(self, model: EnergyModel, phases: Phases) -> None:
@@ -105,11 +107,10 @@ class NaturalGradient:
             self._transform(machine, phases)
 
     def _transform(self, model: PairwiseModel, phases: Phases) -> None:
-        offsets = self.centring.follow(phases)
-        self._follow(model, phases, offsets)
         visible, hidden = (layer.bias for layer in model.layers)
         plain = [b.grad.clone() for b in (visible, hidden) if b.grad is not None]
-        centre_gradients(model, offsets)
+        offsets = self.centring.centre(model, phases)
+        self._follow(model, phases, offsets)
         operator = model.couplings()[0].operator
         (weight,) = operator.tensors()
         left, right = self.inverses
@@ -121,6 +122,15 @@ class NaturalGradient:
         weight.grad = step
         visible.grad = natural[0] - step @ offsets[1]
         hidden.grad = natural[1] - step.T @ offsets[0]
+        if model.matrix_and_biases() is None:
+            self._other_parameters(model, offsets, plain)
+        if length > LONGEST:
+            shorten(model, (LONGEST / length) ** 0.5)
+
+    def _other_parameters(
+        self, model: PairwiseModel, offsets: tuple[Tensor, ...], plain: list[Tensor]
+    ) -> None:
+        """Natural steps of couplings to what is given, of scales, and of other shape parameters."""
         variances, about = [covariance.diagonal() for covariance in self.covariances], list(offsets)
         for direct in model.direct_couplings():
             moments = self._given(direct)
@@ -129,8 +139,6 @@ class NaturalGradient:
         for side in zip(model.layers, about, plain, variances, strict=True):
             scale_steps(*side)
         shape_steps(model.layers[0], self.shapes, plain[0])
-        if length > LONGEST:
-            shorten(model, (LONGEST / length) ** 0.5)
 
     def _given(self, coupling: DirectCoupling) -> tuple[Tensor, Tensor]:
         """(⟨uuᵀ⟩ of the columns that are given, damped; variances of all columns given these)."""
@@ -146,7 +154,7 @@ class NaturalGradient:
         """Move the running covariances on, and invert them from time to time."""
         seen, self._seen = self._seen or self._look(model, phases, offsets), None
         if seen.moments:
-            fresh, *first = [_shifted(found, seen.offsets, offsets) for found in seen.moments]
+            fresh, *first = [self._shifted(found, seen.offsets, offsets) for found in seen.moments]
             if first:  # both at once, then in turn
                 (self.covariances,), rate = first, 0.5
             else:
@@ -157,9 +165,43 @@ class NaturalGradient:
             self.shapes = [shape.lerp(f, rate) for shape, f in zip(old, seen.shapes, strict=True)]
         if self.updates % REFRESH == 0 or self.updates in (2, 5, 10):
             n = int(seen.n)
-            pairs = zip(model.layers, self.covariances, strict=True)
-            self.inverses = [self._inverse(c, damping(layer, c, self.damping, n)) for layer, c in pairs]
+            self.inverses = [
+                self._inverse(c, self._added(model, k, c, n)) for k, c in enumerate(self.covariances)
+            ]
         self.updates += 1
+
+    def _moments(
+        self, model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then
+        the first ones.
+        """
+        v, weights = particles.v, particles.weights
+        field = model.field(1, (v, v.new_empty(len(v), 0)))
+        hidden = model.layers[1]
+        x, h = v - offsets[0], hidden.mean(field) - offsets[1]
+        spread = weights @ hidden.variance(field)
+        second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
+        second[1].diagonal().add_(spread)
+        return [*second, weights @ x, weights @ h]
+
+    def _shifted(
+        self, moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
+    ) -> list[Tensor]:
+        """The second ones of `_moments` about offsets `now`, from all about `before`.
+
+        With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
+        """
+        second, first = moments[:2], moments[2:]
+        if before is not now:
+            for square, mean, old, new in zip(second, first, before, now, strict=True):
+                shift = new - old
+                square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
+        return second
+
+    def _added(self, model: PairwiseModel, block: int, covariance: Tensor, particles: int) -> Tensor:
+        """What is added to the diagonal of the covariance of a block, (width,)."""
+        return damping(model.layers[block], covariance, self.damping, particles)
 
     def _inverse(self, covariance: Tensor, added: Tensor) -> Tensor:
         with kernels.on_one_thread():  # whose number would be seen in the last bits
@@ -211,33 +253,6 @@ class Seen(NamedTuple):
     """What the transform needs of an update's particles."""
 
     offsets: tuple[Tensor, ...]  # of both blocks, about which the moments are
-    n: Tensor  # particles of both phases, (1,)
+    n: Tensor | int  # particles of both phases, (1,) where they are to be added up
     moments: list[list[Tensor]]  # as of `_moments`: of one phase or, at first, of the negatives and the data
     shapes: list[Tensor]  # means of the statistics of both phases
-
-
-def _moments(model: PairwiseModel, particles: Particles, offsets: tuple[Tensor, ...]) -> list[Tensor]:
-    """Second moments about the offsets of both blocks, the hidden ones as Cov⟨h|v⟩ + ⟨Var(h|v)⟩, and then the
-    first ones.
-    """
-    v, weights = particles.v, particles.weights
-    field = model.field(1, (v, v.new_empty(len(v), 0)))
-    hidden = model.layers[1]
-    x, h = v - offsets[0], hidden.mean(field) - offsets[1]
-    spread = weights @ hidden.variance(field)
-    second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
-    second[1].diagonal().add_(spread)
-    return [*second, weights @ x, weights @ h]
-
-
-def _shifted(moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]) -> list[Tensor]:
-    """The second ones of `_moments` about offsets `now`, from all about `before`.
-
-    With s the shift, ⟨(x-s)(x-s)ᵀ⟩ = ⟨xxᵀ⟩ - ⟨x⟩sᵀ - s⟨x⟩ᵀ + ssᵀ.
-    """
-    second, first = moments[:2], moments[2:]
-    if before is not now:
-        for square, mean, old, new in zip(second, first, before, now, strict=True):
-            shift = new - old
-            square.addmm_(torch.stack([mean, shift], 1), torch.stack([-shift, shift - mean]))
-    return second

@@ -12,7 +12,7 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.learning.particles import Particles, equally_weighted
 from harmonium.learning.phases import Moments, Phases
-from harmonium.models import RBM, EnergyModel
+from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.sampling import Chains
 from harmonium.units.compiled import compiled_side
 
@@ -44,9 +44,10 @@ class RepeatedUpdate:
         """The chains, of `of` in all, after so many sweeps, and the phases, their gradient added to
         parameters that have none; None where there is no such call.
         """
-        if not isinstance(model, RBM):
+        machine = model.as_pairwise()
+        if machine is None:
             return None
-        parameters = model.matrix_and_biases()
+        parameters = machine.matrix_and_biases()
         v, start, address = data.state[0], chains.state[0], chains.address
         if parameters is None or type(address.chain) is not int or not _all_plain(v, data.weights, start):
             return None
@@ -58,7 +59,7 @@ class RepeatedUpdate:
             *(address.seed, address.purpose, address.chain, address.unit),
         )
         if model is not self._model or known != self._known:
-            self._describe(model, parameters, chains, (v.shape[0], sweeps, of))
+            self._describe(machine, parameters, chains, (v.shape[0], sweeps, of))
             self._model, self._known = model, known
         if self._call is None:
             return None
@@ -83,7 +84,7 @@ class RepeatedUpdate:
 
     def _describe(
         self,
-        model: RBM,
+        model: PairwiseModel,
         parameters: tuple[Tensor, Tensor, Tensor],
         chains: Chains,
         size: tuple[int, int, int],

@@ -141,7 +141,7 @@ def annealed_importance_sampling(
     >>> abs(annealed_importance_sampling(rbm, 20, 50).value - hm.log_partition(rbm).value) < 0.1
     True
     """
-    inputs.normalizable("model", model)
+    model = inputs.normalizable("model", model).normaliser
     temperatures = checks.positive_integer("temperatures", temperatures)
     chains = checks.integer("chains", chains, low=2)
     start = uncoupled(model)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -322,8 +322,7 @@ def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, flo
 
 def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
-    space, pair = model.visible_space, model.pair()
-    assert isinstance(space, Units)  # since the site has a part
+    space, pair = cast(Units, model.visible_space), model.pair()  # units, since the site has a part
     bias = space.bias[site.start].double()
     if pair is None or pair.hidden.tail is not Tail.BOUNDED:
         return bias[None]

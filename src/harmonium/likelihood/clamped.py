@@ -29,7 +29,7 @@ from harmonium.units.mixed import parts_of
 COMPLETIONS = 2**12  # most completions of a row, and
 PAIRS = 2**26  # most pairs of a row and a state, that are summed
 NUMBERS, REPLICAS = 2**28, 64  # of the states of all replicas at a time; about so many for each row
-CHUNK = 2**22  # cells of completed rows, or pairs of a row and a state, per block of work
+CHUNK = 2**20  # cells of completed rows, or pairs of a row and a state, per block of work
 
 
 def clamped_log_partitions(

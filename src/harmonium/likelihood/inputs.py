@@ -30,6 +30,7 @@ def estimate(name: str, value: Any) -> Estimate:
 
 def trajectory(models: Sequence[Any], model: EnergyModel) -> tuple[EnergyModel, ...]:
     """`models`, if they are over the layers of `model`."""
+    models = checks.a_list("trajectory", models, "models")
     for i, each in enumerate(models):
         normalizable(f"trajectory[{i}]", each)
         if layers(each) != layers(model):

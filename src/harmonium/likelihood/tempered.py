@@ -115,6 +115,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.seconds is not None:
             checks.positive("seconds", self.seconds)
+        if self.progress is not None:
+            checks.function("progress", self.progress)
 
     def start(self, model: EnergyModel) -> None:
         """Start the clock, after everything that a run needs has been compiled and loaded."""

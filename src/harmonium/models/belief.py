@@ -73,6 +73,11 @@ class DeepBeliefNetwork(EnergyModel):
         return self.rbms()[0].visible
 
     @property
+    def stack(self) -> tuple[Units, ...]:
+        """The units of every layer, v first."""
+        return (self.rbms()[0].visible, *(rbm.hidden for rbm in self.rbms()))
+
+    @property
     def normaliser(self) -> RBM:
         """The RBM on top."""
         return self.rbms()[-1]

@@ -87,12 +87,13 @@ class BoltzmannMachine(LateralMachine):
         self.visible = kind(n_visible)
         self.hidden = kind(n_hidden) if n_hidden else None
         self.hidden_space = Discrete([2] * n_hidden) if n_hidden else None
-        u = kernels.uniform(Address(seed, Purpose.WEIGHTS), (n_visible, n_hidden), torch.float64)
         scale = 0.1 / (n_visible + n_hidden) ** 0.5
-        self.weight = nn.Parameter(scale * torch.special.ndtri(u))
-        self.visible_lateral = _square(n_visible) if among_visible else None
-        self.hidden_lateral = _square(n_hidden) if among_hidden and n_hidden else None
-        self.to(device=device, dtype=dtype)
+        with checks.room("n_visible", (n_visible + n_hidden) ** 2):
+            u = kernels.uniform(Address(seed, Purpose.WEIGHTS), (n_visible, n_hidden), torch.float64)
+            self.weight = nn.Parameter(scale * torch.special.ndtri(u))
+            self.visible_lateral = _square(n_visible) if among_visible else None
+            self.hidden_lateral = _square(n_hidden) if among_hidden and n_hidden else None
+        self.to(device=checks.device("device", device), dtype=dtype)
 
     # -- exact zeros ---------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def grouped(names: Names, factors: Iterable[Any], dtype: torch.dtype) -> list[Fa
     """Factors of one shape together: tables stacked, cliques of one function side by side."""
     tables: dict[tuple[int, ...], tuple[list, list]] = {}
     functions: dict[tuple[int, tuple[int, ...]], tuple[list, Callable]] = {}
-    for position, factor in enumerate(factors):
+    for position, factor in enumerate(checks.a_list("factors", factors, "(variables, log-potentials)")):
         what = f"factors[{position}]"
         pair(what, factor, "log-potentials")
         scope = names.scope(what, factor[0])
@@ -111,6 +111,8 @@ def as_variables(scopes: Sequence[tuple[int, ...]], arity: int) -> Tensor:
 def log_table(what: str, variables: Any, table: Any, shape: tuple[int, ...]) -> Tensor:
     """A float64 table of log-potentials of this shape, without NaN and +inf."""
     try:
+        if np.iscomplexobj(table):
+            raise TypeError
         values = torch.as_tensor(table, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(

@@ -13,6 +13,7 @@ from harmonium.couplings import Convolution
 from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.rbm import RBM
 from harmonium.units import Bernoulli, Categorical, Units
+from harmonium.units.base import layer_of_units
 
 
 class ConvolutionalRBM(RBM):
@@ -66,7 +67,7 @@ class ConvolutionalRBM(RBM):
         g = coupling.geometry
         if visible is None:
             visible = Bernoulli(math.prod(g.shape))
-        if visible.width != math.prod(g.shape):
+        if layer_of_units("visible", visible).width != math.prod(g.shape):
             raise ValueError(
                 f"visible: expected units of {math.prod(g.shape)} columns for shape {g.shape}, got"
                 f" {visible.width}."
@@ -90,6 +91,18 @@ class ConvolutionalRBM(RBM):
         """⟨h | v⟩ of every place, (batch, filters, *places); of pools, the probabilities of their places."""
         return self.coupling.geometry.maps(self.hidden_given_visible(v))
 
+    def bias_sums(self, block: int, x: Tensor) -> Tensor:
+        """Sums over the places of each map, (batch, filters); visible columns as they are."""
+        return x if block == 0 else self.coupling.geometry.maps(x).flatten(2).sum(2)
+
+    def bias_spread(self, block: int, values: Tensor) -> Tensor:
+        """A value for each map at all of its places, 0 for what is off."""
+        if block == 0:
+            return values
+        g = self.coupling.geometry
+        maps = values.reshape(1, -1, *(1 for _ in g.places)).expand(1, g.filters, *g.places)
+        return g.units(maps)[0]
+
     @torch.no_grad()
     def settle(self, step: StepSize = no_step) -> None:
         """Keep the biases (and scales) of a map equal, and 0 those of what is off."""
@@ -99,9 +112,7 @@ class ConvolutionalRBM(RBM):
             if g.pooled > 1:
                 states = parameter.unflatten(0, (-1, g.pooled + 1))
                 states -= states[:, :1].clone()
-            maps = g.maps(parameter[None])
-            mean = maps.mean(tuple(range(2, maps.ndim)), keepdim=True)
-            parameter.copy_(g.units(mean.expand(maps.shape))[0])
+            parameter.copy_(self.bias_spread(1, self.bias_sums(1, parameter[None])[0] / self.coupling.places))
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs."""

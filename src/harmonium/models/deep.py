@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ class DeepBoltzmannMachine(TwoBlocks):
         dtype: float32 (default) or float64.
         device: where the parameters live.
         seed: of the initial weights, which are normal with standard deviation 0.1 / √(sum of both widths).
+        positive_phase: "chains", or "mean_field": learning then makes the bound of `mean_field_free_energy`
+            large in place of log P(v), for hidden layers without parameters beside their biases and for whole
+            rows.
 
     Attributes:
         layers: the two blocks. Even layers stand in block 0 side by side, odd ones in block 1.
@@ -61,15 +65,22 @@ class DeepBoltzmannMachine(TwoBlocks):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         seed: int = 0,
+        positive_phase: str = "chains",
     ) -> None:
         units = copy.deepcopy(checked_layers(visible, hidden))
+        phase = checks.one_of("positive_phase", positive_phase, ["chains", "mean_field"])
+        if phase == "mean_field" and any(layer.shape_parameters() for layer in units[1:]):
+            raise ValueError(
+                'positive_phase: "mean_field" is for hidden layers without parameters beside their biases.'
+            )
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype: expected torch.float32 or torch.float64, got {dtype}.")
         nn.Module.__init__(self)
-        self._units = tuple(units)
+        self._units, self.positive_phase = tuple(units), phase
         self.even, self.odd = side_by_side(units[::2]), side_by_side(units[1::2])
         shape = (self.even.width, self.odd.width)
-        weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
+        with checks.room("hidden", math.prod(shape)):
+            weight, mask = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.bool)
         for level, (block, allowed) in enumerate(zip(self._blocks(weight), self._blocks(mask), strict=True)):
             rows, columns = block.shape
             block.copy_(initial(rows, columns, seed + level, small(rows, columns)))
@@ -79,7 +90,7 @@ class DeepBoltzmannMachine(TwoBlocks):
         else:
             self.coupling = Masked(mask)
             self.coupling.weight = nn.Parameter(weight)
-        self.to(device=device, dtype=dtype)
+        self.to(device=checks.device("device", device), dtype=dtype)
 
     # -- layers ----------------------------------------------------------------------------------------------
 
@@ -184,6 +195,19 @@ class DeepBoltzmannMachine(TwoBlocks):
             energy, below = energy - ((below @ weight) * mean).sum(1), mean
         return energy
 
+    @property
+    def latent_means(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        """Whether the positive phase is that of mean field."""
+        return self.positive_phase == "mean_field" and len(self._units) > 2
+
+    @torch.no_grad()
+    def mean_of_latent(self, v: Tensor) -> Tensor:
+        """Rows of block 0 with the mean field of the even hidden layers, (batch, width of block 0)."""
+        observed = v[:, : self._units[0].width]
+        if bool(torch.isnan(observed).any()):
+            raise ValueError('X: positive_phase="mean_field" expects rows without gaps; "chains" takes them.')
+        return torch.cat([observed, *self.mean_field(observed)[1::2]], 1)
+
     def _mean_field(self, v: Any, steps: int) -> list[tuple[Tensor, Tensor]]:
         """(means, the fields that they are the means in) of every hidden layer."""
         v, stack, weights = self._observed_rows(v), self.stack, self.weights
@@ -206,7 +230,8 @@ class DeepBoltzmannMachine(TwoBlocks):
     def config(self) -> dict[str, Any]:
         """The types and sizes of all layers."""
         visible, *hidden = (units.config() for units in self._units)
-        return {"type": "DeepBoltzmannMachine", "visible": visible, "hidden": hidden}
+        config = {"type": "DeepBoltzmannMachine", "visible": visible, "hidden": hidden}
+        return config | ({"positive_phase": "mean_field"} if self.positive_phase == "mean_field" else {})
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed model."""

@@ -26,6 +26,7 @@ from harmonium.models.visible_sums import (
 )
 from harmonium.random import Address
 from harmonium.units import Units
+from harmonium.units.mixed import same_columns
 
 if TYPE_CHECKING:
     pass
@@ -158,7 +159,7 @@ class EnergyModel(Structure, nn.Module, ABC):
             if not isinstance(schema, Schema):
                 raise TypeError(f"schema must be a hm.Schema or None, got {checks.describe(schema)}.")
             mine, needed = self.observed_space, schema.units()
-            if mine.config() != needed.config():
+            if not same_columns(mine, needed):
                 raise ValueError(
                     f"schema must be one of the visible units of the model, got one for {needed}:"
                     " make the model with schema.units()."
@@ -191,7 +192,7 @@ class EnergyModel(Structure, nn.Module, ABC):
     def _visible_rows(self, v: Any, name: str = "v") -> Tensor:
         """Rows of any kind as a tensor; one is taken as it is, so that training pays nothing for it."""
         if isinstance(v, Tensor):
-            return v
+            return checks.real(name, v)
         from harmonium.models.intake import features_of  # which itself asks models
 
         return features_of(self, v, name)
@@ -199,7 +200,7 @@ class EnergyModel(Structure, nn.Module, ABC):
     def _hidden_rows(self, h: Any, name: str = "h") -> Tensor:
         """The same for hidden states."""
         if isinstance(h, Tensor):
-            return h
+            return checks.real(name, h)
         from harmonium.models.intake import hidden_of
 
         return hidden_of(self, h, name)

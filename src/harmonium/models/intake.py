@@ -29,6 +29,7 @@ from harmonium.models.table import (
     by_name,
     not_finite,
     pieces,
+    rows_at_once,
     take,
 )
 from harmonium.random import Address, Purpose
@@ -70,11 +71,21 @@ class Rows:
         numbers = (
             np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
         )
+        size = rows_at_once(self.width) if len(numbers) > 1 else 1
+        found = [self._prepared(numbers[k : k + size]) for k in range(0, len(numbers), size)]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _prepared(self, numbers: np.ndarray) -> Tensor:
         return self.prepare(take(self.x, numbers), numbers, 0)
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the states."""
+        return self._prepared(np.arange(1)).shape[1]
 
     def pieces(self) -> Iterator[Tensor]:
         """The states of `states()`, some rows at a time."""
-        for numbers, rows in pieces(self.x):
+        for numbers, rows in pieces(self.x, width=self.width):
             yield self.prepare(rows, numbers, 0)
 
     def part(self, numbers: np.ndarray) -> Rows:
@@ -144,7 +155,7 @@ def _checked(
 ) -> tuple[bool, bool]:
     """The same of some rows; `allowed` says whether there may be either."""
     drawn, gaps, (drawing, free) = False, False, allowed
-    for numbers, stored in pieces(table.values, part):
+    for numbers, stored in pieces(table.values, part, support.space.width):
         piece = _exact(stored, name)
         missing = torch.isnan(piece) if stored.is_floating_point() else None
         if missing is not None and bool(missing.any()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class LabelledRBM(RBM):
         seed: int = 0,
     ) -> None:
         visible = layer_of_units("visible", visible)
-        names = list(range(classes)) if isinstance(classes, int) else list(classes)
+        names = _names(classes)
         if len(names) < 2 or len(set(names)) < len(names):
             raise ValueError(f"classes must be two or more, each once, got {classes!r}.")
         self.kind = checks.one_of("objective", objective, ["generative", "discriminative", "hybrid"])
@@ -140,3 +141,12 @@ class LabelledRBM(RBM):
             "hidden": self.hidden.config(),
             "objective": self.kind,
         }
+
+
+def _names(classes: Any) -> list[Any]:
+    """Those given, or the numbers from 0 on."""
+    if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
+        number = checks.positive_integer("classes", classes)
+        with checks.room("classes", number):
+            return list(range(number))
+    return list(classes)

@@ -38,6 +38,9 @@ class PairwiseModel(BlockModel):
 
     def __init__(self, *layers: Units) -> None:
         super().__init__()
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, Units):
+                raise TypeError(f"layers[{k}]: expected units such as hm.Bernoulli(64), got {layer!r}.")
         self._layers = nn.ModuleList(layers)
 
     @property
@@ -78,6 +81,12 @@ class PairwiseModel(BlockModel):
     def as_pairwise(self) -> PairwiseModel:
         return self
 
+    def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """W and the biases of both blocks where the machine is made of these and nothing else, all of them
+        learned; None for other couplings and for machines derived from such a one.
+        """
+        return None
+
     def pair(self) -> Pair | None:
         if type(self).field is not PairwiseModel.field:
             return None
@@ -85,6 +94,14 @@ class PairwiseModel(BlockModel):
         if len(couplings) != 1 or couplings[0].i != 0 or len(self.layers) != 2:
             return None
         return Pair(couplings[0].operator, *self.layers)
+
+    def bias_sums(self, block: int, x: Tensor) -> Tensor:
+        """Sums of those columns of a block whose biases are one parameter, (batch, parameters)."""
+        return x
+
+    def bias_spread(self, block: int, values: Tensor) -> Tensor:
+        """A value for each such parameter at all of its columns, (width,)."""
+        return values
 
     def settle(self, step: StepSize = no_step) -> None:
         for coupling in self.couplings():

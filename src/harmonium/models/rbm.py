@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,10 @@ class TwoBlocks(PairwiseModel):
     def settle(self, step: StepSize = no_step) -> None:
         if "weight" not in self._parameters:  # a matrix of its own has nothing to settle
             super().settle(step)
+
+    def take_zeros(self, other: PairwiseModel) -> None:
+        if "weight" not in self._parameters:
+            super().take_zeros(other)
 
     def pair(self) -> Pair | None:
         return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None
@@ -176,12 +181,14 @@ class RBM(TwoBlocks):
         self.hidden = hidden
         shape = (visible.width, hidden.width)
         if couplings is None:
-            self.weight = nn.Parameter(initial(*shape, seed, small(*shape)).to(dtype))
+            with checks.room("couplings", math.prod(shape)):
+                self.weight = nn.Parameter(initial(*shape, seed, small(*shape)).to(dtype))
         else:
             _check_kind(couplings)
-            couplings.begin(*shape, seed)
+            with checks.room("couplings", math.prod(shape)):
+                couplings.begin(*shape, seed)
             self.coupling = couplings
-        self.to(device=device, dtype=dtype)
+        self.to(device=checks.device("device", device), dtype=dtype)
 
     @property
     def layers(self) -> Sequence[Units]:
@@ -190,9 +197,6 @@ class RBM(TwoBlocks):
         return (layers["visible"], layers["hidden"])  # type: ignore[return-value]  # modules of these names
 
     def matrix_and_biases(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """W and the biases of both layers where the machine is made of these and nothing else, all of them
-        learned; None for other couplings and for machines derived from this one.
-        """
         weight = self._parameters.get("weight")
         if weight is None or type(self) is not RBM:
             return None

@@ -34,6 +34,13 @@ class Structure:
     uniform: bool = False
     """Whether all states have the energy 0."""
 
+    latent_means: bool = False
+    """Whether learning takes `mean_of_latent` of a row, and no states, for the cells that no table holds."""
+
+    def mean_of_latent(self, v: Tensor) -> Tensor:
+        """Rows with means in the cells after those observed, (rows, n_visible)."""
+        raise TypeError(f"{type(self).__name__} has no cells that no table holds.")
+
     @property
     def named_blocks(self) -> Sequence[Units]:
         """The units of each block that the model names, visible ones first; none here."""

@@ -7,6 +7,7 @@ stored: pieces of a table are read where they lie, and those of sparse rows are 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -28,7 +29,7 @@ from harmonium.columns.frames import (
 )
 from harmonium.models.sparse import SparseRows, sparse_rows
 
-CELLS = 2**22  # looked at together, so that memory-mapped data needn't fit in memory
+CELLS = 2**18  # looked at together, so that memory-mapped data needn't fit in memory
 FREE_CELLS = (
     "NaN marks a free cell, and here rows must be whole: leave incomplete ones out, or fill them in"
     " (hm.sample(model, n, given=rows), harmonium impute)"
@@ -125,10 +126,18 @@ def take(x: Stored, numbers: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x[numbers], x.dtype.newbyteorder("=")))
 
 
-def pieces(x: Stored, part: slice | None = None) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Successive (row numbers, rows as stored) of about CELLS cells; of a part of the rows where given."""
+def rows_at_once(width: int) -> int:
+    """How many rows of so many cells are looked at together."""
+    return max(1, CELLS // width)
+
+
+def pieces(x: Stored, part: slice | None = None, width: int = 1) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Successive (row numbers, rows as stored) of about CELLS cells; of a part of the rows where given.
+
+    What is made of a row may have another `width`, such as one-hot states of codes: the wider one counts.
+    """
     begin, n = (0, len(x)) if part is None else (part.start, part.stop)
-    size = max(1, CELLS // (x.x if isinstance(x, Selected) else x).shape[1])
+    size = rows_at_once(max(width, (x.x if isinstance(x, Selected) else x).shape[1]))
     for start in range(begin, n, size):
         numbers = np.arange(start, min(start + size, n))
         yield numbers, x[start : numbers[-1] + 1] if isinstance(x, Tensor) else take(x, numbers)
@@ -165,6 +174,9 @@ def as_table(data: Any, name: str, *, pictures: bool = False) -> Table:
     if isinstance(data, Table):
         return replace(data, values=x)
     table = Table(x, labels_of(data))
+    twice = [label for label, times in Counter(table.columns or ()).items() if times > 1]
+    if twice:
+        raise ValueError(f"{name} must have columns of different names, got {listed(twice)} more than once.")
     _refuse_row_numbers(table, name)
     return table
 

@@ -51,7 +51,8 @@ class TemporalRBM(ConditionalRBM):
     ) -> None:
         self.lags = checks.positive_integer("lags", lags)
         visible = layer_of_units("visible", visible)
-        past = side_by_side(*[visible] * self.lags)
+        with checks.room("lags", self.lags * visible.width):
+            past = side_by_side(*[visible] * self.lags)
         super().__init__(visible, past, hidden, direct=direct, dtype=dtype, device=device, seed=seed)
         self._frame = visible.config()
 

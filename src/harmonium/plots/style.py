@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ MODEL = "#d55e00"
 INK = "#1f2329"
 MUTED = "#6e7680"
 LINE = "#c9ced6"
+MISSING_GLYPH = ".*missing from font"
 
 PAGE_COLOURS = {
     "ink": INK,
@@ -121,10 +123,19 @@ def svg(fig: Figure, alt: str) -> str:
 
     import matplotlib
 
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": alt, "svg.fonttype": "path"}):
-        fig.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
+    def drawn(letters: str) -> str:
+        file = io.StringIO()
+        with matplotlib.rc_context({"svg.hashsalt": alt, "svg.fonttype": letters}):
+            fig.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+        return file.getvalue()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", MISSING_GLYPH)
+        try:
+            text = drawn("path")
+        except UserWarning:
+            warnings.filterwarnings("ignore", MISSING_GLYPH)
+            text = drawn("none")  # as text, for which browsers have fonts of every script
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for name, colour in PAGE_COLOURS.items():

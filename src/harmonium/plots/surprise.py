@@ -51,7 +51,9 @@ def surprising_cells(found: Surprise, n: int = 20) -> Figure:
 
 
 def _short(value: object) -> str:
-    if value is None or value != value:
+    import pandas as pd
+
+    if bool(pd.isna(value)):  # one cell
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"

@@ -11,6 +11,7 @@ In the order in which a run meets them:
     clouds           the same for real columns whose rows lie in separate clouds
     real_columns     columns far from zero, and widths without bound
     training         `fit`, which puts these together
+    greedy           deep belief networks layer by layer, `pretraining` the same for deep Boltzmann machines
     run              what is trained, what was measured, rollback, restarts, checkpoints and resuming
     interruption     Ctrl-C and SIGTERM
     measurement      what is measured along the way, `tracking` how log Z is carried along, `weights` the rest
@@ -23,7 +24,8 @@ A new algorithm goes to `harmonium.learning`.
 
 from harmonium.recipes.history import History
 from harmonium.recipes.imputation import impute
+from harmonium.recipes.pretraining import pretrain
 from harmonium.recipes.surprises import Surprise, conditional, surprise
 from harmonium.recipes.training import fit
 
-__all__ = ["History", "Surprise", "conditional", "fit", "impute", "surprise"]
+__all__ = ["History", "Surprise", "conditional", "fit", "impute", "pretrain", "surprise"]

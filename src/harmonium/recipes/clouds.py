@@ -26,6 +26,7 @@ from torch.nn.functional import softplus
 from harmonium import kernels
 from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import PairwiseModel
+from harmonium.numerics import as_often_as_they_count
 from harmonium.random import Address, Purpose
 from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
@@ -132,9 +133,7 @@ def _chosen(x: Tensor, weights: Tensor | None) -> Tensor:
     n = min(len(x), SAMPLE)
     if weights is None:
         return x[torch.linspace(0, len(x) - 1, n).long()]
-    total = weights.double().cumsum(0)
-    at = (torch.arange(n, dtype=torch.float64, device=total.device) + 0.5) / n * total[-1]
-    return x[torch.searchsorted(total, at).clamp(max=len(x) - 1).to(x.device)]
+    return x[as_often_as_they_count(weights, n).to(x.device)]
 
 
 def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:

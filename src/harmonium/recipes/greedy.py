@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from harmonium import processes, store
 from harmonium.models import RBM, DeepBeliefNetwork
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.recipes.history import History
+from harmonium.recipes.run import same_settings
 
-UNFIT = ("checkpoint", "resume", "state", "objective")
+UNFIT = ("state", "objective")
 """What several runs one after the other have no use for."""
 
 
@@ -43,21 +46,84 @@ def _(network: DeepBeliefNetwork, X: Any, fit: Callable[..., History], given: di
             raise ValueError(
                 f"{name}: expected none for a deep belief network, whose layers have a run each."
             )
-    rest = {name: value for name, value in given.items() if name not in (*UNFIT, "validation")}
-    rows = [X, given["validation"]]
-    records, warnings, notes = [], [], []
+    rest = {name: value for name, value in given.items() if name not in (*UNFIT, "validation", "resume")}
+    rows, done = [X, given["validation"]], Done(network, given)
     for k, rbm in enumerate(network.rbms()):
-        history = fit(rbm, rows[0], validation=rows[1], **rest)
-        records += [{**record, "layer": k + 1} for record in history.records]
-        warnings += [f"Layer {k + 1}: {sentence}" for sentence in history.warnings]
-        notes += [f"Layer {k + 1}: {sentence}" for sentence in history.notes]
-        if k == 0:
-            network.columns = rbm.columns
+        if k >= done.layers:
+            history = fit(rbm, rows[0], validation=rows[1], resume=done.begun(), **rest)
+            if k == 0:
+                network.columns = rbm.columns
+            done.add(history)
         if k + 1 < len(network.machines):
             rows = [x if x is None else _features(rbm, x, derived_seed(given["seed"], k)) for x in rows]
-    found = History(network, settings=history.settings, warnings=warnings)
-    found.records[:], found.notes[:], found.best_step = records, notes, history.best_step
-    return found
+    return done.history()
+
+
+class Done:
+    """The layers that are trained, kept in a file of their own beside the checkpoint, which is that of the
+    layer in training. It is dropped before they are written: a run that is killed between trains its layer
+    again, to the same end.
+
+    Attributes:
+        layers: how many.
+    """
+
+    def __init__(self, network: DeepBeliefNetwork, given: dict[str, Any]) -> None:
+        self.network, self.layers = network, 0
+        self.path = None if given["checkpoint"] is None else Path(given["checkpoint"])
+        self.asked = {name: given[name] for name in ("seed", "steps", "minutes")}
+        self.facts: dict[str, Any] = {"records": [], "warnings": [], "notes": []}
+        self.resume = bool(given["resume"])
+        if self.resume and self.path is not None and layers_of(self.path).exists():
+            tensors, self.facts = store.load_tensors(layers_of(self.path))
+            same_settings(layers_of(self.path), self.facts["asked"], self.asked)
+            network.load_state_dict(tensors)
+            self.layers = self.facts["layers"]
+            network.columns = self.facts["columns"] and tuple(self.facts["columns"])
+        elif self.path is not None and processes.first() and not self.resume:
+            layers_of(self.path).unlink(missing_ok=True)  # of another run
+
+    def begun(self) -> bool:
+        """Whether the next layer goes on from a checkpoint."""
+        if not self.resume or self.layers == 0 or self.path is None:
+            return self.resume
+        return self.path.exists() or store.previous(self.path).exists()
+
+    def add(self, history: History) -> None:
+        """Take in the run of a layer."""
+        self.layers += 1
+        layer = self.layers
+        self.facts["records"] += [{**record, "layer": layer} for record in history.records]
+        for name in ("warnings", "notes"):
+            self.facts[name] += [f"Layer {layer}: {sentence}" for sentence in getattr(history, name)]
+        settings = {k: v for k, v in history.settings.items() if isinstance(v, (int, float, str, type(None)))}
+        self.facts |= {"layers": layer, "asked": self.asked, "columns": self.network.columns}
+        self.facts |= {"settings": settings, "best_step": history.best_step}
+        self.resume = False
+        if self.path is None:
+            return
+        with processes.agreeing():
+            if processes.first():
+                for path in (self.path, store.previous(self.path)):
+                    path.unlink(missing_ok=True)
+                store.save_tensors(layers_of(self.path), self.network.state_dict(), self.facts)
+
+    def history(self) -> History:
+        """Of all runs, as if they were one."""
+        facts = self.facts
+        found = History(self.network, settings=facts["settings"], warnings=facts["warnings"])
+        found.records[:], found.notes[:] = facts["records"], facts["notes"]
+        found.best_step = facts["best_step"]
+        return found
+
+
+def layers_of(checkpoint: Path) -> Path:
+    """Where the layers are kept whose training is over.
+
+    >>> layers_of(Path("run/checkpoint.safetensors")).name
+    'checkpoint.layers.safetensors'
+    """
+    return checkpoint.with_name(f"{checkpoint.stem}.layers{checkpoint.suffix}")
 
 
 @torch.no_grad()

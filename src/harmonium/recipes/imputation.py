@@ -19,8 +19,8 @@ from harmonium import checks
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
+from harmonium.likelihood.inputs import normalizable
 from harmonium.models import EnergyModel
-from harmonium.models.energy import energy_model
 from harmonium.models.intake import observed, rows_of
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
@@ -80,7 +80,7 @@ def impute(
     uncertainty = checks.boolean("uncertainty", uncertainty)
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
-    rows = rows_of(energy_model("model", model), X, free=True)
+    rows = rows_of(normalizable("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     if draws is not None:
         drawn = _drawn(model, states, checks.positive_integer("draws", draws), seed)

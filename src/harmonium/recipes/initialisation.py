@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,9 +14,11 @@ from harmonium.learning.unit_scales import couple_standardised, gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.models.pairwise import DirectCoupling
+from harmonium.models.table import rows_at_once
 from harmonium.numerics import column_moments
 from harmonium.recipes.clouds import couple_to_clouds, jumps
-from harmonium.recipes.settings import NATURAL_WIDTH, most_rows, natural_gradient_fits, seen_first
+from harmonium.recipes.settings import NATURAL_WIDTH, natural_gradient_fits
+from harmonium.recipes.split import weighed_first
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
@@ -30,8 +35,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
         return
     model = model.of_observed()
     visible = model.named_blocks[0]
-    states = seen_first(rows)[:, : visible.width]
-    weights = weights if len(rows) <= most_rows(rows) else None
+    states, weights = weighed_first(rows, weights)
+    states = states[:, : visible.width]
     try:
         match_known(visible, states, weights)
     except ValueError as error:
@@ -125,8 +130,7 @@ def let_chains_jump(model: EnergyModel, rows: Rows, weights: Tensor | None, phas
     if not phase.persistent or machine is None or machine.of_observed() is not machine:
         return
     if natural_gradient_fits(model):
-        states = seen_first(rows)
-        phase.move_by(jumps(machine, states, weights if len(states) == len(rows) else None))
+        phase.move_by(jumps(machine, *weighed_first(rows, weights)))
 
 
 def untrained(model: EnergyModel) -> bool:
@@ -165,7 +169,7 @@ def couple_along_principal_directions(
         return x.new_empty(0)
     counts = torch.ones(len(x)) if weights is None else weights
     counts = counts.to(x.device, torch.float64)
-    centre, scale, found, directions = _principal_directions(visible, x.double(), counts)
+    centre, scale, found, directions = _principal_directions(visible, x, counts)
     n = min(most, hidden.width, len(found))
     if n == 0:
         return found[:0]
@@ -226,22 +230,29 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
     """
     shares = counts / counts.sum()
     rows = 1.0 / float(shares.square().sum())  # that would tell as much if they counted equally
-    known = ~torch.isnan(x)
-    if bool(known.all()):
-        centre, pairs = shares @ x, None
-    else:  # every column and every pair of columns from the rows that know them
-        share = shares @ known.double()
-        centre = torch.where(share > 0, shares @ x.nan_to_num() / share, 0.0)
-        x = torch.where(known, x, centre)
-        pairs = (shares[:, None] * known).T @ known.double()
+    size, pairs = rows_at_once(x.shape[1]), None
+
+    def mean(of: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The sum of what comes of some rows at a time, in double precision, and of their shares."""
+        parts = zip(x.split(size), shares.split(size), strict=True)
+        return functools.reduce(torch.add, (of(some.double(), share) for some, share in parts))
+
+    if bool(torch.isnan(x).any()):  # every column and every pair of columns from the rows that know them
+        share = mean(lambda x, p: p @ (~torch.isnan(x)).double())
+        centre = torch.where(share > 0, mean(lambda x, p: p @ x.nan_to_num()) / share, 0.0)
+        pairs = mean(lambda x, p: (p[:, None] * ~torch.isnan(x)).T @ (~torch.isnan(x)).double())
         rows *= float(pairs.mean())
-    x = x - centre
-    own = shares @ x.square()
+    else:
+        centre = mean(lambda x, p: p @ x)
+
+    def centred(x: Tensor) -> Tensor:
+        return (x - centre).nan_to_num() if pairs is not None else x - centre
+
+    own = mean(lambda x, p: p @ centred(x).square())
     own = own if pairs is None else own / pairs.diagonal().clamp(min=1e-300)
     variance = torch.where(_one_hot(layer).to(x.device), centre, own)
     scale = torch.where(variance > 1e-20 * centre.square(), variance.rsqrt(), 0.0)
-    y = x * scale
-    covariance = (shares[:, None] * y).T @ y
+    covariance = mean(lambda x, p: (p[:, None] * (y := centred(x) * scale)).T @ y)
     if pairs is not None:
         covariance = torch.where(pairs > 0, covariance / pairs, 0.0)
     found, directions = torch.linalg.eigh(covariance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
@@ -14,10 +15,12 @@ from harmonium.learning import Update
 from harmonium.store import Checkpoint
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ONCE = 1.0
+"""Seconds within which several signals are one: launchers pass on what a process has heard by itself."""
 
 
 class Interruption:
-    """A callback, and a context in which signals wait for it; a second signal no longer waits.
+    """A callback, and a context in which signals wait for it; another one, `ONCE` later, no longer waits.
 
     Several processes stop after the same update, whichever of them has heard one.
 
@@ -32,6 +35,7 @@ class Interruption:
     def __init__(self, checkpoint: Checkpoint | None, save: Callable[[int], None]) -> None:
         self.checkpoint, self.save = checkpoint, save
         self.heard: int | None = None
+        self.since = 0.0  # when a signal was first heard
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -46,24 +50,30 @@ class Interruption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        try:
+            if kind is None and self.checkpoint is not None:
+                with processes.repeating():  # no sum follows with which it would travel
+                    self.heard = processes.told() or self.heard
+        finally:
+            self._restore()
         if kind is None and self.heard is not None:  # after the last update, which is saved
             self._pass_on("over")
 
     def __call__(self, update: Update) -> None:
         number = processes.told() if self.checkpoint is not None else 0
         if number:
-            self.heard = number
+            self.heard, self.since = number, self.since or time.monotonic()
             self.save(update.step)
             self._restore()
             self._pass_on(f"stopped after {update.step} updates")
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.heard is not None:
+        if self.heard is None:
+            self.heard, self.since = number, time.monotonic()
+            processes.stop(number)
+        elif time.monotonic() - self.since >= ONCE:
             self._restore()
             signal.raise_signal(number)
-        self.heard = number
-        processes.stop(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

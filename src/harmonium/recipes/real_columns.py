@@ -31,7 +31,7 @@ from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
 from harmonium.recipes.initialisation import untrained
-from harmonium.recipes.settings import seen_first
+from harmonium.recipes.split import seen_first
 
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
 
@@ -50,17 +50,21 @@ def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
         real[scale.columns] = True
     if not bool(real.any()):
         return None
-    mean, deviation = column_moments(seen_first(rows).double())
-    far = real & (mean.abs() > deviation) & (deviation > 0)
-    return torch.where(far, mean, 0.0).to(model.dtype) if bool(far.any()) else None
+    mean, deviation = column_moments(seen_first(rows)[:, real].double())
+    far = (mean.abs() > deviation) & (deviation > 0)
+    found = torch.zeros(len(real), dtype=mean.dtype, device=mean.device)
+    found[real] = torch.where(far, mean, 0.0)
+    return found.to(model.dtype) if bool(far.any()) else None
 
 
 def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> list[str]:
     """One sentence on columns too far away for float32; `rows` are seen from `origin`."""
     if origin is None or model.dtype != torch.float32:
         return []
-    deviation = column_moments(seen_first(rows).double())[1]
-    distance = origin.double().abs() / deviation.clamp(min=1e-300)
+    moved = origin.nonzero().flatten()
+    deviation = column_moments(seen_first(rows)[:, moved].double())[1]
+    distance = torch.zeros_like(origin, dtype=torch.float64)
+    distance[moved] = origin[moved].double().abs() / deviation.clamp(min=1e-300)
     far = (distance > TOO_FAR).nonzero().flatten().tolist()
     if not far:
         return []
@@ -144,10 +148,10 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     columns = [c for part in gaussians(visible) for c in range(part.columns.start, part.columns.stop)]
     if not columns:
         return None
-    x, values = seen_first(rows).double().cpu(), {}
+    x, values = seen_first(rows)[:, columns].double().cpu(), {}
     floor = torch.zeros(visible.width, dtype=torch.float64)
-    for c in columns:
-        column = x[:, c][~torch.isnan(x[:, c])] if rows.free else x[:, c]
+    for k, c in enumerate(columns):
+        column = x[:, k][~torch.isnan(x[:, k])] if rows.free else x[:, k]
         found = torch.unique(column[: FEW * FEW])
         if len(found) > FEW:  # seen on some rows already
             continue

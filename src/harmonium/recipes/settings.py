@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from harmonium import checks
+from harmonium import checks, random
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -23,6 +22,7 @@ from harmonium.learning import (
     NaturalGradient,
     NegativePhase,
     PersistentChains,
+    SharedNaturalGradient,
     algorithm,
 )
 from harmonium.learning.algorithms import takes
@@ -30,7 +30,7 @@ from harmonium.learning.loop import Optimiser, Transform
 from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
-from harmonium.recipes.split import HOLD_OUT_FROM
+from harmonium.recipes.split import HOLD_OUT_FROM, most_rows
 from harmonium.units import Tail
 
 CHAINS, SWEEPS, BATCH = 512, 2, 256
@@ -84,11 +84,26 @@ def natural_gradient_fits(model: EnergyModel) -> bool:
     return pair is not None and pair.operator.natural and max(pair.operator.shape) <= NATURAL_WIDTH
 
 
+def shared_gradient_fits(model: EnergyModel) -> bool:
+    """Whether the model has the two blocks of `learning.SharedNaturalGradient`, and not too many numbers."""
+    machine, pair = model.as_pairwise(), model.pair()
+    if machine is None or pair is None or not pair.operator.by_row:
+        return False
+    return max(parameter_blocks(machine)) <= NATURAL_WIDTH
+
+
+def parameter_blocks(model: PairwiseModel) -> tuple[int, int]:
+    """(visible biases, numbers of the coupling and hidden biases), what is shared counted once."""
+    visible, hidden = (layer.bias.detach()[None] for layer in model.layers)
+    numbers = sum(t.numel() for t in model.couplings()[0].operator.tensors())
+    return visible.numel(), numbers + model.bias_sums(1, hidden).numel()
+
+
 def default_optimiser(model: EnergyModel) -> str:
     """The method by name: natural for two blocks whose couplings allow it, centred for other pairwise models,
     else adam.
     """
-    if natural_gradient_fits(model):
+    if natural_gradient_fits(model) or shared_gradient_fits(model):
         return "natural"
     machine = model.as_pairwise()
     leaves = machine is not None and all(
@@ -98,6 +113,7 @@ def default_optimiser(model: EnergyModel) -> str:
 
 
 LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
+SHARED_RATE = 1.0  # of the natural gradient where couplings are shared, at most: it is a shorter one
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
 SAMPLE = 1000  # rows that show a shape: a covariance, clouds
 
@@ -115,7 +131,10 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     if method == "centred" and machine is not None:
         return centred_rate(machine, rows, kick)
     if method == "natural":
-        size = min(size, float((sum(p.numel() for p in model.parameters()) * kick) ** -0.5))
+        number = sum(p.numel() for p in model.parameters())
+        if machine is not None and shared_gradient_fits(model):
+            size, number = SHARED_RATE, sum(parameter_blocks(machine))
+        size = min(size, float((number * kick) ** -0.5))
     return size
 
 
@@ -193,19 +212,6 @@ def good_turing_unseen(rows: Rows) -> float:
     return sum(count == 1 for count in found.values()) / len(rows)
 
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**22  # rows, and cells if that is more, that a start is made from
-
-
-def most_rows(rows: Rows) -> int:
-    """Of how many rows a start is made, at most."""
-    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
-
-
-def seen_first(rows: Rows) -> Tensor:
-    """The rows that a start is made from, as states: all, or an even choice of very many."""
-    return rows.states(most_rows(rows))
-
-
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
 
@@ -254,7 +260,7 @@ def resolve(
     batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
     # a row costs what a state costs
     whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     rate = asked.learning_rate
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
@@ -275,6 +281,11 @@ def resolve(
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
     )
+
+
+def _chains(asked: UserSettings) -> int:
+    """How many, as far as there are numbers for them."""
+    return checks.integer("chains", _number("chains", asked.chains, CHAINS), 1, random.CHAINS)
 
 
 def _number(name: str, given: int | None, default: int) -> int:
@@ -313,7 +324,7 @@ def negative_phase(
     """What was given, what goes by the name given, that of an objective if there is one, or the default."""
     if objective is not None:
         return conditional_phase(model, objective, asked)
-    chains = _number("chains", asked.chains, CHAINS)
+    chains = _chains(asked)
     sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
     if isinstance(given, str):
         return algorithm(given, chains, asked.gibbs_steps, asked.seed)
@@ -359,9 +370,12 @@ def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimis
     return GradientDescent(model.parameters(), settings.learning_rate)
 
 
-def preconditioner(settings: Settings) -> list[Transform]:
+def preconditioner(model: EnergyModel, settings: Settings) -> list[Transform]:
     """What the method makes of the gradient."""
     made: dict[str, Callable[[], Transform]] = {"natural": NaturalGradient, "centred": Centring}
+    pair = model.pair()
+    if settings.optimiser == "natural" and pair is not None and pair.operator.by_row:
+        return [SharedNaturalGradient(seed=settings.seed)]
     return [made[settings.optimiser]()] if settings.optimiser in made else []
 
 

@@ -12,10 +12,12 @@ from harmonium import checks, kernels
 from harmonium.columns.frames import listed
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows, rows_of
+from harmonium.numerics import as_often_as_they_count
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
 
+FIRST_ROWS, FIRST_CELLS = 10_000, 2**20  # rows, and cells if that is more, that a start is made from
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 
@@ -51,7 +53,10 @@ def _refuse_nothing(rows: Rows, name: str) -> None:
 def _weights(sample_weight: Any, n: int) -> Tensor | None:
     if sample_weight is None:
         return None
-    w = torch.as_tensor(sample_weight, dtype=torch.float64)
+    try:
+        w = torch.as_tensor(np.asarray(sample_weight, dtype=np.float64))
+    except (TypeError, ValueError):
+        w = torch.empty(0)
     if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
         raise ValueError(
             f"sample_weight must hold {n} finite numbers of at least 0, not all 0, "
@@ -116,3 +121,23 @@ def constant_columns(rows: Rows) -> np.ndarray:
             break
     assert constant is not None
     return (constant & ~torch.isnan(first)).cpu().numpy()
+
+
+def most_rows(rows: Rows) -> int:
+    """Of how many rows a start is made, at most."""
+    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
+
+
+def seen_first(rows: Rows) -> Tensor:
+    """The rows that a start is made from, as states: all, or an even choice of very many."""
+    return rows.states(most_rows(rows))
+
+
+def weighed_first(rows: Rows, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """(the rows that a start is made from, their weights): of very many a choice in which each stands as
+    often as it counts, and counts once.
+    """
+    most = most_rows(rows)
+    if weights is None or len(rows) <= most:
+        return rows.states(most), weights
+    return rows.part(as_often_as_they_count(weights, most).cpu().numpy()).states(), None

@@ -83,7 +83,8 @@ class Surprise:
     Attributes:
         rows: "log_p" = log P of what is known of each row, with its interval "low", "high"; for columns of
             real numbers a density in their own units.
-        cells: -log P(cell | rest of its row), one column for each of the table's; NaN where a cell is empty.
+        cells: -log P(cell | rest of its row), one column for each of the table's that isn't left out; NaN
+            where a cell is empty.
         excess: the same minus what the model expects of this cell, so that columns of all kinds compare.
         values: the table.
         expected: the most probable value of each cell given the rest of its row.
@@ -158,9 +159,12 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     found = log_probabilities(model, X, seed=seed)
     each, over = (form.frame_of_cells(torch.stack(x, 1).cpu().numpy()) for x in (bits, excess))
     values, expected = (_in_words(form, x) for x in (codes, torch.stack(best, 1)))
+    learned = [label for label in each.columns if str(label) in values]  # all but those left out
+    each, over = each[learned], over[learned]
+    values, expected = (x[[str(c) for c in learned]].set_axis(learned, axis=1) for x in (values, expected))
     log_p = {"log_p": found.value, "low": found.low, "high": found.high}
     frame = pd.DataFrame({name: x.cpu().numpy() for name, x in log_p.items()}, index=each.index)
-    return Surprise(frame, each, over, values[list(each.columns)], expected[list(each.columns)])
+    return Surprise(frame, each, over, values, expected)
 
 
 def _site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:
@@ -189,7 +193,7 @@ def _log_slope(kind: Kind | None, codes: Tensor) -> Tensor | float:
 
 def _in_words(form: Form, codes: Tensor) -> pd.DataFrame:
     if form.schema is None:
-        return form.frame_of_cells(codes.cpu().numpy())
+        return form.frame_of_cells(codes.cpu().numpy()).rename(columns=str)
     frame = form.schema.decode(codes)
     return frame.set_axis([str(c) for c in frame.columns], axis=1)
 

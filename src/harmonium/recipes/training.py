@@ -16,7 +16,16 @@ from torch import Tensor
 
 from harmonium import __version__, checks, processes, store
 from harmonium.columns import Schema
-from harmonium.learning import Average, Batches, FreeCells, Learner, NegativePhase, WeightDecay, train
+from harmonium.learning import (
+    Average,
+    Batches,
+    FreeCells,
+    Learner,
+    MeanCells,
+    NegativePhase,
+    WeightDecay,
+    train,
+)
 from harmonium.learning.loop import Callback, Transform, divides
 from harmonium.models import RBM, EnergyModel, Objective
 from harmonium.models.energy import energy_model
@@ -24,7 +33,7 @@ from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import real_columns, settings
+from harmonium.recipes import arguments, real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.greedy import fit_layers
 from harmonium.recipes.history import History, ProgressBar
@@ -158,6 +167,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     True
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
+    arguments.check(given)
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     by_layer = fit_layers(model, X, fit, given)
@@ -195,9 +205,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             negative_phase,
             settings.optimiser_for(model, plan, optimiser),
             # the penalty first, so that the method measures both in the same way
-            [*([] if decay is None else [decay]), *settings.preconditioner(plan), *transforms],
+            [*([] if decay is None else [decay]), *settings.preconditioner(model, plan), *transforms],
             None if plan.optimiser == "given" and learning_rate is None else schedule.learning_rate,
-            free_cells=FreeCells(rows.pieces(), model, plan.gibbs_steps, seed) if rows.free else None,
+            free_cells=_free_cells(model, rows, plan),
         )
         average = Average(model)
         follows = None if weight_decay is not None or not settings.natural_gradient_fits(model) else decay
@@ -236,6 +246,13 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     return history
 
 
+def _free_cells(model: EnergyModel, rows: Rows, plan: Settings) -> FreeCells | MeanCells | None:
+    """What stands for cells that rows don't tell."""
+    if model.latent_means:
+        return MeanCells()
+    return FreeCells(rows.pieces(), model, plan.gibbs_steps, plan.seed) if rows.free else None
+
+
 def _begin(
     model: EnergyModel,
     fresh: Mapping[str, Tensor],
@@ -271,12 +288,23 @@ def _prepared(
     elif isinstance(model, Units):
         make, schema = machines_for(X, None, seed, model), None
     else:
-        make = model if callable(model) else None
-        schema = None if make is None else getattr(make(1), "schema", None)
+        make = model if callable(model) and not isinstance(model, type) else None
+        schema = None if make is None else getattr(_made(make), "schema", None)
     if schema is not None:
         X = encoded(schema, X, "X")
         validation = None if validation is None else encoded(schema, validation, "validation")
     return model, X, validation, make
+
+
+def _made(make: Maker) -> EnergyModel:
+    """The smallest machine that a function of the user's makes."""
+    made = make(1)
+    if not isinstance(made, EnergyModel):
+        raise TypeError(
+            f"model: expected a function from a number of hidden units to a model, got one that returns"
+            f" {checks.describe(made)}."
+        )
+    return made
 
 
 def _chosen(
@@ -378,7 +406,7 @@ def _checkpoint(checkpoint: str | Path | None, resume: bool) -> store.Checkpoint
         if resume:
             raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
         return None
-    path = Path(checkpoint)
+    path = arguments.place(checkpoint)
     if resume:
         if not path.exists() and not store.previous(path).exists():
             raise ValueError(f"resume: there is no checkpoint at {path}.")

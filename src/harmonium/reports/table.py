@@ -112,8 +112,7 @@ def _tables(model: EnergyModel, X: Any, seed: int) -> tuple[pd.DataFrame, pd.Dat
 
     drawn = sample(model, SAMPLES, seed=seed)
     if model.schema is not None and is_frame(X):
-        table = as_pandas(X).rename(columns=str)
-        samples = drawn.rename(columns=str)
+        table, samples = (x.set_axis([str(c) for c in x.columns], axis=1) for x in (as_pandas(X), drawn))
         return table[[c for c in table.columns if c in samples]], samples
     rows = rows_of(model, X, free=True)
     form = Form.of(model, X, rows)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import EnergyModel
 from harmonium.random import Address
 
@@ -73,6 +74,9 @@ class Clamp:
     values: Tensor
 
     def __post_init__(self) -> None:
+        for name, x in (("held", self.held), ("values", self.values)):
+            if not isinstance(x, Tensor):
+                raise TypeError(f"clamp: expected a tensor for `{name}`, got {checks.describe(x)}.")
         if self.held.dtype != torch.bool or self.held.shape[-1:] != self.values.shape[-1:]:
             raise ValueError(
                 f"clamp: expected boolean `held` and `values` of one width, got {self.held.dtype} of shape "
@@ -82,3 +86,15 @@ class Clamp:
     def apply(self, v: Tensor) -> Tensor:
         """`v` with the held units put back, (chains, n_visible)."""
         return torch.where(self.held, self.values.to(v), v)
+
+
+def check_kernel(clamp: Any, **counts: Any) -> None:
+    """Refuse what is no clamp, and numbers of sweeps or steps below 1.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    if clamp is not None and not isinstance(clamp, Clamp):
+        raise TypeError(f"clamp must be a hm.Clamp or None, got {checks.describe(clamp)}.")
+    for name, value in counts.items():
+        checks.positive_integer(name, value)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium import checks, processes
+from harmonium import checks, processes, random
 from harmonium.models import EnergyModel, path_to
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import known_states, observed
@@ -76,7 +76,7 @@ def sample_states(
     sweeps: int | None = None,
 ) -> Tensor:
     """The same as visible states, whether the model has a schema or not; arguments are those of `sample`."""
-    n = checks.positive_integer("n", n)
+    n = checks.integer("n", checks.positive_integer("n", n), 1, random.CHAINS)
     reason = energy_model("model", model).reason_not_normalizable()
     if reason:
         raise ValueError(f"model: {reason}")

@@ -12,7 +12,7 @@ from harmonium.kernels import Side
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.blocks import Bipartite
 from harmonium.numerics import without_gradients
-from harmonium.sampling.chains import Chains, Clamp, Kernel
+from harmonium.sampling.chains import Chains, Clamp, Kernel, check_kernel
 from harmonium.sampling.graph import GraphGibbs
 from harmonium.units.compiled import compiled_side
 
@@ -35,6 +35,9 @@ class BlockGibbs:
 
     clamp: Clamp | None = None
     sweeps: int = 1
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @without_gradients
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from harmonium.models import EnergyModel
-from harmonium.sampling.chains import Chains, Clamp
+from harmonium.sampling.chains import Chains, Clamp, check_kernel
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class GraphGibbs:
     clamp: Clamp | None = None
     sweeps: int = 1
     hidden_only: bool = False
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:

@@ -12,7 +12,7 @@ from harmonium import checks, kernels
 from harmonium.models import EnergyModel
 from harmonium.models.space import Continuous
 from harmonium.random import Address
-from harmonium.sampling.chains import Chains, Clamp
+from harmonium.sampling.chains import Chains, Clamp, check_kernel
 from harmonium.sampling.sites import SiteGibbs
 
 FIRST_STEP = 0.1  # in units of the width of the space, or of 1 where that is infinite
@@ -54,7 +54,7 @@ class HMC:
     def __post_init__(self) -> None:
         if self.step_size is not None:
             checks.positive("step_size", self.step_size)
-        checks.positive_integer("leapfrogs", self.leapfrogs)
+        check_kernel(self.clamp, leapfrogs=self.leapfrogs)
         checks.number("target", self.target, low=0, high=1, strict=True)
 
     def fixed(self, chains: Chains) -> HMC:
@@ -131,6 +131,7 @@ class UnadjustedLangevin:
     clamp: Clamp | None = None
 
     def __post_init__(self) -> None:
+        check_kernel(self.clamp)
         checks.positive("step_size", self.step_size)
 
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:

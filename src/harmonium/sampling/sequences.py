@@ -42,6 +42,7 @@ def continuation(
     if not isinstance(model, TemporalRBM):
         raise TypeError(f"model: expected a hm.TemporalRBM, got {checks.describe(model)}.")
     frames, n = checks.positive_integer("frames", frames), checks.positive_integer("n", n)
+    seed = checks.seed("seed", seed)
     past = torch.as_tensor(np.asarray(past), dtype=model.dtype)
     fits = past.ndim in (2, 3) and past.shape[-2] >= model.lags and past.shape[-1] == model.width
     if not fits or (past.ndim == 3 and len(past) != n) or not bool(torch.isfinite(past).all()):

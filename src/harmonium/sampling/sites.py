@@ -12,7 +12,7 @@ from torch import Tensor
 from harmonium import kernels
 from harmonium.models import EnergyModel
 from harmonium.random import Address
-from harmonium.sampling.chains import Chains, Clamp, State
+from harmonium.sampling.chains import Chains, Clamp, State, check_kernel
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class SiteGibbs:
     clamp: Clamp | None = None
     sweeps: int = 1
     hidden_only: bool = False
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, sweeps=self.sweeps)
 
     @torch.no_grad()
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
@@ -111,6 +114,9 @@ class GibbsWithGradients:
 
     clamp: Clamp | None = None
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        check_kernel(self.clamp, steps=self.steps)
 
     def __call__(self, model: EnergyModel, chains: Chains) -> Chains:
         accepted = 0.0

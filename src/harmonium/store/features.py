@@ -6,7 +6,6 @@ import importlib.util
 import io
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 
 from harmonium.models import RBM
 from harmonium.models.rbm import checked_rbm
-from harmonium.store.files import replacing
+from harmonium.store.files import place, replacing
+from harmonium.store.model import check_numbers
 from harmonium.units import Bernoulli, Binomial, Categorical, Gaussian, Spin
 
 KINDS = (Bernoulli, Spin, Categorical, Gaussian, Binomial)
@@ -58,12 +58,13 @@ def export_features(model: RBM, path: str | os.PathLike[str]) -> None:
     >>> torch.equal(program(v), rbm.hidden_given_visible(v))
     True
     """
-    path = Path(path)
+    path = place(path)
     if not isinstance(checked_rbm("model", model).hidden, KINDS):
         kinds, got = ", ".join(kind.__name__ for kind in KINDS), type(model.hidden).__name__
         raise TypeError(f"model must be an RBM with hidden units of a type among {kinds}, got {got}.")
     if path.suffix not in FORMATS:
         raise ValueError(f"path must end in {' or '.join(FORMATS)}, got {str(path)!r}.")
+    check_numbers(model)
     made = _onnx(model) if path.suffix == ".onnx" else _program(model)
     with replacing(path) as new:
         new.write_bytes(made)

@@ -51,27 +51,35 @@ def replacing(path: str | os.PathLike[str], before: Path | None = None) -> Itera
     ...     target.read_text()
     'whole or not at all'
     """
-    target = Path(path)
+    target = place(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target} can't be written: there is no folder {target.parent}.")
     # next to the target, since only within a file system is replacing a single step
     new = target.with_name(f".{os.getpid()}-{threading.get_ident()}-{target.name}")
     try:
-        new.touch()
-        mode = (target if target.exists() else new).stat().st_mode
-        yield new
-        _sync(new)
-        os.chmod(new, mode & 0o777)  # safetensors writes files that only their owner may read
-        if before is not None and target.exists():
-            _keep(target, before)
-        os.replace(new, target)
-        _sync(target.parent)
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, os.fspath(new)):
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), os.fspath(target)) from error
+        with naming(target, new):
+            new.touch()
+            mode = (target if target.exists() else new).stat().st_mode
+            yield new
+            _sync(new)
+            os.chmod(new, mode & 0o777)  # safetensors writes files that only their owner may read
+            if before is not None and target.exists():
+                _keep(target, before)
+            os.replace(new, target)
+            _sync(target.parent)
     finally:
         new.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, new: Path | None = None) -> Iterator[None]:
+    """Let an error of the system that names no file, or `new`, name `path`, which is being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, os.fspath(new or path)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
 
 
 def _keep(target: Path, before: Path) -> None:
@@ -82,6 +90,22 @@ def _keep(target: Path, before: Path) -> None:
     except OSError:
         link = target
     os.replace(link, before)
+
+
+def place(path: Any) -> Path:
+    """The place of a file that is to be written.
+
+    Raises:
+        TypeError: no path. ValueError: none that there can be, or a folder.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be the path of a file, got {checks.describe(path)}.")
+    if "\0" in os.fspath(path):
+        raise ValueError(f"path must be the path of a file, got {os.fspath(path)!r}.")
+    target = Path(path)
+    if target.is_dir():
+        raise ValueError(f"{target} can't be written: it is a folder.")
+    return target
 
 
 def drop_leftovers(path: str | os.PathLike[str]) -> None:
@@ -130,7 +154,7 @@ def save_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    check_name(path)
+    check_name(place(path))
     plain, metadata = _content(tensors, facts)
     with replacing(path, before) as new:
         try:
@@ -231,6 +255,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         reason = "it is a directory" if Path(path).is_dir() else "there is no such file"
         raise FileNotFoundError(f"{path} can't be read: {reason}.")
     check_name(path)
+    with open(path, "rb"):  # says why it can't be; safetensors would call it missing
+        pass
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -243,10 +269,7 @@ def _facts(path: str | os.PathLike[str], metadata: dict[str, str] | None) -> Fac
         raise DamagedFile(f"{path} is not a harmonium file: it holds tensors, but not what they are.")
     written = metadata["format"]
     if not written.isdecimal() or int(written) > FORMAT:
-        raise ValueError(
-            f"{path} has the format {written} of harmonium {metadata['harmonium']}, and this is harmonium"
-            f" {__version__}, which reads formats up to {FORMAT}; a newer harmonium will read it."
-        )
+        raise ValueError(of_later_format(path, written, metadata["harmonium"], FORMAT))
     try:
         facts = json.loads(metadata["facts"])
     except (KeyError, ValueError, RecursionError):
@@ -254,6 +277,14 @@ def _facts(path: str | os.PathLike[str], metadata: dict[str, str] | None) -> Fac
     if not isinstance(facts, dict):
         raise DamagedFile(f"{path} is damaged: what it says about its tensors can't be read.")
     return facts
+
+
+def of_later_format(path: str | os.PathLike[str], written: object, by: object, known: int) -> str:
+    """What is said of a file whose format is later than the last one known."""
+    return (
+        f"{path} has the format {written} of harmonium {by}, and this is harmonium {__version__}, which reads"
+        f" formats up to {known}; a newer harmonium will read it."
+    )
 
 
 def dtype_of(tensors: Mapping[str, Tensor]) -> torch.dtype | None:

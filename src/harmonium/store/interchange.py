@@ -5,22 +5,22 @@ scikit-learn's and dimod's are objects; those of rbms and RestrictedBoltzmannMac
 
 from __future__ import annotations
 
-import os
 import re
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import RBM, MarkovRandomField
 from harmonium.models.rbm import checked_rbm
 from harmonium.store.files import replacing
+from harmonium.store.hdf5 import Hdf5, Location, opened
+from harmonium.store.model import check_numbers
 from harmonium.units import Bernoulli, Categorical, Gaussian, Spin, Units
 
-Location = str | os.PathLike[str]
 JULIA_FORMAT = "1.0.0"
 BINARY = (0.0, 1.0)  # the values of 0/1 units
 
@@ -42,6 +42,11 @@ def from_sklearn(fitted: Any) -> RBM:
             f"fitted must be a fitted BernoulliRBM, with {', '.join(names)}, got a {type(fitted).__name__}."
         )
     weight, visible, hidden = (torch.as_tensor(np.array(getattr(fitted, name))) for name in names)
+    if visible.ndim != 1 or hidden.ndim != 1 or weight.shape != (len(hidden), len(visible)):
+        raise ValueError(
+            f"fitted: components_ of the shape {tuple(weight.shape)} don't couple {tuple(visible.shape)}"
+            f" visible to {tuple(hidden.shape)} hidden units."
+        )
     return _machine(Bernoulli(len(visible)), Bernoulli(len(hidden)), weight.T, (visible, hidden))
 
 
@@ -81,19 +86,25 @@ def load_rbms(path: Location, update: int | None = None) -> RBM:
     Raises:
         ValueError: the file holds no such update, or a model of another kind.
     """
-    with _opened(path) as file:
-        updates = sorted(int(m[1]) for m in (re.fullmatch(r"update_(\d+)", name) for name in file) if m)
+    with opened(path) as file:
+        updates = sorted(int(m[1]) for m in (re.fullmatch(r"update_(\d+)", n) for n in file.names()) if m)
         chosen = update if update is not None else max(updates, default=None)
-        kind = file["model_type"][()].decode() if "model_type" in file else None
+        kind = file.text("model_type")
         if chosen not in updates or kind not in ("BBRBM", "PBRBM"):
-            raise ValueError(
-                f"{path} must be an archive of rbms, a BBRBM or PBRBM with update {chosen}, got {kind} with"
-                f" the updates {updates}."
+            raise file.wrong(
+                f"it must be an archive of rbms, a BBRBM or PBRBM with update {chosen}, got {kind} with the"
+                f" updates {updates}"
             )
-        params = file[f"update_{chosen}/params"]
+        axes = 1 if kind == "BBRBM" else 2
+        named = {"weight_matrix": axes + 1, "vbias": axes, "hbias": 1}
         weight, visible, hidden = (
-            torch.from_numpy(params[name][()]) for name in ("weight_matrix", "vbias", "hbias")
+            torch.from_numpy(file.array(f"update_{chosen}/params/{name}", n)) for name, n in named.items()
         )
+        if weight.shape != (*visible.shape, *hidden.shape) or (axes == 2 and visible.shape[1] < 2):
+            raise file.wrong(
+                f"weight_matrix of the shape {tuple(weight.shape)} doesn't couple vbias"
+                f" {tuple(visible.shape)} to hbias {tuple(hidden.shape)}"
+            )
     units = Bernoulli(len(visible)) if kind == "BBRBM" else Categorical(*visible.shape)
     return _machine(units, Bernoulli(len(hidden)), weight.flatten(0, -2), (visible.flatten(), hidden))
 
@@ -112,6 +123,7 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
     """
     import h5py
 
+    check_numbers(checked_rbm("model", model))
     visible = model.visible
     binary = visible.two_values == BINARY
     if not (binary or visible.one_hot) or model.hidden.two_values != BINARY:
@@ -121,6 +133,9 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
         )
     sites = (visible.n,) if binary else (visible.n, visible.width // visible.n)
     weight, bias, hidden = (_numpy(x) for x in (model.weight, visible.bias, model.hidden.bias))
+    rows = np.zeros((1, visible.n)) if chains is None else np.asarray(chains)
+    if rows.ndim != 2 or rows.shape[1] != visible.n or rows.dtype.kind not in "biuf":
+        raise ValueError(f"chains must be (rows, {visible.n}) numbers, got {checks.describe(rows)}.")
     params = {"weight_matrix": weight.reshape(*sites, -1), "vbias": bias.reshape(sites), "hbias": hidden}
     with replacing(path) as new, h5py.File(new, "w") as file:
         update = file.create_group("update_1")
@@ -129,7 +144,6 @@ def save_rbms(model: RBM, path: Location, chains: Any = None) -> None:
             group[name] = update[name] = x
         update["time"], update.create_group("flags")["checkpoint"] = 0.0, True
         file["model_type"] = "BBRBM" if binary else "PBRBM"
-        rows = np.zeros((1, visible.n)) if chains is None else np.asarray(chains)
         file["parallel_chains"] = rows.astype(weight.dtype)
         settings = {"batch_size": 1, "gibbs_steps": 1, "learning_rate": 0.01, "L1": 0.0, "L2": 0.0}
         for name, value in settings.items():
@@ -148,19 +162,21 @@ def load_julia(path: Location) -> RBM:
     Raises:
         ValueError: a file of another format, or layers of another type.
     """
-    with _opened(path) as file:
-        found = {name: file[name][()] for name in file}
-    read: dict[str, Any] = {k: x.decode() if isinstance(x, bytes) else x for k, x in found.items()}
-    version = read.get("rbm_hdf5_file_format_version")
-    if version != JULIA_FORMAT or read.get("rbm_type") != "RBM":
-        raise ValueError(
-            f"{path} must be an RBM of RestrictedBoltzmannMachines.jl, format {JULIA_FORMAT}, got"
-            f" {read.get('rbm_type')} of format {version}."
-        )
-    (visible, a), (hidden, b) = (_from_julia(path, read, side) for side in ("visible", "hidden"))
+    with opened(path) as file:
+        version, kind = file.text("rbm_hdf5_file_format_version"), file.text("rbm_type")
+        if version != JULIA_FORMAT or kind != "RBM":
+            raise file.wrong(
+                f"it must be an RBM of RestrictedBoltzmannMachines.jl, format {JULIA_FORMAT}, got {kind} of"
+                f" format {version}"
+            )
+        (visible, a), (hidden, b) = (_from_julia(file, side) for side in ("visible", "hidden"))
+        weight = file.array("weights")
+        if weight.size != hidden.width * visible.width:
+            raise file.wrong(
+                f"{weight.size:,} weights don't couple {visible.width:,} visible to {hidden.width:,} hidden"
+            )
     # of the axes (visible…, hidden…), reversed, those of the hidden layer come first
-    weight = torch.from_numpy(read["weights"].reshape(hidden.width, visible.width)).T
-    return _machine(visible, hidden, weight, (a, b))
+    return _machine(visible, hidden, torch.from_numpy(weight.reshape(hidden.width, -1)).T, (a, b))
 
 
 def save_julia(model: RBM, path: Location) -> None:
@@ -171,6 +187,7 @@ def save_julia(model: RBM, path: Location) -> None:
     """
     import h5py
 
+    check_numbers(checked_rbm("model", model))
     layers = {"visible": model.visible, "hidden": model.hidden}
     content: dict[str, Any] = {"rbm_hdf5_file_format_version": JULIA_FORMAT, "rbm_type": "RBM"}
     axes = []
@@ -193,17 +210,22 @@ def save_julia(model: RBM, path: Location) -> None:
             file[name] = x
 
 
-def _from_julia(path: Location, read: dict[str, Any], side: str) -> tuple[Units, Tensor]:
+def _from_julia(file: Hdf5, side: str) -> tuple[Units, Tensor]:
     """A layer and its bias; the precision of a Gaussian one is in it."""
-    kind, par = read[f"{side}_type"], torch.from_numpy(np.ascontiguousarray(read[f"{side}_par"]))
+    kind, par = file.text(f"{side}_type"), torch.from_numpy(file.array(f"{side}_par"))
     if kind not in JULIA_LAYERS:
-        raise ValueError(f"{path}: {side} layers must be {', '.join(JULIA_LAYERS)}, got {kind}.")
+        raise file.wrong(f"{side} layers must be {', '.join(JULIA_LAYERS)}, got {kind}")
+    axes, numbers = (3 if kind == "Potts" else 2), (2 if kind == "Gaussian" else 1)
+    if par.ndim < axes or par.shape[-1] != numbers or (kind == "Potts" and par.shape[-2] < 2):
+        raise file.wrong(f"{side}_par of a {kind} layer can't have the shape {tuple(par.shape)}")
     n, first = par[..., 0].numel(), par[..., 0].flatten()
     if kind == "Potts":
         states = par.shape[-2]
         return Categorical(n // states, states), first
     layer = JULIA_LAYERS[kind](n)  # all others take their number alone
     if isinstance(layer, Gaussian):
+        if not bool(par[..., 1].all()):
+            raise file.wrong(f"{side}_par must hold precisions other than 0")
         layer.to(par.dtype).log_precision.data.copy_(par[..., 1].flatten().abs().log())
     return layer, first
 
@@ -217,6 +239,9 @@ def from_dimod(bqm: Any, beta: float = 1.0) -> MarkovRandomField:
     States are 0 and 1; of spins 0 is -1 and 1 is +1. The offset becomes a constant factor, so that log Z is
     that of the energies as dimod has them.
     """
+    if not all(hasattr(bqm, name) for name in ("vartype", "linear", "quadratic", "offset")):
+        raise TypeError(f"bqm must be a dimod.BinaryQuadraticModel, got {checks.describe(bqm)}.")
+    beta = checks.number("beta", beta)
     values = np.array([-1.0, 1.0]) if bqm.vartype.name == "SPIN" else np.array([0.0, 1.0])
     names = list(bqm.variables)
     factors: list[Any] = [((name,), -beta * float(bqm.linear[name]) * values) for name in names]
@@ -236,6 +261,8 @@ def to_dimod(model: RBM | MarkovRandomField) -> Any:
         TypeError: other units, more states, factors of more than two variables, or potentials of zero.
         ImportError: dimod isn't installed.
     """
+    if not isinstance(model, (RBM, MarkovRandomField)):
+        raise TypeError(f"model must be an RBM or a MarkovRandomField, got {checks.describe(model)}.")
     import dimod
 
     bqm = dimod.BinaryQuadraticModel("BINARY")
@@ -303,17 +330,6 @@ def _numpy(x: Tensor) -> np.ndarray:
     return x.detach().cpu().numpy()
 
 
-def _opened(path: Location) -> Any:
-    import h5py
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} can't be read: there is no such file.")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is damaged or no HDF5 file: {error}.") from error
-
-
 def _only_bernoulli(model: Any, what: str) -> None:
     if any(layer.two_values != BINARY for layer in checked_rbm("model", model).layers):
-        raise TypeError(f"model: {what} has 0/1 units on both sides, got {model!r}.")
+        raise TypeError(f"model: {what} has 0/1 units on both sides, got {checks.describe(model)}.")

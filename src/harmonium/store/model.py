@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
+from harmonium import checks
 from harmonium.columns import Schema
 from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
@@ -50,13 +52,24 @@ def save(model: EnergyModel, path: str | os.PathLike[str], facts: Facts | None =
       (hidden): Bernoulli(2)
     )
     """
-    for name, x in energy_model("model", model).state_dict().items():
-        if bool(x.isnan().any()):
-            raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
+    check_numbers(energy_model("model", model))
     save_tensors(path, model.state_dict(), _about(model, facts))
 
 
+def check_numbers(model: EnergyModel) -> None:
+    """Refuse to write a model with NaN."""
+    for name, x in model.state_dict().items():
+        if bool(x.isnan().any()):
+            raise ValueError(f"model must hold numbers, got NaN in {name}, and was not saved.")
+
+
 def _about(model: EnergyModel, facts: Facts | None = None) -> Facts:
+    if not isinstance(facts, (dict, type(None))):
+        raise TypeError(f"facts must be a dict, got {checks.describe(facts)}.")
+    try:
+        json.dumps(facts, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"facts must be what JSON can hold: {error}.") from None
     about = {"kind": "model", "config": model.config(), "columns": model.columns, "about": facts or {}}
     return about if model.schema is None else about | {"schema": model.schema.config()}
 
@@ -78,7 +91,8 @@ def load(
         FileNotFoundError: no such file.
         ValueError: not a harmonium model, damaged, of a later format or of an unknown type.
     """
-    return _built(str(path), *load_tensors(path), types).to(device)
+    where, known = checks.device("device", device), checks.a_list("types", types, "classes")
+    return _built(str(path), *load_tensors(path), known).to(where)
 
 
 def to_bytes(model: EnergyModel) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch import Tensor
 from harmonium import checks, kernels
 from harmonium.models import EnergyModel
 from harmonium.random import Address, Purpose
+
+MOST = 2**14  # units of a model, rows and columns
 
 Draw = Callable[[int, int], Tensor]
 """(number of rows, seed) -> exact independent visible rows."""
@@ -45,6 +48,18 @@ class KnownModel:
         if self.draw is None:
             raise ValueError("model: exact samples of it can't be drawn; its log Z and moments are known.")
         return self.draw(n, checks.seed("seed", seed)).to(next(iter(self.model.parameters())).dtype)
+
+
+def check(counts: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
+    """Refuse counts that aren't whole, positive and at most `MOST`, and numbers that aren't finite.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    for name, value in counts.items():
+        checks.integer(name, value, 1, MOST)
+    for name, value in numbers.items():
+        checks.number(name, value)
 
 
 def uniforms(seed: int, step: int, rows: int, columns: int) -> Tensor:

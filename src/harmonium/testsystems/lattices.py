@@ -9,18 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import RBM
-from harmonium.testsystems.known import KnownModel, chosen, normal, uniforms
+from harmonium.testsystems.known import MOST, KnownModel, check, chosen, normal, uniforms
 from harmonium.units import Bernoulli, Spin
 
 CRITICAL = 0.5 * math.log(1.0 + math.sqrt(2.0))  # coupling at which the square lattice orders
 WIDEST = 8  # columns whose matrices, 2^columns wide, are multiplied for moments and for rows of the torus
+WIDEST_TRACE = 12  # columns whose matrices are multiplied for log Z
 
 
 # ---------------------------------------------------------------- the torus by Kaufman's formula
 def kaufman(rows: int, columns: int, coupling: float) -> float:
     """log Z of the Ising torus with spins ±1 at this coupling (Kaufman 1949), nats."""
-    k = coupling
+    check({"rows": rows, "columns": columns}, {})
+    k = checks.positive("coupling", coupling)
 
     def gamma(j: int) -> float:
         if j == 0:
@@ -50,10 +53,11 @@ def torus(side: int, coupling: float) -> KnownModel:
     Raises:
         ValueError: another side, or no coupling.
     """
-    if side < 4 or side % 2:
-        raise ValueError(f"side must be even and at least 4, got {side}.")
+    check({"side": side}, {"coupling": coupling})
     if not coupling > 0:
         raise ValueError(f"coupling must be positive, got {coupling}.")
+    if not 4 <= side <= MOST**0.5 or side % 2:
+        raise ValueError(f"side must be even and from 4 to {MOST**0.5:.0f}, got {side}.")
     half, sites = side * side // 2, side * side
     rbm = RBM(visible=Bernoulli(half), hidden=Bernoulli(half))
     one = np.ones((side, side))
@@ -101,6 +105,7 @@ def _weights(right: np.ndarray, down: np.ndarray) -> Tensor:
 @torch.no_grad()
 def ring(n: int, coupling: float, field: float = 0.0) -> KnownModel:
     """A ring of n spins (an even number) in a field, even sites visible: all by the 2 × 2 transfer matrix."""
+    check({"n": n}, {"coupling": coupling, "field": field})
     if n < 4 or n % 2:
         raise ValueError(f"n must be even and at least 4, got {n}.")
     rbm = RBM(visible=Spin(n // 2), hidden=Spin(n // 2))
@@ -146,8 +151,24 @@ def lattice(right: np.ndarray, down: np.ndarray, field: np.ndarray) -> KnownMode
     `right[i, j]` couples (i, j) with (i, j+1), `down[i, j]` with (i+1, j). log Z is the logarithm of the
     trace of the product of the rows' transfer matrices, each 2^columns wide; moments are known up to 8
     columns.
+
+    Raises:
+        ValueError: arrays of other shapes, or with other than finite numbers.
     """
-    rows, columns = right.shape
+    arrays = [np.asarray(x) for x in (right, down, field)]
+    shape = arrays[0].shape
+    known = all(x.shape == shape and x.dtype.kind in "biuf" and np.isfinite(x).all() for x in arrays)
+    if not known or len(shape) != 2 or 0 in shape or shape[0] % 2 or shape[1] % 2:
+        raise ValueError(
+            "right, down and field must be finite numbers of one shape (rows, columns), both even, got"
+            f" {', '.join(checks.describe(x) for x in arrays)}."
+        )
+    if shape[1] > WIDEST_TRACE or math.prod(shape) > MOST:
+        raise ValueError(
+            f"a lattice must have at most {WIDEST_TRACE} columns and {MOST:,} sites, got {shape}."
+        )
+    right, down, field = arrays
+    rows, columns = shape
     number = _numbered(rows, columns)
     rbm = RBM(visible=Spin(rows * columns // 2), hidden=Spin(rows * columns // 2))
     rbm.weight.copy_(_weights(right, down))
@@ -243,17 +264,20 @@ class _Steps:
 
 def magnet(rows: int, columns: int, coupling: float, field: float) -> KnownModel:
     """A torus at one coupling and in one field."""
+    check({"rows": rows, "columns": columns}, {"coupling": coupling, "field": field})
     one = np.ones((rows, columns))
     return lattice(coupling * one, coupling * one, field * one)
 
 
 def spin_glass(rows: int, columns: int, coupling: float, field: float) -> KnownModel:
     """Couplings ±K and normal fields of this standard deviation, at random."""
+    check({"rows": rows, "columns": columns}, {"coupling": coupling, "field": field})
     right, down, own = (normal(seed, rows, columns).double().numpy() for seed in (11, 12, 13))
     return lattice(coupling * np.sign(right), coupling * np.sign(down), field * own)
 
 
 def random_field(rows: int, columns: int, coupling: float, field: float) -> KnownModel:
     """Equal couplings and normal fields of this standard deviation."""
+    check({"rows": rows, "columns": columns}, {"coupling": coupling, "field": field})
     one = np.ones((rows, columns))
     return lattice(coupling * one, coupling * one, field * normal(71, rows, columns).double().numpy())

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import RBM
-from harmonium.testsystems.known import KnownModel, chosen, uniforms
+from harmonium.testsystems.known import KnownModel, check, chosen, uniforms
 from harmonium.units import Categorical, Gaussian, Spin
 
 
@@ -30,6 +31,7 @@ def hopfield(n: int, beta: float, patterns: int = 2) -> KnownModel:
     Raises:
         ValueError: another number of patterns, or an odd n with two.
     """
+    check({"n": n, "patterns": patterns}, {"beta": checks.number("beta", beta, low=0)})
     if patterns not in (1, 2) or n % patterns:
         raise ValueError(f"patterns must be 1, or 2 with an even n, got {patterns} with {n} spins.")
     pattern = torch.ones(n, patterns)
@@ -62,6 +64,9 @@ def potts(n: int, beta: float) -> KnownModel:
     Its transition, near β = 4 log 2 = 2.77, is of first order: order and disorder live side by side, with
     next to nothing between them.
     """
+    check({"n": n}, {"beta": checks.number("beta", beta, low=0)})
+    if n > 2000:
+        raise ValueError(f"n must be at most 2,000, whose numbers of states can be summed, got {n:,}.")
     rbm = RBM(visible=Categorical(n, 3), hidden=Gaussian(3))
     rbm.weight.copy_(math.sqrt(beta / n) * torch.eye(3).repeat(n, 1).reshape(rbm.weight.shape))
     pairs = torch.cartesian_prod(*2 * [torch.arange(n + 1)])

@@ -7,8 +7,9 @@ import copy
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import RBM
-from harmonium.testsystems.known import KnownModel, chosen, normal, uniforms
+from harmonium.testsystems.known import KnownModel, check, chosen, normal, uniforms
 from harmonium.units import Bernoulli
 
 MOST = 20  # hidden units whose 2^20 states are still summed in a second
@@ -49,6 +50,8 @@ def summed(rbm: RBM) -> KnownModel:
 @torch.no_grad()
 def random_couplings(scale: float, visible: int = 100, hidden: int = 16) -> KnownModel:
     """Normal couplings of this standard deviation, and biases of one half."""
+    check({"visible": visible}, {"scale": scale})
+    check_few("hidden", hidden)
     rbm = RBM(visible=Bernoulli(visible), hidden=Bernoulli(hidden))
     rbm.weight.copy_(scale * normal(1, visible, hidden))
     rbm.visible.bias.copy_(0.5 * normal(2, visible, 1)[:, 0])
@@ -61,6 +64,8 @@ def planted(patterns: int, strength: float, visible: int = 100) -> KnownModel:
     """Hidden units that each stand for a random pattern of the visible ones, in the symmetric gauge: many
     modes.
     """
+    check({"visible": visible}, {"strength": strength})
+    check_few("patterns", patterns)
     rbm = RBM(visible=Bernoulli(visible), hidden=Bernoulli(patterns))
     rbm.weight.copy_(4 * strength * torch.sign(normal(4, visible, patterns)))
     rbm.visible.bias.copy_(-0.5 * rbm.weight.sum(1))
@@ -71,6 +76,8 @@ def planted(patterns: int, strength: float, visible: int = 100) -> KnownModel:
 @torch.no_grad()
 def unequal(patterns: int, strength: float, bias: float, visible: int = 100) -> KnownModel:
     """Planted patterns whose modes have very different masses, by normal biases on top."""
+    check({"visible": visible}, {"strength": strength, "bias": bias})
+    check_few("patterns", patterns)
     rbm = RBM(visible=Bernoulli(visible), hidden=Bernoulli(patterns))
     rbm.weight.copy_(4 * strength * torch.sign(normal(40, visible, patterns)))
     rbm.visible.bias.copy_(-0.5 * rbm.weight.sum(1) + bias * normal(41, visible, 1)[:, 0])
@@ -78,10 +85,18 @@ def unequal(patterns: int, strength: float, bias: float, visible: int = 100) -> 
     return summed(rbm)
 
 
+def check_few(name: str, number: int) -> None:
+    """Refuse more hidden units than can be summed."""
+    if checks.positive_integer(name, number) > MOST:
+        raise ValueError(f"{name}: states of at most {MOST} hidden units are summed, got {number}.")
+
+
 def trained(x: Tensor, hidden: int, steps: int, seed: int = 0) -> KnownModel:
     """An RBM of 0/1 units after `hm.fit` on the rows of x, (rows, columns)."""
     from harmonium.recipes import fit
 
+    checks.matrix("x", x)
+    check_few("hidden", hidden)
     rbm = RBM(visible=Bernoulli(x.shape[1]), hidden=Bernoulli(hidden))
     fit(rbm, x, steps=steps, seed=seed, progress=False)
     return summed(rbm)
@@ -89,6 +104,7 @@ def trained(x: Tensor, hidden: int, steps: int, seed: int = 0) -> KnownModel:
 
 def bars_and_stripes(side: int) -> Tensor:
     """All patterns of bars and of stripes on a square, (2^(side+1), side²): rows to train on."""
+    checks.integer("side", side, 1, MOST)
     bits = (torch.arange(2**side)[:, None] >> torch.arange(side) & 1).float()
     bars, stripes = bits[:, :, None].expand(-1, -1, side), bits[:, None, :].expand(-1, side, -1)
     return torch.cat([bars, stripes]).reshape(-1, side * side)

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from harmonium import checks
 from harmonium.models import MarkovRandomField
-from harmonium.testsystems.known import KnownModel, chosen, normal, uniforms
+from harmonium.testsystems.known import KnownModel, check, chosen, normal, uniforms
 
 SPINS = torch.tensor([-1.0, 1.0], dtype=torch.float64)
 
@@ -21,6 +22,8 @@ def tree(n: int, coupling: float, field: float = 0.0, seed: int = 0) -> KnownMod
     """
     import networkx as nx
 
+    check({"n": n}, {"coupling": coupling, "field": field})
+    checks.seed("seed", seed)
     order = torch.arange(1, n)
     parent = (uniforms(seed, 1, n - 1, 1)[:, 0] * order).long() if n > 1 else order
     k = coupling * normal(seed, n, 2)[:, 0].double()

@@ -78,7 +78,8 @@ class Units(nn.Module, ABC):
     def __init__(self, n: int) -> None:
         super().__init__()
         self.n = checks.positive_integer("n", n)
-        self.bias = nn.Parameter(torch.zeros(self.width))
+        with checks.room("n", self.width):
+            self.bias = nn.Parameter(torch.zeros(self.width))
 
     @property
     def width(self) -> int:

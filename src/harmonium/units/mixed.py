@@ -253,6 +253,20 @@ def parts_of(units: Units) -> list[Units]:
     return units.parts_in_order()
 
 
+def same_columns(a: Any, b: Units) -> bool:
+    """Whether `a` is a layer of the same units in the same order, however they are grouped into parts; no
+    other space is.
+
+    >>> from harmonium.units.bernoulli import Bernoulli
+    >>> same_columns(Mixed(Bernoulli(2), Bernoulli(1)), Bernoulli(3))
+    True
+    """
+    if not hasattr(a, "bias"):
+        return False
+    one, other = ([{**p.config(), "n": 1} for p in parts_of(x) for _ in range(p.n)] for x in (a, b))
+    return one == other
+
+
 def side_by_side(*layers: Units) -> Units:
     """One layer of copies of all these, the mixed ones part by part.
 

@@ -1,0 +1,124 @@
+"""Frames as other programs leave them go through every question, or are refused in one sentence."""
+
+import decimal
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import harmonium as hm
+from harmonium.columns.storage import Storage
+
+ROWS = 40
+R = np.random.default_rng(0)
+WORDS = R.choice(["p", "q", "s"], ROWS)
+FLAGS = R.random(ROWS) < 0.4
+WHOLE = R.integers(0, 200, ROWS)
+REAL = R.normal(size=ROWS)
+
+
+def with_gaps(values, dtype):
+    return pd.array([None if k % 6 == 0 else v for k, v in enumerate(values.tolist())], dtype=dtype)
+
+
+def base(**more):
+    return pd.DataFrame({"x": REAL.round(2), "c": WORDS, **more})
+
+
+FRAMES = {
+    "nullable": base(i=with_gaps(WHOLE, "Int64"), u=with_gaps(WHOLE, "UInt8"), b=with_gaps(FLAGS, "boolean")),
+    "arrow": base(
+        d=pd.array([decimal.Decimal(f"{v:.2f}") for v in REAL], dtype=pd.ArrowDtype(pa.decimal128(6, 2))),
+        k=pd.array(pa.array(WORDS).dictionary_encode()),
+        s=pd.array(WORDS.tolist(), dtype="string[pyarrow]"),
+    ),
+    "unused levels": base(e=pd.Categorical(WORDS, ["z", "q", "p", "s"], ordered=True)),
+    "whole labels": base().set_axis([3, "c"], axis=1),
+    "two rows of labels": base().set_axis(pd.MultiIndex.from_tuples([("a", "x"), ("a", "c")]), axis=1),
+    "letters without a glyph": base().set_axis(["价格", "c"], axis=1),
+    "names left out": base(name=[f"n{k}" for k in range(ROWS)]),
+}
+
+
+@pytest.mark.parametrize("case", FRAMES)
+def test_every_question_is_answered(case):
+    frame = FRAMES[case]
+    left_out = [c for c in frame.columns if c == "name"]
+    schema = hm.Schema.of(frame, leave_out=left_out)
+    assert json.loads(schema.to_json()) and hm.Schema.from_json(schema.to_json()) == schema
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    rows = frame.head(8)
+    gaps = rows.copy()
+    gaps.isetitem(0, rows.iloc[:, 0].mask(np.arange(8) % 2 == 0))
+    learned = [c for c in frame.columns if c not in left_out]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = hm.sample(rbm, 200)
+        filled = hm.impute(rbm, gaps)
+        several = hm.impute(rbm, gaps, draws=2)
+        surprise = hm.surprise(rbm, gaps)
+        page = hm.report(rbm, gaps)
+        hm.sample(rbm, len(gaps), given=gaps)
+        for name in schema.columns:
+            assert len(hm.conditional(rbm, gaps, name)) == len(gaps)
+    assert [str(c) for c in drawn.columns] == [str(c) for c in learned]
+    assert [str(t) for t in drawn.dtypes] == [str(t) for t in frame[learned].dtypes]
+    assert list(surprise.cells.columns) == list(surprise.values.columns) == learned
+    assert surprise.cells.iloc[0].isna()[learned[0]] and len(surprise.top(3)) == 3
+    assert np.isfinite(page.log_likelihood.value)
+    for whole in (filled, *several):
+        for name in learned:
+            known = gaps[name].notna()
+            assert not whole[name].isna().any() and whole[name][known].tolist() == gaps[name][known].tolist()
+
+
+REFUSED = {
+    "arrow's null": (pd.array([None] * ROWS, dtype=pd.ArrowDtype(pa.null())), "is empty in every row"),
+    "empty strings' type": (pd.array([None] * ROWS, dtype="string[pyarrow]"), "is empty in every row"),
+    "beyond squares": (REAL * 1e200, r"must hold numbers up to 1e\+150, got"),
+    "below squares": (REAL * 1e-200, "must hold numbers that differ by 1e-150 at least"),
+    "money": ([f"${v:.2f}" for v in REAL], r"holds numbers as text with a sign, such as '\$"),
+    "shares": ([f"{v} %" for v in range(ROWS)], "holds numbers as text with a sign, such as '0 %'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_columns_that_cannot_be_learned_are_named(case):
+    column, words = REFUSED[case]
+    with pytest.raises(ValueError, match=f"^X: column 'e' {words}") as error, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hm.Schema.of(base(e=column))
+    assert "\n" not in str(error.value)
+
+
+def test_a_few_levels_with_signs_are_categories():
+    schema = hm.Schema.of(base(dose=R.choice(["5%", "10%", "20%"], ROWS)))
+    assert type(schema["dose"]) is hm.columns.Category
+
+
+def test_a_type_that_pandas_lacks_is_said():
+    class Odd:
+        def __dataframe__(self, **_):
+            raise NotImplementedError("no\nsuch type.")
+
+    with pytest.raises(TypeError, match="has a column of a type that pandas lacks: no such type.$"):
+        hm.Schema.of(Odd())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ends"),
+    [
+        ("uint8", (0, 255)),
+        ("Int8", (-128, 127)),
+        ("UInt16", (0, 65_535)),
+        ("arrow:int16", (-32_768, 32_767)),
+        ("arrow:decimal128(5, 2)", (decimal.Decimal("-999.99"), decimal.Decimal("999.99"))),
+    ],
+)
+def test_numbers_beyond_a_type_end_where_it_does(dtype, ends):
+    storage = Storage.from_json(Storage(dtype).to_json())
+    assert tuple(storage.series(np.array([-1e12, 1e12]), "x")) == ends
