@@ -8,15 +8,17 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse
+import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import harmonium as hm
@@ -221,6 +223,13 @@ def test_a_number_is_told_by_the_others():
     assert cross_val_score(reg, X[order][:, :3], X[order][:, 3], cv=3).mean() > 0.8
 
 
+def test_one_number_alone_is_told_back():
+    rows = gappy(X[:, :3])
+    np.testing.assert_array_equal(RBMRegressor(**QUICK).fit(rows, np.full(150, 7.5)).predict(rows[:3]), 7.5)
+    with pytest.raises(ValueError, match="differ in the first call, got 7.5 alone"):
+        RBMRegressor(**QUICK).partial_fit(rows, np.full(150, 7.5))
+
+
 def test_labels_in_a_column_are_warned_of_and_absent_ones_refused():
     with pytest.warns(DataConversionWarning):
         RBMClassifier(**QUICK).fit(X, y[:, None])
@@ -244,6 +253,29 @@ def test_pickles_hold_safetensors_and_give_the_same_numbers(cls):
     np.testing.assert_array_equal(getattr(copy, method)(X[:, 1:]), getattr(fitted, method)(X[:, 1:]))
     with pytest.raises(NotFittedError):
         getattr(clone(fitted), method)(X[:, 1:])
+
+
+def test_weights_are_routed_through_pipelines_and_searches():
+    import pandas as pd
+
+    frame = pd.DataFrame(gappy(X), columns=list("abcd")).assign(kind=np.array(["x", "y"])[(y + 1) // 2])
+    weights = np.where(y == 2, 0.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        features = RBMTransformer(**QUICK).set_fit_request(sample_weight=True)
+        columns = ColumnTransformer([("rbm", features, list("abcd")), ("words", OneHotEncoder(), ["kind"])])
+        told = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(make_pipeline(columns, told), {"columntransformer__rbm__n_hidden": [2]}, cv=2)
+        search.fit(frame, y, sample_weight=weights)
+        learned = search.best_estimator_[0].named_transformers_["rbm"]
+        alone = RBMTransformer(**QUICK | {"n_hidden": 2}).fit(frame[list("abcd")], sample_weight=weights)
+        np.testing.assert_array_equal(
+            learned.transform(frame[list("abcd")]), alone.transform(frame[list("abcd")])
+        )
+        density = (
+            RBMDensity(**QUICK).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        )
+        found = GridSearchCV(density, {"n_hidden": [2, 3]}, cv=2).fit(X, sample_weight=weights + 0.5)
+        assert np.isfinite(found.best_score_)
 
 
 def test_searches_give_the_same_bits_on_any_number_of_jobs():

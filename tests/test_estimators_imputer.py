@@ -104,7 +104,7 @@ def ours(strategy=None, tol=None, **parameters):
     return RBMImputer(2, steps=5, **{"random_state": 0} | parameters)
 
 
-def tests_of(file, *replaced):
+def taken_from(file, *replaced):
     source = (THEIRS / file).read_text(encoding="utf-8")
     for old, new in replaced:
         assert old in source
@@ -115,12 +115,12 @@ def tests_of(file, *replaced):
     return {name[5:]: quiet(x) for name, x in names.items() if name.startswith("test_")}
 
 
-_common = tests_of(
+_common = taken_from(
     "test_common.py",
     ("from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer", ""),
     ("[IterativeImputer(tol=0.1), KNNImputer(), SimpleImputer()]", "[IterativeImputer(tol=0.1)]"),
 )
-_others = tests_of(
+_others = taken_from(
     "test_impute.py",
     ("import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer", "import MissingIndicator"),
 )

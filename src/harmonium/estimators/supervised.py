@@ -225,6 +225,8 @@ class RBMRegressor(RegressorMixin, _Supervised):
         rows, y = self._rows_and_targets(X, y, reset=first)
         if first:
             self._standard(y, self._weights(sample_weight, rows))
+            if self._scale == 0.0:
+                raise ValueError(f"y must hold targets that differ in the first call, got {y[0]:g} alone.")
         self._partial_fit(rows, sample_weight, self._standardised(y))
         return self
 
@@ -261,12 +263,12 @@ class RBMRegressor(RegressorMixin, _Supervised):
         """What is 0 and 1 to the machine: the mean of the targets, and their deviation."""
         self._location = float(np.average(y, weights=weights))
         self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5
-        if self._scale == 0.0:
-            raise ValueError(
-                f"y must hold targets that differ, got {self._location:g} alone, n_samples = {len(y)}."
-            )
 
     def _standardised(self, y: np.ndarray) -> np.ndarray:
+        if (
+            self._scale == 0.0
+        ):  # one number, which is all that there is to say: the features alone are learned
+            return np.full((len(y), 1), np.nan)
         return ((y - self._location) / self._scale)[:, None]
 
     def _label_units(self) -> Units:
