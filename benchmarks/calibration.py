@@ -65,7 +65,10 @@ CASES: dict[str, tuple[float, Callable[[], known.KnownModel]]] = {
     "spin glass 20x10, K = 1": (2.0, lambda: known.spin_glass(20, 10, 1.0, 0.0)),
     "spin glass 20x10, K = 2, h = 0.2": (3.0, lambda: known.spin_glass(20, 10, 2.0, 0.2)),
     "12 unequal planted patterns": (1.0, lambda: known.unequal(12, 1.0, 1.0)),
+    "Potts 60, beta = 2.8": (0.6, lambda: known.potts(60, 2.8)),
     "Potts 200, beta = 2.8": (1.0, lambda: known.potts(200, 2.8)),
+    "two wells, 0.16 : 0.84": (0.6, lambda: known.unequal(1, 1.0, 0.3)),
+    "two wells, 0.008 : 0.992": (0.6, lambda: known.unequal(1, 1.0, 1.0)),
 }
 
 KINDS: dict[str, tuple[str, ...]] = {  # parts of the names
@@ -80,7 +83,7 @@ KINDS: dict[str, tuple[str, ...]] = {  # parts of the names
         "K = -0.5",
         "strong",
     ),
-    "first order": ("Potts",),
+    "first order": ("Potts", "two wells"),
     "disordered": ("random field", "spin glass"),
     "planted": ("planted",),
     "trained": ("trained",),

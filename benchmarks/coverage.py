@@ -1,11 +1,11 @@
-"""How often 90 % intervals of `hm.impute(..., uncertainty=True)` hold what was taken out of a simulated table.
+"""How often 90 % intervals of `hm.impute(..., uncertainty=True)` hold what was taken out of a known table.
 
     python -m benchmarks.coverage [--rows 2000]
 
-The table of `benchmarks.tables`, of which the cells taken out are known, is learned by the defaults with gaps,
-twelve columns of it. Of numbers: the share of cells within 1.645 deviations of the mean, and within the
-quantiles 5 % and 95 % of `hm.conditional`. Of names: the share of wrong guesses, and the mean of what
-`uncertainty` says of it.
+Twelve columns of the table of `benchmarks.tables`, of which cells are taken out, are learned by the defaults
+with gaps. Of numbers: the share of cells within 1.645 deviations of the mean, and within the quantiles 5 %
+and 95 % of `hm.conditional`. Of names: the share of wrong guesses, and the mean of what `uncertainty` says of
+it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     """Print a line for each column."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=300)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     truth = table(asked.rows, 4, empty=0.0).iloc[:, :COLUMNS]

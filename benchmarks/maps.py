@@ -2,11 +2,11 @@
 
     python -m benchmarks.maps [FILE ...]
 
-Tables come with scikit-learn; others are files .csv or .parquet. Of each column of real numbers that isn't whole, the log-density of
-held-out cells (five folds) under a normal distribution of t(x), the slope of t counted, is compared with that
-of t(x) = x: for the map that `columns.Number` chooses, and for a monotone spline through empirical quantiles
-(normal scores at KNOTS of them, cubic Hermite by Fritsch & Carlson 1980, linear beyond). Nats per cell, with
-the standard error over rows.
+Tables come with scikit-learn; others are files .csv or .parquet. Of each column of real numbers that isn't
+whole, the log-density of held-out cells (five folds) under a normal distribution of t(x), the slope of t
+counted, is compared with that of t(x) = x: for the map that `columns.Number` chooses, and for a monotone
+spline through empirical quantiles (normal scores at KNOTS of them, cubic Hermite by Fritsch & Carlson 1980,
+linear beyond). Nats per cell, with the standard error over rows.
 """
 
 from __future__ import annotations

@@ -43,6 +43,9 @@ FRAMES = {
 }
 
 
+ON_A_PAGE = ("nullable", "names left out", "two rows of labels", "letters without a glyph")
+
+
 @pytest.mark.parametrize("case", FRAMES)
 def test_every_question_is_answered(case):
     frame = FRAMES[case]
@@ -57,11 +60,12 @@ def test_every_question_is_answered(case):
     learned = [c for c in frame.columns if c not in left_out]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        drawn = hm.sample(rbm, 200)
+        drawn = hm.sample(rbm, 20)
         filled = hm.impute(rbm, gaps)
         several = hm.impute(rbm, gaps, draws=2)
         surprise = hm.surprise(rbm, gaps)
-        page = hm.report(rbm, gaps)
+        if case in ON_A_PAGE:
+            assert np.isfinite(hm.report(rbm, gaps).log_likelihood.value)
         hm.sample(rbm, len(gaps), given=gaps)
         for name in schema.columns:
             assert len(hm.conditional(rbm, gaps, name)) == len(gaps)
@@ -69,7 +73,6 @@ def test_every_question_is_answered(case):
     assert [str(t) for t in drawn.dtypes] == [str(t) for t in frame[learned].dtypes]
     assert list(surprise.cells.columns) == list(surprise.values.columns) == learned
     assert surprise.cells.iloc[0].isna()[learned[0]] and len(surprise.top(3)) == 3
-    assert np.isfinite(page.log_likelihood.value)
     for whole in (filled, *several):
         for name in learned:
             known = gaps[name].notna()

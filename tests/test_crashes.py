@@ -371,7 +371,8 @@ def test_the_checkpoint_of_another_run_is_not_gone_back_to(tmp_path):
     assert not store.previous(path).exists()
 
 
-def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path):
+@pytest.mark.parametrize("bit", [0, 3, 6])
+def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path, bit):
     """Or leaves what is read as it was: blanks in the header, and the name of the digest."""
     path = tmp_path / "c.safetensors"
     tensors, facts = {"x": torch.arange(5.0), "n": torch.tensor(3)}, {"step": 5, "name": "a"}
@@ -379,7 +380,7 @@ def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path):
     raw = path.read_bytes()
     for place in range(len(raw)):
         changed = bytearray(raw)
-        changed[place] ^= 1 << place % 8
+        changed[place] ^= 1 << (place + bit) % 8
         path.write_bytes(changed)
         try:
             again, said = store.load_tensors(path)
@@ -388,6 +389,20 @@ def test_every_changed_byte_of_a_checkpoint_is_noticed(tmp_path):
             continue
         assert said == facts and again.keys() == tensors.keys()
         assert all(torch.equal(again[name], x) for name, x in tensors.items()), place
+
+
+def test_a_checkpoint_that_is_cut_anywhere_gives_way_to_the_one_before_it(tmp_path):
+    path = tmp_path / "c.safetensors"
+    kept = store.Checkpoint(path)
+    for step in range(2):
+        kept.save({"x": torch.full((3,), float(step))}, {"step": step})
+    whole, before = path.read_bytes(), store.previous(path).read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        store.previous(path).write_bytes(before)
+        said = store.recover(path)
+        assert said is not None and "\n" not in said and said.endswith("before it.")
+        assert path.read_bytes() == before
 
 
 def test_equal_tensors_make_equal_files(tmp_path):

@@ -278,6 +278,16 @@ def test_a_model_that_says_what_is_not_so_is_read_or_refused_in_one_sentence(tmp
     search(changes_of_facts, look, end)
 
 
+@pytest.mark.parametrize("columns", [-1, "abc", [1, 2, 3], {"a": 1}])
+def test_names_of_columns_that_are_none_are_refused(tmp_path, columns):
+    path = tmp_path / "m.safetensors"
+    hm.save(MODELS["RBM"](), path)
+    tensors, facts = store.load_tensors(path)
+    store.save_tensors(path, tensors, facts | {"columns": columns})
+    with pytest.raises(ValueError, match="names of columns must be a list of texts"):
+        hm.load(path)
+
+
 @pytest.mark.parametrize("method", ["natural", "centred", "adam"])
 @pytest.mark.parametrize("times", [1e3, 1e6])
 def test_far_too_large_steps_end_in_a_named_divergence_and_keep_the_last_good_state(tmp_path, method, times):

@@ -202,3 +202,45 @@ def test_models_of_every_kind_are_as_large_as_they_say(tmp_path):
         again = hm.load(path)
         assert again.config() == model.config()
     assert os.listdir(tmp_path) == [path.name]
+
+
+def put(file, name, make):
+    place = f"update_1/params/{name}"
+    del file[place]
+    make(file, place)
+
+
+def elsewhere(file, place):
+    file[place] = h5py.ExternalLink("other.h5", "a")
+
+
+def endless(file, place):
+    file.create_dataset(place, (2**40, 2), "<f8", chunks=(64, 2), compression="gzip")
+
+
+def of_numbers(x):
+    return lambda file, place: file.create_dataset(place, data=x)
+
+
+ARCHIVES = {
+    "a link": ("vbias", elsewhere, "vbias is a link, which is not followed"),
+    "a claim": ("weight_matrix", endless, "weight_matrix would take 17,592,186,044,416 bytes of memory"),
+    "NaN": ("hbias", of_numbers([0.0, np.nan]), "hbias must hold finite numbers"),
+    "whole numbers": ("hbias", of_numbers([0, 1]), "hbias must hold numbers of 32 or 64 bits, got int64"),
+    "text": ("vbias", of_numbers([b"x", b"y", b"z"]), "vbias must hold numbers of 32 or 64 bits"),
+    "another shape": ("vbias", of_numbers(np.ones(4)), "doesn't couple vbias (4,) to hbias (2,)"),
+    "other axes": ("vbias", of_numbers(np.ones((3, 1))), "vbias can't have the shape (3, 1)"),
+    "nothing": ("vbias", lambda file, place: None, "it holds no update_1/params/vbias"),
+}
+
+
+@pytest.mark.parametrize("name, make, words", ARCHIVES.values(), ids=ARCHIVES)
+def test_an_archive_of_another_library_is_believed_nothing(tmp_path, name, make, words):
+    path = tmp_path / "a.h5"
+    hm.save_rbms(hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2)), path)
+    with h5py.File(path, "a") as file:
+        put(file, name, make)
+    with pytest.raises(ValueError) as caught:
+        hm.load_rbms(path)
+    assert words in str(caught.value) and str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,19 @@ def as_pandas(data: Any) -> pd.DataFrame:
         return data.to_frame()
     if isinstance(data, np.ndarray):
         return pd.DataFrame(data)
-    from pandas.api import interchange
-
     try:
-        return data.to_pandas() if hasattr(data, "to_pandas") else interchange.from_dataframe(data)
+        return data.to_pandas() if hasattr(data, "to_pandas") else _interchanged(data)
     except Exception as error:  # of two libraries, for types that pandas lacks
         make, reason = type(data).__module__.partition(".")[0], " ".join(str(error).split()).rstrip(".")
         raise TypeError(f"a table of {make} has a column of a type that pandas lacks: {reason}.") from error
+
+
+def _interchanged(data: Any) -> pd.DataFrame:
+    from pandas.api import interchange
+
+    with warnings.catch_warnings():  # pandas means to end the protocol, of which its user here can't know
+        warnings.filterwarnings("ignore", "(?s).*Interchange Protocol is deprecated")
+        return interchange.from_dataframe(data)
 
 
 def is_frame(data: Any) -> bool:

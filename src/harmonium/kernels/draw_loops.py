@@ -25,6 +25,9 @@ from harmonium.kernels import reference
 from harmonium.kernels.primitives import OPTIONS, _array, _bits, _claim, _inline, _jit, _wide
 
 TILE = 1024  # numbers in a tile: its scratch rows stay in the first-level cache
+NARROW = (
+    8  # numbers in a row of which no uniforms are made to fill it up: they would take longer than its own
+)
 PAD = 32  # scratch is filled to a multiple of this, so that the loops over it have no scalar rest
 
 # Places in a job: the integers that describe one call to the compiled code.
@@ -299,13 +302,16 @@ def _work(pointer, number, fill, finish):
         np.empty(_padded(width * states) + _padded(width), number),
         np.empty(width, number),
     )
+    for i in range(u.size):
+        u[i] = number(0.25)  # what pads a narrow row must not be in doubt
     first = _claim(job[COUNTER], job[GRAIN]) if job[COUNTER] else 0
     while first < tiles:
         for tile in range(first, min(first + job[GRAIN], tiles)):
             row, start = tile // pieces, tile % pieces * width
             n = min(width, job[UNITS] - start)
             chain = np.int64(chains[row]) if job[CHAINS] else job[CHAIN] + row
-            fill(u, _padded(n) // 4, (job[UNIT] + start) // 4, chain, job)
+            blocks = (n + 3) // 4 if n <= NARROW else _padded(n) // 4
+            fill(u, blocks, (job[UNIT] + start) // 4, chain, job)
             place = start * states * job[ITEM]
             field = _array(job[FIELD] + row * job[FIELD_STRIDE] + place, n * states, number)
             out = _array(job[OUT] + row * job[OUT_STRIDE] + place, n * states, number)

@@ -72,7 +72,7 @@ class Rows:
             np.arange(n) if limit is None or limit >= n else np.linspace(0, n - 1, limit).astype(np.int64)
         )
         size = rows_at_once(self.width) if len(numbers) > 1 else 1
-        found = [self._prepared(numbers[k : k + size]) for k in range(0, len(numbers), size)]
+        found = [self._prepared(numbers[k : k + size]) for k in range(0, max(len(numbers), 1), size)]
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _prepared(self, numbers: np.ndarray) -> Tensor:

@@ -14,6 +14,7 @@ from harmonium.couplings.base import StepSize, no_step
 from harmonium.models.blocks import Bipartite, BlockModel, Pair, State
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units import Tail, Units
+from harmonium.units.base import layer_of_units
 from harmonium.units.mixed import parts_of
 
 
@@ -38,10 +39,7 @@ class PairwiseModel(BlockModel):
 
     def __init__(self, *layers: Units) -> None:
         super().__init__()
-        for k, layer in enumerate(layers):
-            if not isinstance(layer, Units):
-                raise TypeError(f"layers[{k}]: expected units such as hm.Bernoulli(64), got {layer!r}.")
-        self._layers = nn.ModuleList(layers)
+        self._layers = nn.ModuleList(layer_of_units(f"layers[{k}]", x) for k, x in enumerate(layers))
 
     @property
     def layers(self) -> Sequence[Units]:

@@ -125,8 +125,11 @@ def _built(
     if not isinstance(model, EnergyModel):
         raise ValueError(f"{path} doesn't hold a model but {type(model).__name__} units.")
     fill(model, tensors, path)
-    if facts.get("columns"):
-        model.columns = tuple(facts["columns"])
+    columns = facts.get("columns")
+    if columns is not None:
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            raise ValueError(f"{path} can't be read: names of columns must be a list of texts.")
+        model.columns = tuple(columns) or None
     if facts.get("schema") is not None:
         model.schema = _schema(facts["schema"], path)
     return model
