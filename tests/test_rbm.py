@@ -398,3 +398,9 @@ def test_against_the_whole_idea_in_one_file():
         (rbm.weight, rbm.visible.bias, rbm.hidden.bias), plain.phase(reference, v, share), strict=True
     ):
         torch.testing.assert_close(p.grad, -torch.from_numpy(expected), **EXACT)
+
+
+def test_a_machine_whose_parts_have_widths_is_more_than_a_matrix_and_biases():
+    assert hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2)).matrix_and_biases() is not None
+    for units in (hm.Gaussian(2), hm.Mixed(hm.Bernoulli(2), hm.Gaussian(1))):
+        assert hm.RBM(units, hm.Bernoulli(2)).matrix_and_biases() is None

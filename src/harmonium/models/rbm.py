@@ -201,7 +201,7 @@ class RBM(TwoBlocks):
         if weight is None or type(self) is not RBM:
             return None
         visible, hidden = self.layers
-        if any(len(list(layer.parameters())) > 1 for layer in self.layers):  # of parts of a layer too
+        if any(len(x._parameters) > 1 or x._modules for x in (visible, hidden)):  # or parts of any type
             return None
         a, b = visible._parameters["bias"], hidden._parameters["bias"]
         if a is None or b is None or not (weight.requires_grad and a.requires_grad and b.requires_grad):
