@@ -17,6 +17,7 @@ from scipy.stats import t as student_t
 import harmonium as hm
 from harmonium.likelihood import annealing, interval, schedule, tempered
 from harmonium.likelihood.bridge import Bridges, bridge, exponential_average, solve
+from harmonium.likelihood.interval import uncertainty
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Run
 from harmonium.models.enumeration import log_sum_over_states
@@ -216,6 +217,15 @@ def test_bennett_between_two_normal_distributions(shift):
     assert result.stderr == pytest.approx(result.naive_variance**0.5, rel=z_threshold() / math.sqrt(14))
     # the exchange of two neighbours succeeds with probability erfc(shift/2)
     assert result.swap_rates[0] == pytest.approx(math.erfc(shift / 2), rel=0.1)
+
+
+def test_pairs_that_have_nothing_in_common_have_no_error_to_state():
+    works = np.full((8, 4), 1e4)
+    with np.errstate(all="raise", under="ignore"):
+        result = bridge(Bridges((works,), (works,)))
+        estimated = uncertainty(result)
+    assert np.isfinite(result.value) and result.naive_variance == np.inf
+    assert estimated == (np.inf, np.inf)
 
 
 def test_bennett_is_exact_for_a_shifted_energy():

@@ -12,12 +12,14 @@ have nothing in common.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 ITERATIONS = 200
 TINY = 1e-300
+LEAST_OVERLAP = 1e-100  # with less the works of a pair say nothing of each other
 SAMPLE = 2**12  # works from which a first guess is made where there are many more
 
 
@@ -144,15 +146,16 @@ def bridge(works: Bridges) -> Bridged:
         c = solve(up, down)
         left, right = sigmoid(-up - c), sigmoid(c - down)
         # near the solution the estimate is c + log mean(left) - log mean(right)
-        others += c + np.log(_without_each(left)) - np.log(_without_each(right))
+        others += c + _log_of_means(_without_each(left), _without_each(right))
         alone += c + _log_ratio(left, right)
         middle = len(left) // 2
         halves += c + np.stack(
             [_log_ratio(left[:middle], right[:middle]), _log_ratio(left[middle:], right[middle:])]
         )
-        overlap = 0.5 * (left.mean() + right.mean())
+        overlap = 0.5 * float(left.mean() + right.mean())
         n = left.size
-        naive += (left.var() + right.var()) / (n * overlap**2)
+        seen = overlap > LEAST_OVERLAP
+        naive += float(left.var() + right.var()) / (n * overlap**2) if seen else math.inf
         increments.append(c)
         overlaps.append(2.0 * overlap)
         rates.append(float(np.exp(np.minimum(0.0, -up - down)).mean()))
@@ -174,7 +177,12 @@ def bridge(works: Bridges) -> Bridged:
 
 def _log_ratio(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """What each group adds to the solution at which `left` and `right` were taken, (groups,)."""
-    return np.log(np.maximum(left.mean(0), TINY)) - np.log(np.maximum(right.mean(0), TINY))
+    return _log_of_means(left.mean(0), right.mean(0))
+
+
+def _log_of_means(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """log left - log right, where means that underflow, as those of pairs without overlap do, are tiny."""
+    return np.log(np.maximum(left, TINY)) - np.log(np.maximum(right, TINY))
 
 
 def _without_each(x: np.ndarray) -> np.ndarray:

@@ -112,7 +112,9 @@ def estimate(run: Run, base: float, annealed: Annealed | None = None, first: int
         f"replica exchange from both ends, {len(run.ladder)} temperatures, {run.groups} groups, "
         f"{len(run.works)} sweeps{'' if annealed is None else ', bounded by annealing'}"
     )
-    ess = float(result.samples * min(1.0, result.naive_variance / stderr**2)) if stderr > 0 else math.inf
+    ess = math.inf if stderr == 0 else 0.0
+    if 0 < stderr < math.inf:
+        ess = float(result.samples * min(1.0, result.naive_variance / stderr**2))
     return Estimate(value, stderr, hearing.low, hearing.high, method, ess, tuple(hearing.warnings), details)
 
 
