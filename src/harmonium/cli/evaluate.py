@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import singledispatch
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def findings(estimate: Estimate) -> list[tuple[str, str]]:
     if isinstance(spread, float) and spread == spread:
         rows.append(("", f"± {spread:.2g} (standard error) with other rows from the same source"))
     rows.append(("method", estimate.method))
-    if estimate.low != estimate.high:
+    if estimate.low != estimate.high and math.isfinite(estimate.ess):
         rows.append(("effective samples", f"{estimate.ess:,.0f}"))
     return rows + [("warning", warning) for warning in estimate.warnings]
 

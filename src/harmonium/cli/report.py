@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _likelihood(run: Run) -> Section:
         ("independent units", f"{signed(run.measured.independent_test)} nats per row"),
         ("method", test.method),
     ]
-    if test.low != test.high:
+    if test.low != test.high and math.isfinite(test.ess):
         rows.append(("effective samples", f"{test.ess:,.0f}"))
     spread = test.details.get("data_stderr")
     if isinstance(spread, float) and spread == spread:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harmonium import checks, random
+from harmonium import checks, kernels, random
 from harmonium.learning import (
     AncestralNegatives,
     Centring,
@@ -161,7 +161,9 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
     columns = [layer.width for layer in model.layers[: model.n_visible_blocks]]
     for i, part in enumerate(x.split(columns, dim=1)):
         variances[i] = part.square().mean(0)
-        largest[i] = float(torch.linalg.matrix_norm(part, 2)) ** 2 / len(part)
+        gram = part @ part.T if len(part) < part.shape[1] else part.T @ part  # the smaller one
+        with kernels.on_one_thread():  # the same on any number of threads
+            largest[i] = float(torch.linalg.eigvalsh(gram)[-1]) / len(part)
     curved = [float(variance.max()) for variance in variances]
     curved += [largest[i] * largest[j] for _, i, j in model.couplings()]
     squares = [float(variance.square().sum()) for variance in variances]
