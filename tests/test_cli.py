@@ -376,7 +376,10 @@ WRONG_OPTIONS = {
         ["fit", "digits", "--out", "x", "--dtype", "float16"],
         "--dtype must be 'float32' or 'float64'",
     ),
-    "device": (["fit", "digits", "--out", "x", "--device", "abacus"], "--device abacus can't be used"),
+    "device": (
+        ["fit", "digits", "--out", "x", "--device", "abacus"],
+        "--device must be one that can be used here",
+    ),
     "shape": (["fit", "digits", "--out", "x", "--shape", "8by8"], "--shape must be height and width"),
     "shape size": (["fit", "digits", "--out", "x", "--shape", "8x9"], "--shape 8x9 makes 72 pixels of 64"),
     "resume what": (["fit", "digits", "--out", "x", "--resume"], "no checkpoint.safetensors to resume from"),

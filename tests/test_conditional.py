@@ -340,7 +340,7 @@ def test_labels_are_learned_from_few_and_many_rows(objective, tmp_path):
     which = (3 * registry.uniforms(1, 500).flatten()).long()
     flips = registry.uniforms(2, 500, 6) < 0.1
     x = torch.where(flips, 1.0 - patterns[which], patterns[which])
-    model = hm.LabelledRBM(hm.Bernoulli(6), "abc", hm.Bernoulli(8), objective=objective)
+    model = hm.LabelledRBM(hm.Bernoulli(6), [*"abc"], hm.Bernoulli(8), objective=objective)
     told = [
         model.classes[k] if i % 3 == 0 or objective == "discriminative" else None
         for i, k in enumerate(which[:400].tolist())

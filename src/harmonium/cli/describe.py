@@ -17,7 +17,7 @@ from harmonium.units.mixed import parts_of
 def layer(units: Units) -> str:
     """A layer in a few words.
 
-    >>> from harmonium.units import Bernoulli, Binomial
+    >>> from harmonium.units import Bernoulli, Binomial, Mixed
     >>> layer(Mixed(Bernoulli(3), Binomial(2, trials=16)))
     '3 Bernoulli + 2 Binomial of 16 trials'
     """

@@ -81,9 +81,7 @@ def table_of(frame: Any, name: str) -> pd.DataFrame:
         else []
     )
     if twice:
-        raise ValueError(
-            f"{name} must have another name for each column, got others (there twice: {listed(twice)})."
-        )
+        raise ValueError(f"{name} must have columns of different names, got {listed(twice)} more than once.")
     return frame
 
 

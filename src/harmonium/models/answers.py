@@ -246,7 +246,7 @@ class Answers(FactorProduct):
     def _contracted(self, rows: Tensor, remember: bool) -> Iterator[Piece] | None:
         return contracted(self._log_factors(), self.cardinalities, rows, self.memory_limit, remember)
 
-    def evidence_row(self, given: Mapping[Any, int]) -> Tensor:
+    def evidence_row(self, given: Mapping[Any, Any]) -> Tensor:
         """{variable: state} as a row of values with NaN where free, (variables,)."""
         row = torch.full((len(self.variables),), torch.nan, dtype=torch.float64)
         for k, state in self._variables.evidence(given).items():

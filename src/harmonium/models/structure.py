@@ -82,7 +82,7 @@ class Structure:
         """
         return None
 
-    def evidence_row(self, given: Mapping[Any, int]) -> Tensor | None:
+    def evidence_row(self, given: Mapping[Any, Any]) -> Tensor | None:
         """Values by the model's own names of its variables as a row, NaN where free, (n_visible,), float64;
         None where it has none.
         """

@@ -344,7 +344,7 @@ def by_name(
     A table without names goes by position.
 
     Raises:
-        ValueError: names are missing, unknown, or there twice.
+        ValueError: names are missing or unknown.
     """
     found = table.columns
     if expected is None and numbered(found):
@@ -353,8 +353,7 @@ def by_name(
         return table, None
     missing = [column for column in expected if column not in found]
     unknown = [column for column in found if column not in expected]
-    twice = [column for column in dict.fromkeys(found) if found.count(column) > 1]
-    faults = {"missing": missing, "unknown": unknown, "there twice": twice}
+    faults = {"missing": missing, "unknown": unknown}
     if any(faults.values()) or len(found) != len(expected):
         told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
         raise ValueError(
