@@ -1,6 +1,6 @@
 """Deep machines: what an update costs beside that of an RBM.
 
-`python -m benchmarks.deep` prints the figure of `docs/deep.md`.
+`python -m benchmarks.deep` prints the figures of `docs/deep.md` on cost and on the options of training.
 """
 
 from __future__ import annotations
