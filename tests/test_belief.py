@@ -156,5 +156,5 @@ def test_saved_and_loaded():
 
 
 def test_evidence_is_refused():
-    with pytest.raises(TypeError, match="downwards"):
+    with pytest.raises(ValueError, match="downwards"):
         hm.sample(network("two layers of 0/1"), 2, given=[1.0, 0.0, float("nan"), 0.0])

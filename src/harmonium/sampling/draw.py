@@ -97,7 +97,9 @@ def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: i
     address = Address(seed, Purpose.SAMPLE)
     if model.normaliser is not model:
         if clamp is not None:
-            raise TypeError("given: expected None for a deep belief network, which draws downwards only.")
+            raise ValueError(
+                "model: a deep belief network draws whole rows, downwards, and can't complete a part of one."
+            )
         return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
     if sweeps is None:
         exact = model.exact_sample(n, address, None if clamp is None else _known(clamp))
