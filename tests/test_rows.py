@@ -261,6 +261,18 @@ def test_unsigned_tensors_are_rows_too():
         assert torch.equal(states_of(rbm, torch.tensor(BITS).to(kind)), torch.tensor(BITS).float())
 
 
+def test_what_only_stands_for_a_table_is_refused_with_the_call_that_reads_it():
+    class LazyFrame:
+        def collect(self):
+            raise AssertionError("a lazy frame isn't read here")
+
+    rbm = hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2))
+    words = r"^X must be a table that has been read, got a LazyFrame: pass its collect\(\)\.$"
+    for call in (hm.fit, hm.Schema.of, lambda x: hm.log_likelihood(rbm, x)):
+        with pytest.raises(TypeError, match=words):
+            call(LazyFrame())
+
+
 def test_numbers_that_float64_would_round_are_refused():
     rbm = hm.RBM(hm.Gaussian(2), hm.Bernoulli(2))
     with pytest.raises(ValueError, match=r"X must hold whole numbers below 2\*\*53"):

@@ -94,6 +94,18 @@ def is_frame(data: Any) -> bool:
     return isinstance(data, np.ndarray) and data.dtype.names is not None
 
 
+def refuse_unread(data: Any, name: str) -> None:
+    """Refuse what only stands for a table, as lazy frames do, and say which call reads it.
+
+    Raises:
+        TypeError: it does.
+    """
+    for call in ("collect", "compute"):
+        if callable(getattr(data, call, None)) and not (is_frame(data) or hasattr(data, "__array__")):
+            kind = type(data).__name__
+            raise TypeError(f"{name} must be a table that has been read, got a {kind}: pass its {call}().")
+
+
 def typed(data: Any) -> bool:
     """Whether a frame says more than an array would: its columns have names, or aren't all plain numbers."""
     if not is_frame(data):

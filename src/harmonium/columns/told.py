@@ -13,7 +13,15 @@ from harmonium.columns.choice import kind_of
 from harmonium.columns.column import Column
 from harmonium.columns.discrete import Binary, Constant
 from harmonium.columns.facts import Facts, facts_of
-from harmonium.columns.frames import INDEX_OF_PANDAS, as_pandas, index_as_data, is_frame, listed, numbers_rows
+from harmonium.columns.frames import (
+    INDEX_OF_PANDAS,
+    as_pandas,
+    index_as_data,
+    is_frame,
+    listed,
+    numbers_rows,
+    refuse_unread,
+)
 from harmonium.columns.storage import Storage
 
 if TYPE_CHECKING:
@@ -67,6 +75,7 @@ def _label(label: Any) -> str | int:
 
 def table_of(frame: Any, name: str) -> pd.DataFrame:
     """A table as pandas has it: rows, columns, no name twice."""
+    refuse_unread(frame, name)
     if not is_frame(frame):
         raise TypeError(f"{name} must be a table whose columns have names, got {checks.describe(frame)}.")
     frame = as_pandas(frame)

@@ -26,6 +26,7 @@ from harmonium.columns.frames import (
     listed,
     numbered,
     numbers_rows,
+    refuse_unread,
 )
 from harmonium.models.sparse import SparseRows, sparse_rows
 
@@ -213,6 +214,7 @@ def as_numbers(data: Any, name: str) -> Values:
 
 
 def _refuse_other_things(data: Any, name: str) -> None:
+    refuse_unread(data, name)
     if isinstance(data, (str, bytes, Mapping)) or data is None:
         raise TypeError(f"{name} must be a table of numbers, got {checks.describe(data)}.")
 
