@@ -74,6 +74,9 @@ def versions() -> dict[str, str | None]:
 
 
 def _version(library: str) -> str | None:
+    known = getattr(sys.modules.get(library), "__version__", None)
+    if isinstance(known, str):  # which names the build too, such as 2.13.0+cpu
+        return str(known)
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

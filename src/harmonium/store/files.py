@@ -160,7 +160,7 @@ def save_tensors(
         try:
             save_file(plain, new, metadata)
         except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
+            number = re.search(r"(?:os error|code:) (\d+)", str(error))  # of newer and older versions
             raise (OSError(int(number[1]), str(error)) if number else error) from error
         _sort_metadata(new)
 
