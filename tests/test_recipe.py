@@ -164,7 +164,7 @@ def test_minutes_are_spent_to_the_end_at_steps_that_fall_with_time(monkeypatch):
             now[0] += 0.02 if now[0] < 1030.0 else 0.06
             return now[0]
 
-    monkeypatch.setattr("harmonium.recipes.settings.time", Clock)
+    monkeypatch.setattr("harmonium.recipes.schedule.time", Clock)
     rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
     history = hm.fit(rbm, causes(90, 12), minutes=1.0)  # too few rows to hold some out and to turn early
     table = history.table()
@@ -182,7 +182,7 @@ def test_trials_leave_most_of_the_minutes_to_the_run(monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: 0.005 * next(ticks)
     )  # a time for each look at it, on any machine
-    for module in ("training", "settings"):
+    for module in ("training", "schedule"):
         monkeypatch.setattr(importlib.import_module(f"harmonium.recipes.{module}"), "time", clock)
     history = hm.fit(causes(200, 8), minutes=0.05)
     assert history.settings["hidden_tried"] and 0.02 < history.settings["minutes"] < 0.05
