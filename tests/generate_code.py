@@ -61,11 +61,23 @@ def assembly(code, target):
     machine = binding.Target.from_triple(triple).create_target_machine(cpu=target, opt=3)
     module = binding.parse_assembly(re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code))
     module.data_layout = str(machine.target_data)
-    options = binding.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    builder = binding.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    optimise(module, machine)
     return machine.emit_assembly(module)
+
+
+def optimise(module, machine):
+    """By LLVM's own passes, which older versions of llvmlite put together in another way."""
+    if hasattr(binding, "create_pass_builder"):
+        options = binding.create_pipeline_tuning_options(speed_level=3)
+        options.loop_vectorization = True
+        builder = binding.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        return
+    builder, manager = binding.create_pass_manager_builder(), binding.create_module_pass_manager()
+    builder.opt_level, builder.loop_vectorize, builder.slp_vectorize = 3, True, False
+    machine.add_analysis_passes(manager)
+    builder.populate(manager)
+    manager.run(module)
 
 
 def main(targets):
