@@ -183,6 +183,7 @@ def test_belief_layer_by_layer(tmp_path, run):
     assert found["value"] == pytest.approx(hm.log_likelihood(model, patterns).value, abs=1e-4)
     run("sample", out, "-n", 5, "-o", tmp_path / "rows.npy")
     assert np.load(tmp_path / "rows.npy").shape == (5, 16)
-    assert "DeepBeliefNetwork 16 × 6 × 4" in run("inspect", out)
+    told = run("inspect", out)
+    assert "DeepBeliefNetwork 16 × 6 × 4" in told and "80 updates in" in told  # of both layers
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert {line["layer"] for line in lines} == {1, 2}

@@ -108,6 +108,18 @@ def test_rows_without_a_shape_are_a_heat_map_with_names_in_the_order_of_the_firs
     assert np.allclose(along_first_component(data, data), data @ [2, 1] / 5**0.5)
 
 
+def test_layers_that_learn_one_after_the_other_have_a_line_each():
+    records = [
+        {"layer": layer, "step": step, "train_log_likelihood": -value, "learning_rate": 1.0 / value}
+        for layer, values in ((1, (20.0, 18.0, 17.0)), (2, (9.0, 8.5)))
+        for step, value in zip((1, 10, 20), values, strict=False)
+    ]
+    for figure in (plots.learning_curve(records), plots.panels(records)):
+        lines = figure.axes[0].lines
+        assert [list(line.get_xdata()) for line in lines] == [[1, 10, 20], [1, 10]]
+        assert len({str(line.get_linestyle()) for line in lines}) == 2
+
+
 def test_the_learning_curve_has_its_band_its_best_point_and_the_baseline():
     figure = plots.learning_curve(RECORDS, baseline=-25.0)
     (ax,) = figure.axes

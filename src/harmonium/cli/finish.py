@@ -17,6 +17,7 @@ from harmonium.cli.report import Run, report, summary
 from harmonium.data import Dataset
 from harmonium.learning import Update
 from harmonium.models import EnergyModel
+from harmonium.plots.charts import by_layer
 from harmonium.recipes import History
 
 
@@ -24,12 +25,13 @@ def finish(
     options: FitOptions, model: EnergyModel, dataset: Dataset, history: History, seconds: float
 ) -> None:
     """Write the model, measure it, write what was found, and say so."""
-    last = history.records[-1] if history.records else {}
+    ends = [part[-1] for part in by_layer(history.records)]
+    timed = bool(ends) and all("seconds" in end for end in ends)
     training = {
         "command": options.command(),
-        "steps": last.get("step", 0),
+        "steps": sum(end["step"] for end in ends),
         "best_step": history.best_step,
-        "seconds": last.get("seconds", seconds),
+        "seconds": sum(end["seconds"] for end in ends) if timed else seconds,
         "settings": {name: str(value) for name, value in history.settings.items()},
     }
     facts = processes.by_first(lambda: data_facts(options.data, dataset))

@@ -171,10 +171,11 @@ def _sizes(text: str, dimensions: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Machine:
-    """How a machine is made, and which options only it takes (those that it needs end in "!")."""
+    """How a machine is made, which options only it takes, and which of its own it needs."""
 
     make: Callable[[Wanted], EnergyModel]
     takes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 MACHINES = {
@@ -182,7 +183,7 @@ MACHINES = {
     "deep": Machine(_deep),
     "belief": Machine(_belief),
     "labelled": Machine(_labelled, ("label", "objective")),
-    "conditional": Machine(_conditional, ("context!",)),
+    "conditional": Machine(_conditional, needs=("context",)),
     "temporal": Machine(_temporal, ("frames", "sequence")),
     "convolutional": Machine(_convolutional, ("kernel", "pool")),
 }
@@ -191,12 +192,12 @@ MACHINES = {
 def check(options: FitOptions) -> None:
     """Refuse options of another machine than that asked for, and one that is missing."""
     for name, machine in MACHINES.items():
-        for option in (option.rstrip("!") for option in machine.takes):
+        for option in machine.takes + machine.needs:
             if getattr(options, option) is not None and options.model != name:
                 raise ValueError(f"{flag(option)} is for --model {name}, got --model {options.model}.")
-    for option in MACHINES[options.model].takes:
-        if option.endswith("!") and not getattr(options, option[:-1]):
-            raise ValueError(f"--model {options.model} needs {flag(option[:-1])}.")
+    for option in MACHINES[options.model].needs:
+        if not getattr(options, option):
+            raise ValueError(f"--model {options.model} needs {flag(option)}.")
 
 
 def widths(text: str | None) -> list[int] | None:

@@ -17,6 +17,7 @@ from harmonium.cli.describe import interval_of, model_title, signed, weight_of
 from harmonium.cli.measure import Measured
 from harmonium.data import Dataset
 from harmonium.models import EnergyModel
+from harmonium.plots.charts import by_layer
 from harmonium.plots.page import Card, Section, page
 from harmonium.reports.table import columns_section, pairs_section
 
@@ -147,6 +148,11 @@ def _learning(run: Run) -> Section | None:
         "Mean log-likelihood while learning, with its 95 % interval. Where the validation curve falls behind"
         " the other, the model is overfitting."
     )
+    if len(by_layer(run.records)) > 1:
+        text += (
+            " Each layer has a line of its own; those above the first are of the features of the layer below,"
+            " and can't be compared with it."
+        )
     if run.model.schema is not None:
         text += " The curves are of the states of the units; all other figures are of the table's own values."
     return Section("Learning", text, figures, warnings=list(run.warnings))

@@ -32,6 +32,18 @@ def series(records: Records, key: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(steps, dtype=float), np.array(values, dtype=float)
 
 
+LINES = "-", (0, (5, 1.5)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5))
+"""Of layers that learned one after the other."""
+
+
+def by_layer(records: Records) -> list[Records]:
+    """The records of each layer, in order, where layers learned one after the other; otherwise all in one."""
+    parts: dict[Any, list[Mapping[str, Any]]] = {}
+    for record in records:
+        parts.setdefault(record.get("layer"), []).append(record)
+    return list(parts.values())
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
@@ -41,19 +53,24 @@ def learning_curve(records: Records, baseline: float | None = None, kept: float 
 
     It is that of the update `kept`, whose model was kept; by default the best one of the validation rows.
 
-    The band is the 95 % interval, as far as it is known; `baseline` is what independent units reach.
+    The band is the 95 % interval, as far as it is known; `baseline` is what independent units reach. Layers
+    that learned one after the other have a line each, and the point is the last one's.
     """
+    parts = by_layer(records)
     fig = style.figure(9.6, 3.8)
     ax = style.axes(fig.add_subplot(), "", "update", "log-likelihood, nats per row")
     for key, colour, label in (
         ("train_log_likelihood", style.DATA, "training rows"),
         ("validation_log_likelihood", style.HELD_OUT, "validation rows"),
     ):
-        steps, values = series(records, key)
-        if len(steps):
-            ax.plot(steps, values, color=colour, lw=1.8, label=label, marker="o" if len(steps) == 1 else None)
-            _band(ax, records, key, colour)
-    steps, values = series(records, "validation_log_likelihood")
+        for k, part in enumerate(parts):
+            steps, values = series(part, key)
+            if len(steps):
+                name = label if len(parts) == 1 else f"{label}, layer {k + 1}"
+                mark = "o" if len(steps) == 1 else None
+                ax.plot(steps, values, color=colour, lw=1.8, ls=LINES[k % 4], label=name, marker=mark)
+                _band(ax, part, key, colour)
+    steps, values = series(parts[-1] if parts else (), "validation_log_likelihood")
     if len(steps):
         best = int(np.argmax(values) if kept is None else np.argmin(np.abs(steps - kept)))
         name = "best of these" if kept is None else "the model kept"
@@ -109,10 +126,11 @@ def panels(records: Records) -> Figure | None:
     for ax in grid.flat[len(there) :]:
         ax.set_visible(False)
     for ax, (key, title) in zip(grid.flat, there, strict=False):
-        steps, values = series(records, key)
         style.axes(ax, title)
         ax.title.set_fontsize(9.5)
-        ax.plot(steps, values, color=style.DATA, lw=1.4)
+        for k, part in enumerate(by_layer(records)):
+            ax.plot(*series(part, key), color=style.DATA, lw=1.4, ls=LINES[k % 4])
+        values = series(records, key)[1]
         ax.locator_params(nbins=4)
         ax.set_xlim(0, last)
         if key == "r_hat":  # 1 is perfect; a narrower axis would make a drama of the third decimal

@@ -97,6 +97,8 @@ class Done:
         for name in ("warnings", "notes"):
             self.facts[name] += [f"Layer {layer}: {sentence}" for sentence in getattr(history, name)]
         settings = {k: v for k, v in history.settings.items() if isinstance(v, (int, float, str, type(None)))}
+        if layer > 1:
+            settings["data"] = self.facts["settings"]["data"]  # what the table was taken for, not features
         self.facts |= {"layers": layer, "asked": self.asked, "columns": self.network.columns}
         self.facts |= {"settings": settings, "best_step": history.best_step}
         self.resume = False
