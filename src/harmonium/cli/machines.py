@@ -171,7 +171,7 @@ def _sizes(text: str, dimensions: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Machine:
-    """How a machine is made, which options only it takes, and which of its own it needs."""
+    """How a machine is made, which options only it may take, and which only it needs."""
 
     make: Callable[[Wanted], EnergyModel]
     takes: tuple[str, ...] = ()
