@@ -100,6 +100,7 @@ def test_fit_trains_layer_by_layer():
     dbn = hm.DeepBeliefNetwork(hm.Bernoulli(6), [hm.Bernoulli(8), hm.Bernoulli(4)])
     history = hm.fit(dbn, X, steps=150)
     assert {record["layer"] for record in history.records} == {1, 2} and history.model is dbn
+    assert history.settings["data"] == "states"  # as the rows are, and not as features are
     # independent units have -4.16, the truth -2.08
     assert hm.log_likelihood(dbn, X).value > -2.8
     assert dbn.features(X).shape == (300, 4) and dbn.features(X, layer=1).shape == (300, 8)

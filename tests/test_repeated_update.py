@@ -1,6 +1,7 @@
 """An update of a small machine in one compiled call: bit for bit that of sampling and phases apart."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from harmonium.learning import (
     PersistentChains,
     WeightDecay,
 )
-from harmonium.sampling import BlockGibbs
+from harmonium.sampling import BlockGibbs, Chains
 
 pytestmark = pytest.mark.skipif(processor.path() != "wide", reason="only the path `wide` has such a call")
 PAIRS = {
@@ -81,6 +82,19 @@ def test_parameters_may_move_and_gradients_be_replaced():
         fast.update(step)
         apart.update(step)
     assert_equal(fast, apart)
+
+
+def test_chains_may_go_on_elsewhere():
+    fast, apart = (learner("bernoulli", kernel) for kernel in (None, BlockGibbs()))
+    for step in range(6):
+        if step == 3:
+            for x in (fast, apart):
+                chains = x.negatives.chains
+                x.negatives.chains = Chains(chains.state, replace(chains.address, seed=99))
+        fast.update(step)
+        apart.update(step)
+    assert_equal(fast, apart)
+    assert fast.negatives._repeated._call is not None
 
 
 def test_copies_and_states_are_apart_from_what_goes_on():
