@@ -66,7 +66,9 @@ def test_labelled_from_a_table_with_names(tmp_path, run):
     pd.DataFrame({"party": ["left"]}).to_csv(tmp_path / "left.csv", index=False)
     run("sample", out, "-n", 8, "--given", tmp_path / "left.csv", "-o", tmp_path / "rows.csv")
     assert (pd.read_csv(tmp_path / "rows.csv")["party"] == "left").all()
-    assert "LabelledRBM" in run("inspect", out) and "Columns" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "LabelledRBM" in run("inspect", out) and "Columns" in page
+    assert "Mean log-likelihood of some columns given the others while learning" in page
 
 
 def test_labelled_from_numbers_takes_the_last_column(tmp_path, run, refused):

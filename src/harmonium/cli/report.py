@@ -135,8 +135,9 @@ def _pictures(run: Run) -> Section | None:
 
 def _learning(run: Run) -> Section | None:
     figures = []
+    part = run.model.objective is not None and run.model.context is None  # what is learned isn't log P(v)
     if any("train_log_likelihood" in r or "validation_log_likelihood" in r for r in run.records):
-        reference = run.measured.independent_test - run.measured.change
+        reference = None if part else run.measured.independent_test - run.measured.change
         curve = plots.learning_curve(run.records, reference, run.training.get("best_step"))
         figures.append((curve, "log-likelihood of training and validation rows while learning"))
     panels = plots.panels(run.records)
@@ -148,6 +149,8 @@ def _learning(run: Run) -> Section | None:
         "Mean log-likelihood while learning, with its 95 % interval. Where the validation curve falls behind"
         " the other, the model is overfitting."
     )
+    if part:
+        text = text.replace("Mean log-likelihood", "Mean log-likelihood of some columns given the others")
     if len(by_layer(run.records)) > 1:
         text += (
             " Each layer has a line of its own; those above the first are of the features of the layer below,"
