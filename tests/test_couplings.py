@@ -378,20 +378,21 @@ def test_the_edges_of_a_known_graph_are_found():
 @pytest.mark.parametrize("block", [(1, 1), (2, None)])
 def test_training_ends_where_the_penalised_likelihood_is_stationary(optimiser, block):
     """At the optimum the gradient of a group is no longer than λ√|g|, and as long where it isn't zero."""
-    strength, n = 0.03, 3000
+    strength, n = 0.03, 800
     kind = hm.couplings.Sparse(strength, block)
     rbm = hm.RBM(hm.Spin(6), hm.Spin(3), couplings=kind, dtype=DOUBLE)
     rows = known_graph(6)[0][:600].double().numpy()
     kind.take(kind.weight * 30.0)
     centred = optimiser == "centred"
-    made = GradientDescent(rbm.parameters(), 0.3) if centred else torch.optim.Adam(rbm.parameters(), 0.01)
+    rate = 0.3 if centred else 0.03
+    made = (GradientDescent if centred else torch.optim.Adam)(rbm.parameters(), rate)
     learner = Learner(
         rbm,
         Batches(rows, 600, lambda x, numbers, epoch: x.double()),
         ExactNegatives(),
         made,
         [Centring()] if centred else [],
-        lambda step: (0.3 if centred else 0.01) * min(1.0, 2.0 - 1.99 * step / n),
+        lambda step: rate * min(1.0, 2.0 - 1.99 * step / n),
     )
     train(learner, n)
     rbm.zero_grad()

@@ -19,7 +19,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_regressors_train, parametrize_with_checks
 
 import harmonium as hm
 from harmonium.estimators import (
@@ -56,10 +56,12 @@ def as_scikit_learn_declares(estimator):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [cls(n_hidden=2, steps=5) for cls in (*ALL[:-1], RBMImputer)] + [RBMRegressor(n_hidden=3, steps=60)],
+    [cls(n_hidden=2, steps=5) for cls in (*ALL, RBMImputer)],
     expected_failed_checks=as_scikit_learn_declares,
 )
 def test_the_contract_of_estimators(estimator, check):
+    if check.func is check_regressors_train:  # the one that asks for good predictions
+        estimator.set_params(n_hidden=3, steps=60)
     check(estimator)
 
 
