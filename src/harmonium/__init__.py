@@ -49,6 +49,7 @@ _HOME = {
         "LabelledRBM",
         "MarkovRandomField",
         "PairwiseModel",
+        "ReplicatedSoftmax",
         "TemporalRBM",
     ],
     "sampling": [
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
         LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        ReplicatedSoftmax,
         TemporalRBM,
     )
     from harmonium.recipes import conditional, fit, impute, surprise

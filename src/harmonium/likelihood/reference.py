@@ -86,8 +86,8 @@ def _(model: BlockModel) -> list[State]:
     state[last] = layers[last].mode(field)
     for _ in range(2):  # the others adapt to the pushed site, then everything to everything
         for block in range(last):
-            state[block] = model.conditional_units(block).mode(model.field(block, tuple(state)))
-        state[last] = model.conditional_units(last).mode(model.field(last, tuple(state)))
+            state[block] = model.units_in(block, tuple(state)).mode(model.field(block, tuple(state)))
+        state[last] = model.units_in(last, tuple(state)).mode(model.field(last, tuple(state)))
     return [tuple(state)]
 
 

@@ -130,14 +130,15 @@ class BlockSegment(Segment):
         """The fields on `block` at both ends."""
         return self.start.field(block, state), self.end.field(block, state)
 
-    def units(self, block: int, beta: Tensor) -> Units:
+    def units(self, block: int, state: State, beta: Tensor) -> Units:
         """The units of `block` at β."""
-        return self.start.conditional_units(block).interpolate(self.end.conditional_units(block), beta)
+        return self.start.units_in(block, state).interpolate(self.end.units_in(block, state), beta)
 
-    def draw(self, block: int, fields: Sequence[Tensor], beta: Tensor, address: Address) -> Tensor:
-        """New states of `block` given its fields at both ends."""
+    def draw(self, block: int, state: State, fields: Sequence[Tensor], at: tuple[Tensor, Address]) -> Tensor:
+        """New states of `block` at (β, address) given its fields at both ends."""
+        beta, address = at
         field = torch.lerp(fields[0], fields[1], beta)
-        x = self.units(block, beta).sample(field, self.end.block_address(block, address))
+        x = self.units(block, state, beta).sample(field, self.end.block_address(block, address))
         return self.clamp.apply(x) if self.clamp is not None and block == 0 else x
 
 
@@ -157,18 +158,18 @@ class BlockView(View):
     def marginal(self, beta: Tensor) -> Tensor:
         """-log of the sum of exp(-E) over the summed block at β, (rows,), float64, nats."""
         field = torch.lerp(self.fields[0], self.fields[1], beta)
-        cumulant = self.segment.units(self.segment.summed, beta).cumulant(field)
+        cumulant = self.segment.units(self.segment.summed, self.state, beta).cumulant(field)
         own = torch.lerp(self.energies[0], self.energies[1], beta.squeeze(-1).double())
         return own - cumulant.double().sum(-1)
 
     def sweep(self, beta: Tensor, address: Address) -> State:
         """One Gibbs sweep: the summed block, whose fields are known, then the others."""
         b, new = self.segment.summed, list(self.state)
-        new[b] = self.segment.draw(b, self.fields, beta, address)
+        new[b] = self.segment.draw(b, self.state, self.fields, (beta, address))
         for block in reversed(range(len(new))):
             if block != b:
                 fields = self.segment.fields(block, tuple(new))
-                new[block] = self.segment.draw(block, fields, beta, address)
+                new[block] = self.segment.draw(block, tuple(new), fields, (beta, address))
         return tuple(new)
 
 
