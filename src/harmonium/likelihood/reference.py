@@ -10,7 +10,7 @@ import torch
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.random import Address
 from harmonium.sampling.chains import State
-from harmonium.sampling.segments import Segment, segment
+from harmonium.sampling.segments import Segment
 from harmonium.sampling.tempering import broad
 from harmonium.units import Tail
 
@@ -44,7 +44,7 @@ def modes(model: EnergyModel, address: Address, known: State | None = None) -> S
     `known`.
     """
     start = broad(model)
-    path = segment(start, model)
+    path = Segment(start, model)
     found = [start.random_state(PILOT_CHAINS, address)]
     for k in range(1, PILOT_SWEEPS + 1):
         found[0] = _moved(path, found[0], k / PILOT_SWEEPS, address.at(step=address.step + k))
