@@ -51,7 +51,10 @@ def measure(name: str, found: dict[str, np.ndarray], asked: argparse.Namespace) 
             hm.fit(model, rows[: first - lags], seed=seed, steps=asked.steps, progress=False)
             spent = time.process_time() - begin
             own = hm.likelihood.log_probabilities(model, rows[first - lags :]).value.numpy()
-            print(f"  {what}, seed {seed}: {mean_of(own)}, ahead by {mean_of(own - log_p)}, {spent:.0f} s", flush=True)
+            print(
+                f"  {what}, seed {seed}: {mean_of(own)}, ahead by {mean_of(own - log_p)}, {spent:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

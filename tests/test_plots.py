@@ -85,7 +85,7 @@ def test_a_picture_file_shows_every_pixel():
         for column in range(2):
             block = pixels[row * size : (row + 1) * size, column * size : (column + 1) * size, :3]
             assert (block == 1.0 - rows[0, 2 * row + column]).all()
-    gap = pixels[2 * size : 3 * size, :, :3]
+    gap = pixels[2 * size : 2 * size + size // 3, :, :3]
     assert np.allclose(gap, colour_map(False).get_bad()[:3], atol=1 / 255)
 
 
@@ -94,8 +94,8 @@ def test_filters_come_largest_first_and_in_full_rows():
     figure = plots.filters(weight, (2, 2))
     (ax,) = figure.axes
     grid = np.ma.filled(ax.images[0].get_array(), np.nan)
-    assert grid.shape == (2, 3 * 16 - 1)
-    assert [grid[0, 3 * k] for k in range(16)] == list(range(19, 3, -1))
+    assert grid.shape == (6, 7 * 16 - 1)
+    assert [grid[0, 7 * k] for k in range(16)] == list(range(19, 3, -1))
     low, high = ax.images[0].get_clim()
     assert low == -high
 
