@@ -1,7 +1,7 @@
-"""What the Python with statsmodels does for `forecast`: the series that it brings, and its vector autoregression.
+"""What the Python with statsmodels does for `forecast`: the series that it brings, and its autoregression.
 
-`python _statsmodels_works.py FILE` writes to FILE, for each series NAME: NAME/x, (length, columns), its frames;
-NAME/log_p, (test frames,), log densities given the frames before them.
+`python _statsmodels_works.py FILE` writes to FILE, for each series NAME: NAME/x, (length, columns), its
+frames; NAME/lags; NAME/first, the number of those that are learned; NAME/log_p, log densities of the others.
 """
 
 import sys
