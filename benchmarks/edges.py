@@ -48,7 +48,7 @@ def by_regressions(rows: torch.Tensor, strength: float) -> np.ndarray:
     n, width = x.shape
     found = np.zeros((width, width), bool)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore")  # each version has another name for the same penalty
         for i in range(width):
             others = np.arange(width) != i
             model = LogisticRegression(penalty="l1", solver="liblinear", C=2.0 / (n * strength))
