@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from harmonium.answers.imputation import impute
 from harmonium.cli import screen
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.data.gaps import incomplete
 from harmonium.models.table import Table as Rows
-from harmonium.recipes.imputation import impute
 
 
 def run(

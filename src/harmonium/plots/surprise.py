@@ -11,7 +11,7 @@ from harmonium.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harmonium.recipes.surprises import Surprise
+    from harmonium.answers.surprises import Surprise
 
 COLUMNS = 16  # shown at most, the most surprising ones
 LETTERS = 12  # of a value

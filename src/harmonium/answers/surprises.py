@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.answers.form import Form, codes_of
 from harmonium.columns import Kind, Number, Schema
 from harmonium.columns.frames import listed
 from harmonium.likelihood import log_probabilities
@@ -20,7 +21,6 @@ from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import rows_of
 from harmonium.models.support import Site, Support, sites_of
-from harmonium.recipes.form import Form, codes_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.answers.form import Form, codes_of
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
 from harmonium.likelihood.clamped import completions as few_completions
@@ -24,7 +25,6 @@ from harmonium.models import EnergyModel
 from harmonium.models.intake import observed, rows_of
 from harmonium.models.support import Site, sites_of
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.recipes.form import Form, codes_of
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
 from harmonium.units import Tail, Units
 
