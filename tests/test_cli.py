@@ -12,9 +12,9 @@ import torch
 
 import harmonium as hm
 from harmonium import store
+from harmonium.answers import imputation
 from harmonium.cli import entry, finish, folder, main
 from harmonium.cli.plain import plain
-from harmonium.recipes import imputation
 from statistics_budget import z_threshold
 
 FILES = {"model.safetensors", "metrics.jsonl", "report.html", "checkpoint.safetensors", "settings.json"}

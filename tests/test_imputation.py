@@ -12,9 +12,9 @@ import torch
 import harmonium as hm
 import registry
 from harmonium import plots
-from harmonium.recipes import imputation
-from harmonium.recipes.imputation import impute
-from harmonium.recipes.surprises import conditional, surprise
+from harmonium.answers import imputation
+from harmonium.answers.imputation import impute
+from harmonium.answers.surprises import conditional, surprise
 from statistics_budget import z_threshold
 
 NAN = float("nan")

@@ -49,6 +49,7 @@ _HOME = {
         "LabelledRBM",
         "MarkovRandomField",
         "PairwiseModel",
+        "ReplicatedSoftmax",
         "TemporalRBM",
     ],
     "sampling": [
@@ -66,7 +67,8 @@ _HOME = {
     ],
     "diagnostics": ["show_versions"],
     "likelihood": ["Estimate", "log_likelihood", "log_partition"],
-    "recipes": ["conditional", "fit", "impute", "surprise"],
+    "answers": ["conditional", "impute", "surprise"],
+    "recipes": ["fit"],
     "reports": ["report"],
     "store": [
         "export_features",
@@ -89,6 +91,7 @@ __all__ = ["__version__", *sorted([*_MODULE_OF, *_PACKAGES])]  # noqa: PLE0604  
 
 if TYPE_CHECKING:
     from harmonium import columns, couplings, estimators, testsystems
+    from harmonium.answers import conditional, impute, surprise
     from harmonium.columns import Schema
     from harmonium.diagnostics import show_versions
     from harmonium.likelihood import Estimate, log_likelihood, log_partition
@@ -104,9 +107,10 @@ if TYPE_CHECKING:
         LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        ReplicatedSoftmax,
         TemporalRBM,
     )
-    from harmonium.recipes import conditional, fit, impute, surprise
+    from harmonium.recipes import fit
     from harmonium.reports import report
     from harmonium.sampling import (
         HMC,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harmonium.answers.surprises import conditional
 from harmonium.cli import screen
 from harmonium.cli.folder import check_new_file, open_model, require_energy_model
 from harmonium.cli.output import NUMBERS, Table, write
 from harmonium.cli.rows import rows_asked
-from harmonium.recipes.surprises import conditional
 
 SHOWN = 20
 """Rows that are printed."""

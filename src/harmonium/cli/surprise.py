@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harmonium.answers.surprises import surprise
 from harmonium.cli import screen
 from harmonium.cli.folder import check_new_file, open_model, require_energy_model
 from harmonium.cli.output import NUMBERS, Table, write
 from harmonium.cli.rows import rows_asked
-from harmonium.recipes.surprises import surprise
 from harmonium.store import replacing
 
 OF_ROWS = {"log_p": "log P", "low": "log P, low", "high": "log P, high"}

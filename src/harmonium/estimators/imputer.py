@@ -19,13 +19,13 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from harmonium.answers import impute
 from harmonium.columns.frames import is_frame
 from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.columns import TypedColumns
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.models.sparse import SparseRows
-from harmonium.recipes import impute
 
 
 class RBMImputer(TransformerMixin, RBMEstimator):

@@ -20,12 +20,12 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.answers.imputation import completions
 from harmonium.estimators.base import RBMEstimator
 from harmonium.learning import completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
 from harmonium.likelihood.clamped import PAIRS, exact_sums
 from harmonium.models import RBM, Objective
-from harmonium.recipes.imputation import completions
 from harmonium.units import Categorical, Gaussian, Units
 
 CELLS = 2**22  # of completed rows, looked at together

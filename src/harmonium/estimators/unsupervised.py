@@ -19,13 +19,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from harmonium.answers.imputation import completions
 from harmonium.estimators.base import RBMEstimator
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
-from harmonium.recipes.imputation import completions
 from harmonium.sampling import sample
 
 

@@ -1,4 +1,4 @@
-"""The defaults that work: from data to a trained, measured model, and from a model to answers.
+"""The defaults that work: from data to a trained, measured model.
 
 In the order in which a run meets them:
 
@@ -17,15 +17,12 @@ In the order in which a run meets them:
     measurement      what is measured along the way, `tracking` how log Z is carried along, `weights` the rest
     rules            what is done about it: a new rule goes there
     history          the records, and the progress bar
-    imputation       what is empty in rows, given the rest; surprises, what isn't expected in them
 
 A new algorithm goes to `harmonium.learning`.
 """
 
 from harmonium.recipes.history import History
-from harmonium.recipes.imputation import impute
 from harmonium.recipes.pretraining import pretrain
-from harmonium.recipes.surprises import Surprise, conditional, surprise
 from harmonium.recipes.training import fit
 
-__all__ = ["History", "Surprise", "conditional", "fit", "impute", "pretrain", "surprise"]
+__all__ = ["History", "fit", "pretrain"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmonium import __version__
+from harmonium.answers.form import Form, codes_of
+from harmonium.answers.surprises import surprise
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import EnergyModel
@@ -19,8 +21,6 @@ from harmonium.plots.page import Card, Section, page
 from harmonium.plots.surprise import surprising_cells
 from harmonium.plots.typed import PANELS, columns, pairs
 from harmonium.recipes import History
-from harmonium.recipes.form import Form, codes_of
-from harmonium.recipes.surprises import surprise
 from harmonium.reports.pairs import mutual_information
 from harmonium.sampling import sample
 from harmonium.store import replacing
