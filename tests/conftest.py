@@ -15,6 +15,8 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, share)))
+# A test of two threads beside another worker would wait for the second in a loop, thirty times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # The mathematics is checked against its signatures at every call. The ground is left out: its kernels are
 # compiled, and its functions run some thousand times per test.

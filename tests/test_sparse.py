@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import torch
 
 import harmonium as hm
 from harmonium import likelihood
+from harmonium.cli import main
 from harmonium.estimators import BernoulliRBM, RBMClassifier, RBMDensity, RBMOutlierDetector, RBMTransformer
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import CELLS
@@ -145,24 +144,19 @@ def test_features_of_sparse_rows_come_piece_by_piece(monkeypatch):
     assert max(seen) == 50
 
 
-def harmonium(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "harmonium", *map(str, arguments)], capture_output=True, text=True
-    )
+def test_a_file_of_sparse_rows_is_learned_from_and_measured(tmp_path, capsys):
+    def harmonium(*arguments):
+        assert main([*map(str, arguments)]) == 0
+        return capsys.readouterr().out
 
-
-def test_a_file_of_sparse_rows_is_learned_from_and_measured(tmp_path):
     path, out = tmp_path / "rows.npz", tmp_path / "out"
     scipy.sparse.save_npz(path, scipy.sparse.csr_array(FEW * 1.0))
-    done = harmonium("fit", path, "--out", out, "--steps", 20, "--hidden", 3, "--quiet")
-    assert done.returncode == 0, done.stderr
+    harmonium("fit", path, "--out", out, "--steps", 20, "--hidden", 3, "--quiet")
     np.save(tmp_path / "dense.npy", FEW * 1.0)
     told = [harmonium("evaluate", out, p, "--json") for p in (path, tmp_path / "dense.npy")]
-    values = [json.loads(x.stdout)["value"] for x in told]
+    values = [json.loads(x)["value"] for x in told]
     assert values[0] != values[1]  # of the file it learned from only the test rows are measured
-    assert (
-        json.loads(harmonium("evaluate", out, path, "--json", "--split", "test").stdout)["value"] == values[0]
-    )
+    assert json.loads(harmonium("evaluate", out, path, "--json", "--split", "test"))["value"] == values[0]
 
 
 def test_a_damaged_file_of_sparse_rows_is_refused_in_one_sentence(tmp_path):
