@@ -172,6 +172,14 @@ MODELS = {
     "LabelledRBM learning other columns": lambda p: fit(labelled(), np.ones((9, 12))),
     "TemporalRBM of no past": lambda p: hm.TemporalRBM(bernoulli(), 0, bernoulli(2)),
     "TemporalRBM of an endless past": lambda p: hm.TemporalRBM(bernoulli(), HUGE, bernoulli(2)),
+    "ReplicatedSoftmax of one word": lambda p: hm.ReplicatedSoftmax(1, bernoulli(2)),
+    "ReplicatedSoftmax of endlessly many words": lambda p: hm.ReplicatedSoftmax(HUGE, bernoulli(2)),
+    "ReplicatedSoftmax learning counts without their sum": lambda p: fit(
+        hm.ReplicatedSoftmax(4, bernoulli(2)), ROWS
+    ),
+    "ReplicatedSoftmax learning counts beside another sum": lambda p: fit(
+        hm.ReplicatedSoftmax(3, bernoulli(2)), [[1, 2, 0, 4]]
+    ),
     "PairwiseModel of numbers": lambda p: hm.PairwiseModel(3),
     "EnergyModel of variables without states": lambda p: Sum(states=[0]),
     "EnergyModel of bounds in the wrong order": lambda p: Sum(bounds=[(1, 0)]),

@@ -10,7 +10,16 @@ from torch.multiprocessing import get_context
 import harmonium as hm
 from harmonium import data, processes
 from harmonium.data import dataset, laid_out
-from harmonium.learning import Batches, Centring, FreeCells, GradientDescent, Learner, NaturalGradient, train
+from harmonium.learning import (
+    Batches,
+    Centring,
+    FreeCells,
+    GradientDescent,
+    Learner,
+    NaturalGradient,
+    SharedNaturalGradient,
+    train,
+)
 from harmonium.learning.algorithms import algorithm
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget
@@ -56,6 +65,22 @@ def of_real_columns():
     x = 3.0 + torch.special.ndtri(hm.kernels.uniform(Address(1, Purpose.TRIAL), (150, 5), torch.float64))
     rbm = hm.RBM(hm.Mixed(hm.Gaussian(2), hm.DReLU(3)), hm.Bernoulli(6), dtype=torch.float64)
     return trained(rbm, x, algorithm("pcd", 30, 1, 0), [NaturalGradient()])
+
+
+def of_filters():
+    """The Fisher information of all filters, with hidden states drawn for it."""
+    x = states(150, 36)
+    pools = hm.ConvolutionalRBM((1, 6, 6), 3, 3, pool=2, dtype=torch.float64)
+    found = trained(pools, x, algorithm("pcd", 30, 1, 0), [SharedNaturalGradient(seed=3)])
+    return found | {
+        f"plain/{k}": x
+        for k, x in trained(
+            hm.ConvolutionalRBM((1, 36), 2, 5, dtype=torch.float64),
+            x,
+            algorithm("cd", 30, 1, 0),
+            [SharedNaturalGradient()],
+        ).items()
+    }
 
 
 def of_graphs():
@@ -127,7 +152,13 @@ def of_all(folder):
     found = {
         name: of_algorithm(name) for name in ("pcd", "pt", "cd", "restart", "stochastic-pl", "fpcd", *SMALL)
     }
-    found |= {"gaps": of_gaps(), "real": of_real_columns(), "graphs": of_graphs(), "one": of_one_row_each()}
+    found |= {
+        "gaps": of_gaps(),
+        "real": of_real_columns(),
+        "filters": of_filters(),
+        "graphs": of_graphs(),
+        "one": of_one_row_each(),
+    }
     return found | {"fit": of_fit(folder), "parquet": of_parquet(folder)}
 
 

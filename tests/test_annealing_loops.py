@@ -10,7 +10,7 @@ from harmonium.kernels import processor
 from harmonium.models import independent
 from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp, segments
-from harmonium.sampling.segments import BlockSegment, Segment
+from harmonium.sampling.segments import Segment
 
 LAYERS = {
     "bernoulli-bernoulli": (hm.Bernoulli(70), hm.Bernoulli(45)),
@@ -37,7 +37,7 @@ def piece(layers, scale=1.0, dtype=torch.float32):
     with torch.no_grad():
         for p in rbm.parameters():
             p.copy_(torch.from_numpy(np.round(numbers.normal(size=p.shape) * scale * 16) / 64))
-    return BlockSegment(independent(rbm), rbm)
+    return Segment(independent(rbm), rbm)
 
 
 def both_ways(steps, rows):
@@ -51,7 +51,7 @@ def both_ways(steps, rows):
 def assert_as_step_by_step(segment, betas, address):
     start = segment.start.random_state(betas.shape[1], address)
     state, work = segment.lead(start, betas, address.at(step=address.step + 1))
-    expected, by_steps = Segment.lead(segment, start, betas, address.at(step=address.step + 1))
+    expected, by_steps = segment.lead_step_by_step(start, betas, address.at(step=address.step + 1))
     for x, y in zip(state, expected, strict=True):
         assert torch.equal(x, y)
     assert torch.allclose(work, by_steps, rtol=2e-6, atol=1e-4)  # the steps add up float32 numbers
@@ -107,11 +107,11 @@ def test_everything_else_goes_step_by_step():
     others = [
         piece((hm.Bernoulli(4), hm.Bernoulli(3)), dtype=torch.float64),
         piece((hm.Gaussian(4), hm.Bernoulli(3))),
-        BlockSegment(*[piece((hm.Bernoulli(4), hm.Bernoulli(3))).end] * 2),
+        Segment(*[piece((hm.Bernoulli(4), hm.Bernoulli(3))).end] * 2),
     ]
     clamped = piece((hm.Bernoulli(4), hm.Bernoulli(3)))
     held = torch.tensor([True, False, False, False])
-    others.append(BlockSegment(clamped.start, clamped.end, Clamp(held, torch.ones(4))))
+    others.append(Segment(clamped.start, clamped.end, Clamp(held, torch.ones(4))))
     for segment in others:
         start = segment.start.random_state(6, address)
         betas = both_ways(3, 6).to(segment.end.dtype)

@@ -1,6 +1,7 @@
 """Each machine that --model names: fitted from a table, saved, measured, drawn from and reported on."""
 
 import json
+import signal
 
 import numpy as np
 import pandas as pd
@@ -191,3 +192,46 @@ def test_belief_layer_by_layer(tmp_path, run):
     assert {line["layer"] for line in lines} == {1, 2}
     ends = [[line["step"] for line in lines if line["layer"] == layer][-1] for layer in (1, 2)]
     assert f"{sum(ends)} updates in" in told and min(ends) > 0
+
+
+MACHINES = {
+    "deep": ("bars-and-stripes", "--hidden", "6,4"),
+    "belief": ("bars-and-stripes", "--hidden", "6,4"),
+    "labelled": ("votes.csv", "--label", "party", "--hidden", 4),
+    "conditional": ("votes.csv", "--context", "party,age", "--hidden", 4),
+    "temporal": ("waves.csv", "--sequence", "run", "--frames", 2, "--hidden", 2),
+    "convolutional": ("bars-and-stripes", "--hidden", 3, "--kernel", 3),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_run_that_is_interrupted_and_resumed_ends_with_the_same_bits(name, tmp_path, run, monkeypatch):
+    """Interrupted in the second half, of layer after layer in the second one."""
+    frame().to_csv(tmp_path / "votes.csv", index=False)
+    waves([40, 30]).to_csv(tmp_path / "waves.csv", index=False)
+    ends, updates = [], []
+
+    def kept(options, model, *rest):
+        ends.append(model.state_dict())
+
+    def stopped(*arguments, **settings):
+        def stop(update):
+            updates.append(update.step)
+            if len(updates) == (50 if name == "belief" else 17):
+                signal.raise_signal(signal.SIGINT)
+
+        return hm.fit(*arguments, **settings | {"callbacks": [*settings["callbacks"], stop]})
+
+    data, *more = MACHINES[name]
+    data = tmp_path / data if data.endswith("csv") else data
+    arguments = ("fit", data, "--model", name, *more, "--steps", 30, "-q", "--out")
+    monkeypatch.setattr("harmonium.cli.fit.finish", kept)
+    run(*arguments, tmp_path / "whole")
+    monkeypatch.setattr("harmonium.cli.fit.fit", stopped)
+    assert main([str(a) for a in (*arguments, tmp_path / "cut")]) == 130
+    made = len(updates)
+    run("fit", data, "--resume", "-q", "--out", tmp_path / "cut")
+    assert updates[made] == updates[made - 1] + 1  # it goes on where it was
+    whole, again = ends
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(x, again[key]) for key, x in whole.items())

@@ -12,6 +12,7 @@ import registry
 from goodness import assert_counts
 from harmonium.learning import ConditionalChains, ConditionalCompletions, HybridNegatives
 from harmonium.learning.particles import Particles
+from harmonium.likelihood.cells import log_probabilities_of_cells
 from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import Objective
 from harmonium.recipes import settings
@@ -101,6 +102,39 @@ def test_energies_agree_with_the_formula_up_to_the_context_alone():
     state = (pairs[:, : x.shape[1]], pairs[:, x.shape[1] :])
     without = model.energy_without(1, state) - (model.field(1, state) * state[1]).sum(1)
     assert torch.allclose(without + model.hidden.potential(state[1]).sum(1), found.flatten(), atol=1e-9)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_cells_given_the_rest_and_the_context_against_the_formula(direct):
+    """log P(cell | rest of v, u) of all that is modelled, and nothing of the context."""
+    model = machine(direct=direct)
+    for u in CONTEXTS:
+        log_p, states = log_p_by_hand(model, u), visible_states(model)
+        found = log_probabilities_of_cells(model, rows_at(u))
+        assert found.shape == (12, 3)
+        for number, columns in enumerate((slice(0, 1), slice(1, 2), slice(2, 5))):
+            rest = states.clone()
+            rest[:, columns] = 0.0
+            alike = (rest[:, None] == rest).all(2)
+            norm = torch.logsumexp(torch.where(alike, log_p, -torch.inf), 1)
+            assert torch.allclose(found[:, number], log_p - norm, atol=1e-9)
+    surprise = hm.surprise(model, rows_at(u))
+    assert list(surprise.cells) == list(surprise.values) == list(surprise.expected) == [0, 1, 2]
+    assert np.allclose(surprise.cells, -found)
+    with pytest.raises(ValueError, match="which is context"):
+        hm.conditional(model, rows_at(u), 3)
+
+
+def test_cells_of_a_regression_are_its_normal_densities():
+    """One Gaussian column: the cell is all of v, far from where it would be without its context."""
+    model = machine(hm.Gaussian(1), hm.Gaussian(2))
+    with torch.no_grad():
+        model.direct.mul_(20.0)
+        model.visible.parts_in_order()[0].log_precision.fill_(6.0)
+        model.weight[0] *= 20.0
+    x = 2.0 * registry.uniforms(9, 6, 3) - 1.0
+    expected = hm.likelihood.log_probabilities(model, x).value
+    assert torch.allclose(log_probabilities_of_cells(model, x)[:, 0], expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -207,6 +207,7 @@ MODELS = {
     "labelled": lambda: hm.LabelledRBM(hm.Bernoulli(4), 3, hm.Bernoulli(2)),
     "conditional": lambda: hm.ConditionalRBM(hm.Bernoulli(4), 3, hm.Bernoulli(2)),
     "temporal": lambda: hm.TemporalRBM(hm.Bernoulli(4), 2, hm.Bernoulli(2)),
+    "documents": lambda: hm.ReplicatedSoftmax(3, hm.Bernoulli(2)),
     "Boltzmann": lambda: hm.BoltzmannMachine(4, 2),
     "low rank": lambda: hm.RBM(hm.Bernoulli(6), hm.Bernoulli(4), couplings=hm.couplings.LowRank(2)),
 }

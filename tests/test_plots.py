@@ -40,12 +40,22 @@ def table(rows, columns):
 
 
 def test_pictures_are_laid_out_in_reading_order():
-    rows = np.arange(3 * 6).reshape(3, 6)
-    grid = plots.mosaic(rows, (2, 3), columns=2)
-    assert grid.shape == (5, 7)
-    for k, (top, left) in enumerate([(0, 0), (0, 4), (3, 0)]):
-        assert np.array_equal(grid[top : top + 2, left : left + 3], rows[k].reshape(2, 3))
-    assert np.isnan(grid[2]).all() and np.isnan(grid[:, 3]).all() and np.isnan(grid[3:, 4:]).all()
+    rows = np.arange(3 * 42).reshape(3, 42)
+    grid = plots.mosaic(rows, (6, 7), columns=2)
+    assert grid.shape == (13, 15)
+    for k, (top, left) in enumerate([(0, 0), (0, 8), (7, 0)]):
+        assert np.array_equal(grid[top : top + 6, left : left + 7], rows[k].reshape(6, 7))
+    assert np.isnan(grid[6]).all() and np.isnan(grid[:, 7]).all() and np.isnan(grid[7:, 8:]).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (1, 5), (4, 2), (6, 6), (28, 28)])
+def test_lines_between_pictures_are_thinner_than_cells_of_small_ones(shape):
+    height, width = shape
+    rows = np.arange(1.0, 2 * height * width + 1).reshape(2, -1)
+    grid = plots.mosaic(rows, shape, columns=2)
+    lines, cell = int(np.isnan(grid[0]).sum()), int((grid[0] == 1.0).sum())
+    assert 6 * lines <= min(height, width) * cell
+    assert np.array_equal(grid[::cell, : width * cell : cell], rows[0].reshape(shape))
 
 
 @pytest.mark.parametrize("rows", [np.ones((2, 5)), np.ones((0, 4)), np.ones(4)])
@@ -75,7 +85,7 @@ def test_a_picture_file_shows_every_pixel():
         for column in range(2):
             block = pixels[row * size : (row + 1) * size, column * size : (column + 1) * size, :3]
             assert (block == 1.0 - rows[0, 2 * row + column]).all()
-    gap = pixels[2 * size : 3 * size, :, :3]
+    gap = pixels[2 * size : 2 * size + size // 3, :, :3]
     assert np.allclose(gap, colour_map(False).get_bad()[:3], atol=1 / 255)
 
 
@@ -84,8 +94,8 @@ def test_filters_come_largest_first_and_in_full_rows():
     figure = plots.filters(weight, (2, 2))
     (ax,) = figure.axes
     grid = np.ma.filled(ax.images[0].get_array(), np.nan)
-    assert grid.shape == (2, 3 * 16 - 1)
-    assert [grid[0, 3 * k] for k in range(16)] == list(range(19, 3, -1))
+    assert grid.shape == (6, 7 * 16 - 1)
+    assert [grid[0, 7 * k] for k in range(16)] == list(range(19, 3, -1))
     low, high = ax.images[0].get_clim()
     assert low == -high
 

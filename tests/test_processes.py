@@ -20,7 +20,7 @@ def both(tmp_path_factory):
 NAMES = ["pcd", "pt", "cd", "restart", "stochastic-pl", "fpcd", "exact", "ancestral"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "gaps", "real", "graphs", "one", "fit", "parquet"])
+@pytest.mark.parametrize("name", [*NAMES, "gaps", "real", "filters", "graphs", "one", "fit", "parquet"])
 def test_two_processes_do_what_one_does(both, name):
     one, two = (found[name] for found in both)
     assert one.keys() == two.keys()

@@ -7,7 +7,7 @@ import torch
 import harmonium as hm
 from harmonium.models import Interpolation
 from harmonium.random import Address, Purpose
-from harmonium.sampling.segments import EnergySegment, segment, summed_block
+from harmonium.sampling.segments import Segment, summed_block
 from harmonium.sampling.tempering import (
     Exchange,
     Ladder,
@@ -46,7 +46,7 @@ def test_work_is_the_difference_of_marginal_energies(pair):
     state = start.random_state(6, HERE)
     here, there = (uniforms(k, 6) for k in (1, 2))
     with torch.no_grad():
-        work = segment(start, model).look(state).work(here, there)
+        work = Segment(start, model).look(state).work(here, there)
         block = summed_block(model)
         energies = [Interpolation(start, model, b).marginal_energy(block, state) for b in (there, here)]
     torch.testing.assert_close(work, energies[0] - energies[1], rtol=1e-9, atol=1e-9)
@@ -64,8 +64,8 @@ def test_work_of_energies_alone_is_linear_in_beta():
     model = Hills()
     start = broad(model)
     state = start.random_state(6, HERE)
-    piece = segment(start, model)
-    assert isinstance(piece, EnergySegment)
+    piece = Segment(start, model)
+    assert piece.summed is None
     with torch.no_grad():
         work = piece.look(state).work(torch.zeros(6, 1), torch.full((6, 1), 0.5))
         assert torch.allclose(work, 0.5 * model.energy(*state).double())

@@ -49,6 +49,7 @@ _HOME = {
         "LabelledRBM",
         "MarkovRandomField",
         "PairwiseModel",
+        "ReplicatedSoftmax",
         "TemporalRBM",
     ],
     "sampling": [
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
         LabelledRBM,
         MarkovRandomField,
         PairwiseModel,
+        ReplicatedSoftmax,
         TemporalRBM,
     )
     from harmonium.recipes import fit

@@ -23,7 +23,7 @@ from harmonium.likelihood.clamped import completions as few_completions
 from harmonium.likelihood.inputs import normalizable
 from harmonium.models import EnergyModel
 from harmonium.models.intake import observed, rows_of
-from harmonium.models.support import Site, sites_of
+from harmonium.models.support import Site, check_one_number, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
 from harmonium.units import Tail, Units
@@ -272,6 +272,7 @@ def _probabilities(part: Units | None, drawn: Completions, values: Tensor) -> Te
 def _of_number(
     part: Units, site: Site, drawn: Completions, kind: Any
 ) -> tuple[Tensor, Tensor, Tensor | None]:
+    check_one_number(site)
     weights, x = drawn.weights, drawn.states[..., 0].double()
     variance = torch.zeros_like(x)
     if drawn.fields is not None:

@@ -20,7 +20,7 @@ from harmonium.likelihood.cells import DRAWS, Cell, cells
 from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import rows_of
-from harmonium.models.support import Site, Support, sites_of
+from harmonium.models.support import Site, Support, given_always, sites_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,19 +147,23 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     codes = codes_of(model, states)
-    bits, excess, best = [], [], []
+    bits, excess = (torch.full(codes.shape, torch.nan, dtype=torch.float64) for _ in range(2))
+    best = codes.cpu().clone()
     for cell in cells(model, states, draws=draws, seed=seed):
         kind = _kind(form.schema, cell.site)
         p = cell.probabilities
-        bits.append(-cell.known - _log_slope(kind, codes[:, cell.site]))
+        bits[:, cell.site] = -cell.known - _log_slope(kind, codes[:, cell.site])
         entropy = -(p * torch.where(p > 0, cell.log_p, 0.0)).sum(1)
-        excess.append(-cell.known - entropy)
+        excess[:, cell.site] = -cell.known - entropy
         mode = cell.values[cell.log_p.argmax(1)]
-        best.append(mode[:, 0] if mode.shape[1] == 1 else mode.argmax(1).double())
+        best[:, cell.site] = mode[:, 0] if mode.shape[1] == 1 else mode.argmax(1).double()
     found = log_probabilities(model, X, seed=seed)
-    each, over = (form.frame_of_cells(torch.stack(x, 1).cpu().numpy()) for x in (bits, excess))
-    values, expected = (_in_words(form, x) for x in (codes, torch.stack(best, 1)))
-    learned = [label for label in each.columns if str(label) in values]  # all but those left out
+    each, over = (form.frame_of_cells(x.numpy()) for x in (bits, excess))
+    values, expected = (_in_words(form, x) for x in (codes, best))
+    always = torch.tensor([float(given_always(model, site)) for site in sites_of(model)])
+    context = form.frame_of_cells(always.expand(codes.shape).numpy())
+    # all but those left out, and those of a context
+    learned = [label for label in each.columns if str(label) in values and not context[label].eq(1.0).any()]
     each, over = each[learned], over[learned]
     values, expected = (x[[str(c) for c in learned]].set_axis(learned, axis=1) for x in (values, expected))
     log_p = {"log_p": found.value, "low": found.low, "high": found.high}
@@ -168,6 +172,13 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
 
 
 def _site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:
+    site = _known_site(model, schema, label)
+    if given_always(model, site):
+        raise ValueError(f"columns: expected columns that are modelled, got {label!r}, which is context.")
+    return site
+
+
+def _known_site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:
     sites = sites_of(model)
     names = model.columns if schema is None else schema.columns
     if names is not None and str(label) in names:

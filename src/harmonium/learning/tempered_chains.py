@@ -17,7 +17,7 @@ from harmonium.likelihood.schedule import refined
 from harmonium.models import EnergyModel, uncoupled
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
-from harmonium.sampling.segments import segment
+from harmonium.sampling.segments import Segment
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas
 
 RESPACE = 50  # updates between two looks at where the rungs of a tempered path should be
@@ -232,7 +232,7 @@ class TrajectoryChains(TemperedChains):
 
 def square_distance(a: EnergyModel, at_a: State, b: EnergyModel, at_b: State) -> float:
     """The symmetrised divergence of two models from states of both: what an exchange has to pay, nats."""
-    piece = segment(a, b)
+    piece = Segment(a, b)
     zero, one = (at_a[0].new_full((len(at_a[0]), 1), beta) for beta in (0.0, 1.0))
     there, back = piece.look(at_a).work(zero, one), piece.look(at_b).work(one, zero)
     return max(float(there.mean() + back.mean()), 0.0)

@@ -24,7 +24,7 @@ from harmonium.likelihood.estimate import Estimate
 from harmonium.models import EnergyModel, uncoupled
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
-from harmonium.sampling.segments import segment
+from harmonium.sampling.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def anneal(
     n, rows = len(forward[0]), len(state[0])
     up = torch.from_numpy(positions).to(state[0])[:, None]
     betas = torch.cat([up.expand(-1, n), up.flip(0).expand(-1, rows - n)], 1)  # reverse ones go down
-    _, work = segment(start, model).lead_all(state, betas, address)
+    _, work = Segment(start, model).lead_all(state, betas, address)
     works = work.cpu().numpy()
     return works[:n], works[n:]
 
@@ -149,7 +149,7 @@ def annealed_importance_sampling(
     assert base is not None  # independent variables have one
     begin = start.random_state(chains, address)
     betas = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64).to(begin[0])[:, None]
-    path = segment(start, model.softened())
+    path = Segment(start, model.softened())
     end, work = path.lead_all(begin, betas.expand(-1, chains), address.at(step=1))
     works = np.where(model.obeys(end[0]).cpu().numpy(), work.cpu().numpy(), np.inf)
     if not np.isfinite(works).any():

@@ -27,7 +27,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.models import EnergyModel
 from harmonium.models.blocks import Pair
-from harmonium.models.support import Site, sites_of
+from harmonium.models.support import Site, check_one_number, given_always, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
@@ -116,7 +116,8 @@ def cells(
     Args:
         model: the model.
         v: visible states in its dtype, (rows, n_visible), NaN where a cell is free.
-        sites: numbers of the columns asked for (one for each site); all by default.
+        sites: numbers of the columns asked for (one for each site); by default all that the model is of,
+            which a context isn't.
         draws: of what is not known of a row.
         seed: of these.
 
@@ -126,8 +127,10 @@ def cells(
     torch.Size([1, 2])
     """
     every = sites_of(model)
+    if sites is None:
+        sites = [site.number for site in every if not given_always(model, site)]
     states = _completed(model, v, checks.positive_integer("draws", draws), seed)
-    for site in every if sites is None else [every[number] for number in sites]:
+    for site in (every[number] for number in sites):
         yield _cell(model, v, states, site)
 
 
@@ -221,7 +224,7 @@ def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor
     """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
     pair = model.pair() if len(state) == 1 else None
     if pair is not None:
-        return _by_fields(pair, state[0], site, values)
+        return _by_fields(pair, (state[0], model.field_of_given(state[0])), site, values)
     points = values.shape[1]
     full = [x.repeat_interleave(points, 0) for x in state]
     full[0][:, site.columns] = values.expand(len(state[0]), -1, -1).flatten(0, 1).to(full[0])
@@ -229,14 +232,19 @@ def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor
     return -energy.double().unflatten(0, (len(state[0]), points))
 
 
-def _by_fields(pair: Pair, v: Tensor, site: Site, values: Tensor) -> Tensor:
-    """Another value in one cell moves the fields of the hidden units by a multiple of one row of W."""
-    operator, visible, hidden = pair
+def _by_fields(pair: Pair, given: tuple[Tensor, Tensor | None], site: Site, values: Tensor) -> Tensor:
+    """Another value in one cell moves the fields of the hidden units by a multiple of one row of W; `given`
+    are rows, and the field on them of what is always given.
+    """
+    (v, own), (operator, visible, hidden) = given, pair
     weight = operator.rows(site.columns).double()
     rest = pair.hidden_field(v).double() - v[:, site.columns].double() @ weight
     fields = rest[:, None, :] + values @ weight
     cumulants = hidden.cumulant(fields.flatten(0, 1)).sum(1).unflatten(0, fields.shape[:2])
-    return cumulants + values @ visible.bias[site.columns].double() - _potential(visible, site, values)
+    linear = values @ visible.bias[site.columns].double()
+    if own is not None:
+        linear = linear + (values * own[:, None, site.columns].double()).sum(2)
+    return cumulants + linear - _potential(visible, site, values)
 
 
 def _potential(visible: Units, site: Site, values: Tensor) -> Tensor:
@@ -258,6 +266,7 @@ def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tens
         values = site.part.site_values()
     if values is not None:
         return values.to(device, torch.float64), torch.zeros(len(values), dtype=torch.float64, device=device)
+    check_one_number(site)
     low, high, deviation = _reach(model, states[0].flatten(0, 1), site)
     floor, ceiling = _bounds(space, site)
     some = torch.linspace(0, states[0].shape[1] - 1, min(ROWS, states[0].shape[1]), device=device).long()
@@ -323,10 +332,12 @@ def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, flo
 def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
     """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
     space, pair = cast(Units, model.visible_space), model.pair()  # units, since the site has a part
-    bias = space.bias[site.start].double()
+    low = high = space.bias[site.start].double()
+    own = model.field_of_given(v)
+    if own is not None:
+        low, high = (low + of(own[:, site.start].double()) for of in (torch.amin, torch.amax))
     if pair is None or pair.hidden.tail is not Tail.BOUNDED:
-        return bias[None]
-    low = high = bias
+        return torch.stack([low, high])
     start, row = 0, pair.operator.rows(slice(site.start, site.start + 1))[0].double()
     for part in parts_of(pair.hidden):
         weight = row[start : start + part.width].unflatten(0, (part.n, -1))

@@ -307,16 +307,20 @@ def _sum_hidden(pair: Pair, v: Tensor, own: Tensor | None, held: Tensor, free: T
     count = int(hidden.n_states or 0)
     known, open_sites = torch.where(held, v, 0.0).double(), free.double()
     total = torch.full((len(v),), -math.inf, dtype=torch.float64, device=v.device)
-    chunk = max(1, CHUNK // (max(len(v), visible.width) if own is None else len(v) * visible.width))
+    alike = own is None and visible.in_rows(v) is visible
+    chunk = max(1, CHUNK // (max(len(v), visible.width) if alike else len(v) * visible.width))
     for start in range(0, count, chunk):
         h = hidden.states(torch.arange(start, min(start + chunk, count), device=v.device)).to(v)
         field = pair.visible_field(h)
         terms = torch.addmm(-hidden.energy(h).double(), known, field.double().T)
-        if own is None:
+        if alike:
             terms.addmm_(open_sites, visible.cumulant(field).double().T)
         else:
-            sums = visible.cumulant((own[:, None] + field).flatten(0, 1)).double()
+            units = visible.in_rows(v.repeat_interleave(len(h), 0))
+            each = field.expand(len(v), -1, -1) if own is None else own[:, None] + field
+            sums = units.cumulant(each.flatten(0, 1)).double()
             terms += (open_sites[:, None] * sums.view(len(v), len(h), -1)).sum(2)
+        if own is not None:
             terms += (known * own.double()).sum(1, keepdim=True)
         total = torch.logaddexp(total, torch.logsumexp(terms, 1))
     return total - torch.where(free, 0.0, visible.potential(v).double()).sum(1)

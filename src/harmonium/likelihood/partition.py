@@ -80,8 +80,8 @@ def log_partition(
     inputs.normalizable("model", model)
     if model.context is not None:
         raise ValueError(
-            "model: expected one distribution, got one for each context; ask for that at a context,"
-            " hm.log_partition(model.at(context))."
+            "model: expected one distribution, got one for each context; hm.log_likelihood measures rows"
+            " given theirs, and of a ConditionalRBM hm.log_partition(model.at(context)) is that of one."
         )
     model = model.normaliser
     nodes = inputs.trajectory(trajectory, model)

@@ -10,7 +10,7 @@ import torch
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.random import Address
 from harmonium.sampling.chains import State
-from harmonium.sampling.segments import Segment, segment
+from harmonium.sampling.segments import Segment
 from harmonium.sampling.tempering import broad
 from harmonium.units import Tail
 
@@ -44,7 +44,7 @@ def modes(model: EnergyModel, address: Address, known: State | None = None) -> S
     `known`.
     """
     start = broad(model)
-    path = segment(start, model)
+    path = Segment(start, model)
     found = [start.random_state(PILOT_CHAINS, address)]
     for k in range(1, PILOT_SWEEPS + 1):
         found[0] = _moved(path, found[0], k / PILOT_SWEEPS, address.at(step=address.step + k))
@@ -86,8 +86,8 @@ def _(model: BlockModel) -> list[State]:
     state[last] = layers[last].mode(field)
     for _ in range(2):  # the others adapt to the pushed site, then everything to everything
         for block in range(last):
-            state[block] = model.conditional_units(block).mode(model.field(block, tuple(state)))
-        state[last] = model.conditional_units(last).mode(model.field(last, tuple(state)))
+            state[block] = model.units_in(block, tuple(state)).mode(model.field(block, tuple(state)))
+        state[last] = model.units_in(last, tuple(state)).mode(model.field(last, tuple(state)))
     return [tuple(state)]
 
 

@@ -25,7 +25,7 @@ from harmonium.random import Address, Purpose
 from harmonium.sampling import Clamp
 from harmonium.sampling.chains import State
 from harmonium.sampling.free import filled
-from harmonium.sampling.segments import segment
+from harmonium.sampling.segments import Segment
 from harmonium.sampling.tempering import Exchange, Ladder, Replicas
 
 GROUPS = 4  # sets of replicas for each row, half of them started at either end
@@ -194,7 +194,7 @@ def annealed(model: EnergyModel, v: Tensor, held: Tensor, seed: int) -> tuple[Te
     for steps in TEMPERATURES:
         state = each.random_state(Address(seed, Purpose.START))
         betas = torch.linspace(0.0, 1.0, steps + 1, device=v.device, dtype=v.dtype)[:, None]
-        path = segment(each.start, model, each.clamp)
+        path = Segment(each.start, model, each.clamp)
         _, work = path.lead(state, betas.expand(-1, len(each.v)), Address(seed, Purpose.ANNEALING))
         works = work.view(len(v), COPIES)
         scatter = float(works.var(1).mean())

@@ -15,6 +15,7 @@ from harmonium.models.pairwise import PairwiseModel, independent
 from harmonium.models.path import Interpolation
 from harmonium.models.rbm import RBM
 from harmonium.models.reference import Path, Reference, path_to, uncoupled, uncoupled_rows
+from harmonium.models.replicated_softmax import ReplicatedSoftmax
 from harmonium.models.temporal import TemporalRBM
 from harmonium.models.uncoupled import UncoupledRows
 
@@ -35,6 +36,7 @@ __all__ = [
     "Objective",
     "Path",
     "Reference",
+    "ReplicatedSoftmax",
     "TemporalRBM",
     "UncoupledRows",
     "independent",

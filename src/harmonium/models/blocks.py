@@ -116,6 +116,10 @@ class BlockModel(EnergyModel):
         """The units that turn the field of `block` into its conditional distribution."""
         return self.layers[block]
 
+    def units_in(self, block: int, state: State) -> Units:
+        """The same in the rows of a state; of state[block] only columns that are always given are read."""
+        return self.conditional_units(block).in_rows(state[block])
+
     def bipartite(self) -> Bipartite | None:
         """This model as one coupling between two blocks, None where its fields are anything else."""
         return None
@@ -133,7 +137,7 @@ class BlockModel(EnergyModel):
         zeros = next((x for i, x in enumerate(state) if i != block), state[block])
         absent = zeros.new_zeros(len(zeros), layers[block].width)
         rest = tuple(absent if i == block else x for i, x in enumerate(state))
-        cumulant = self.conditional_units(block).cumulant(self.field(block, rest))
+        cumulant = self.units_in(block, rest).cumulant(self.field(block, rest))
         return self.energy_without(block, rest) - cumulant.sum(-1)
 
     @abstractmethod
@@ -145,7 +149,7 @@ class BlockModel(EnergyModel):
         state = self._rows_of_blocks(state)
         last = len(state) - 1
         linear = (self.field(last, state) * state[last]).sum(-1)
-        potential = self.conditional_units(last).potential(state[last]).sum(-1)
+        potential = self.units_in(last, state).potential(state[last]).sum(-1)
         return self.energy_without(last, state) + potential - linear
 
     def _rows_of_blocks(self, state: tuple[Any, ...]) -> State:

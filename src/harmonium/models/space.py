@@ -61,6 +61,10 @@ class Space(ABC):
     def random(self, rows: int, address: Address, dtype: torch.dtype, device: torch.device) -> Tensor:
         """States drawn without knowing any energy, (rows, width): uniformly where the space is bounded."""
 
+    def in_rows(self, x: Tensor) -> Space:
+        """As of units: itself, since no column is always given."""
+        return self
+
     def some_state(self) -> Tensor:
         """Any state, (1, width), float64."""
         return self.random(1, Address(0, Purpose.CLAMP), torch.float64, torch.device("cpu"))

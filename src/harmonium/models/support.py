@@ -62,7 +62,8 @@ class Support:
         problem = None if self.coded else self.space.mask_violation(~free)
         if problem:
             raise ValueError(f"{name}: {problem}; NaN marks free ones.")
-        return torch.where(free, self.valid.to(x), x)
+        valid = self.valid if self.coded else self.space.in_rows(x).some_state()
+        return torch.where(free, valid.to(x), x)
 
     def sentence(self, x: Tensor, table: Table, start: int, free: bool = False) -> str:
         """What is wrong with the first row that is none, as the rest of a sentence on the argument.
@@ -145,6 +146,22 @@ def sites_in(space: Any) -> list[Site]:
         goes_on = part is not None and bool(sites) and sites[-1].part is part
         sites.append(Site(number, start, width, part, sites[-1].inside + 1 if goes_on else 0))
     return sites
+
+
+def given_always(model: Any, site: Site) -> bool:
+    """Whether a variable is part of a context."""
+    return model.context is not None and site.start in range(
+        *model.context.indices(model.visible_space.width)
+    )
+
+
+def check_one_number(site: Site) -> None:
+    """Refuse a variable of endlessly many states that aren't single numbers."""
+    if site.width > 1:
+        raise TypeError(
+            f"model: expected variables of one cell each, got {type(site.part).__name__} units, whose"
+            f" {site.width} columns are one variable."
+        )
 
 
 def greys(low: float, high: float, binomial: str) -> str:

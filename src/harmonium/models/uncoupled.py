@@ -21,11 +21,12 @@ class UncoupledRows(Derived[BlockModel], BlockModel):
     Args:
         model: whose units these are.
         fields: of every block, (rows, width) each.
+        known: visible states, (rows, n_visible), of which the columns that are always given are read.
     """
 
-    def __init__(self, model: BlockModel, fields: State) -> None:
+    def __init__(self, model: BlockModel, fields: State, known: Tensor) -> None:
         super().__init__(model)
-        self.fields = fields
+        self.fields, self.known = fields, known
 
     @classmethod
     @torch.no_grad()
@@ -33,23 +34,25 @@ class UncoupledRows(Derived[BlockModel], BlockModel):
         """The fields that rows (rows, n_visible), NaN where free, make: hidden blocks feel what is known, and
         what is free at the means that it has by itself; free units feel the means of the hidden ones then.
         """
-        layers = model.layers
+        layers = (model.layers[0].in_rows(v), *model.layers[1:])
         fields = [layer.bias.detach().expand(len(v), layer.width) for layer in layers]
         means = [layer.mean(field) for layer, field in zip(layers, fields, strict=True)]
         means[0] = torch.where(torch.isnan(v), means[0], v)
         for block in (*range(1, len(layers)), 0):
             fields[block] = model.field(block, tuple(means))
-            means[block] = model.conditional_units(block).mean(fields[block])
-        return cls(model, tuple(fields))
+            means[block] = model.units_in(block, tuple(means)).mean(fields[block])
+        return cls(model, tuple(fields), v)
 
     def part(self, rows: Tensor) -> UncoupledRows:
         """The same for these rows."""
-        return UncoupledRows(self._of[0], tuple(field[rows] for field in self.fields))
+        fields = tuple(field[rows] for field in self.fields)
+        return UncoupledRows(self._of[0], fields, self.known[rows])
 
     @property
     def layers(self) -> Sequence[Units]:
-        """The units of each block."""
-        return self._of[0].layers
+        """The units of each block, in these rows."""
+        first, *rest = self._of[0].layers
+        return (first.in_rows(self.known), *rest)
 
     def field(self, block: int, state: State) -> Tensor:
         """The fields of the rows, whatever the state."""

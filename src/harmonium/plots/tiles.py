@@ -30,6 +30,8 @@ class Scale(NamedTuple):
     signed: bool = False
 
 
+LEAST = 6
+"""Pixels of the shorter side of a picture at least, so that the lines between pictures are thin."""
 MOST_ROWS = 100
 """Rows of a heat map; more can't be told apart."""
 MOST_NAMES = 32
@@ -37,7 +39,8 @@ MOST_NAMES = 32
 
 
 def mosaic(rows: np.ndarray, shape: Shape, columns: int | None = None) -> np.ndarray:
-    """The rows as pictures of (height, width) in a grid, with lines of NaN between them.
+    """The rows as pictures of (height, width) in a grid, with lines of NaN between them; cells of small
+    pictures are squares of several pixels.
 
     Args:
         rows: (n, height·width).
@@ -47,9 +50,9 @@ def mosaic(rows: np.ndarray, shape: Shape, columns: int | None = None) -> np.nda
     Raises:
         ValueError: rows of another width.
 
-    >>> mosaic(np.ones((2, 4)), (2, 2), columns=2)
-    array([[ 1.,  1., nan,  1.,  1.],
-           [ 1.,  1., nan,  1.,  1.]])
+    >>> mosaic(np.array([[1.0, 2.0], [3.0, 4.0]]), (1, 2), columns=2)[0]
+    array([ 1.,  1.,  1.,  1.,  1.,  1.,  2.,  2.,  2.,  2.,  2.,  2., nan,
+            3.,  3.,  3.,  3.,  3.,  3.,  4.,  4.,  4.,  4.,  4.,  4.])
     """
     height, width = shape
     if rows.ndim != 2 or rows.shape[1] != height * width or len(rows) == 0:
@@ -59,12 +62,15 @@ def mosaic(rows: np.ndarray, shape: Shape, columns: int | None = None) -> np.nda
         )
     columns = columns or max(1, round(math.sqrt(len(rows) * height / width)))
     columns = min(columns, len(rows))
-    gap = max(1, round(min(shape) / 14))
+    size = -(-LEAST // min(shape))  # pixels of a cell
+    height, width = size * height, size * width
+    gap = max(1, round(min(height, width) / 14))
     down = -(-len(rows) // columns)
     canvas = np.full((down * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
     for k, row in enumerate(rows):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
-        canvas[top : top + height, left : left + width] = row.reshape(shape)
+        cells = row.reshape(shape).repeat(size, 0).repeat(size, 1)
+        canvas[top : top + height, left : left + width] = cells
     return canvas
 
 

@@ -65,7 +65,7 @@ class BlockGibbs:
     def _sweep(self, model: BlockModel, chains: Chains) -> Chains:
         state = list(chains.state)
         for block in reversed(range(len(state))):
-            units = model.conditional_units(block)
+            units = model.units_in(block, tuple(state))
             field = model.field(block, tuple(state))
             state[block] = units.sample(field, model.block_address(block, chains.address))
             if block == 0 and self.clamp is not None:

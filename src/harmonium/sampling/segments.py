@@ -7,17 +7,16 @@ both.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from harmonium import kernels, processes
-from harmonium.models import BlockModel, EnergyModel, Path
-from harmonium.models.path import Interpolation
+from harmonium.models import EnergyModel
+from harmonium.models.reference import path_between
 from harmonium.random import Address
 from harmonium.sampling.chains import Chains, Clamp, State
 from harmonium.sampling.gibbs import sides_of
@@ -27,32 +26,41 @@ from harmonium.units import Units
 STEPS = 100  # of a path in one compiled call, which can't be interrupted
 
 
-class View(ABC):
-    """What a piece of a path has to say about some states."""
-
-    @abstractmethod
-    def work(self, here: Tensor, there: Tensor) -> Tensor:
-        """(Free) energy of the states at β = `there` minus that at `here`, (rows,), float64; β is (rows,
-        1).
-        """
-
-    @abstractmethod
-    def sweep(self, beta: Tensor, address: Address) -> State:
-        """The states after one sweep at β, (rows, 1)."""
+def summed_block(model: EnergyModel, but: int | None = None) -> int | None:
+    """The block to sum out in closed form, other than `but`: the one with most sites, so that the fewest are
+    left to chance; None where the model names no blocks.
+    """
+    sites = [(-1 if i == but else layer.n, i) for i, layer in enumerate(model.named_blocks)]
+    return max(sites)[1] if sites else None
 
 
-class Segment(ABC):
-    """A piece of a path.
+class Segment:
+    """A piece of a path between two models over the same variables; `clamp` holds visible ones fixed.
+
+    Of models with blocks one block is summed out: free energies of the others overlap more than joint
+    energies do. Where only the energies are known nothing is, and the kernel that suits the end makes the
+    sweeps.
 
     Attributes:
         divides: whether chains can be led by several processes: no chain has anything to do with another.
+        summed: the block that is summed out, None for none.
     """
 
-    divides: bool = False
+    def __init__(self, start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> None:
+        self.start: Any = start  # both have blocks, or neither has
+        self.end: Any = end
+        self.clamp = clamp
+        self.summed = summed_block(end, but=None if clamp is None else 0)
+        self.divides = clamp is None and self.summed is not None  # a clamp has a row for each chain
+        self.info: dict[str, float] = {}  # such as a step size that the kernel adapts
 
-    @abstractmethod
     def look(self, state: State) -> View:
         """What both ends say about these states."""
+        ends, b = (self.start, self.end), self.summed
+        if b is None:
+            return View(self, state, [model.energy(*state).double() for model in ends])
+        fields = self.fields(b, state)
+        return View(self, state, [model.energy_without(b, state).double() for model in ends], fields)
 
     def lead_all(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
         """As `lead`, the chains divided among the processes; afterwards each knows all of them."""
@@ -68,8 +76,13 @@ class Segment(ABC):
 
     def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
         """(States led through the points `betas`, (steps + 1, rows), with a sweep at each but the first; the
-        work on the way, (rows,), float64, nats).
+        work on the way, (rows,), float64, nats), by a compiled loop where there is one for these models.
         """
+        done = None if self.summed is None else self._lead_in_one_call(state, betas, address)
+        return self.lead_step_by_step(state, betas, address) if done is None else done
+
+    def lead_step_by_step(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
+        """The same without one."""
         work = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
         for k in range(len(betas) - 1):
             here, there = betas[k, :, None], betas[k + 1, :, None]
@@ -78,42 +91,11 @@ class Segment(ABC):
             state = view.sweep(there, address.at(step=address.step + k))
         return state, work
 
-
-def summed_block(model: BlockModel, but: int | None = None) -> int:
-    """The block to sum out in closed form, other than `but`: the one with most sites, so that the fewest are
-    left to chance.
-    """
-    sites = [(-1 if i == but else layer.n, i) for i, layer in enumerate(model.layers)]
-    return max(sites)[1]
-
-
-class BlockSegment(Segment):
-    """A piece between models with blocks, of which one is summed out: free energies of the other blocks
-    overlap more than joint energies do.
-    """
-
-    def __init__(self, start: BlockModel, end: BlockModel, clamp: Clamp | None = None) -> None:
-        self.start, self.end, self.clamp = start, end, clamp
-        self.divides = clamp is None  # which has a row for each chain
-        self.summed = summed_block(end, but=None if clamp is None else 0)
-
-    def look(self, state: State) -> BlockView:
-        """Fields and energies at both ends."""
-        b = self.summed
-        fields = self.fields(b, state)
-        energies = [model.energy_without(b, state).double() for model in (self.start, self.end)]
-        return BlockView(self, state, fields, energies)
-
-    def lead(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor]:
-        """As any segment does, by a compiled loop where there is one for these models."""
-        done = self._lead_in_one_call(state, betas, address)
-        return super().lead(state, betas, address) if done is None else done
-
     def _lead_in_one_call(self, state: State, betas: Tensor, address: Address) -> tuple[State, Tensor] | None:
-        point = Interpolation(self.start, self.end, 1.0)
+        point: Any = path_between(self.end, self.start, 1.0)
         pair = None if self.clamp is not None else point.bipartite()
         sides = None if pair is None else sides_of(point, pair)
-        if pair is None or sides is None or not kernels.sweeps_suit(pair.weight):
+        if pair is None or sides is None or self.summed is None or not kernels.sweeps_suit(pair.weight):
             return None
         work = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
         for k in range(0, len(betas) - 1, STEPS):
@@ -130,92 +112,67 @@ class BlockSegment(Segment):
         """The fields on `block` at both ends."""
         return self.start.field(block, state), self.end.field(block, state)
 
-    def units(self, block: int, beta: Tensor) -> Units:
+    def units(self, block: int, state: State, beta: Tensor) -> Units:
         """The units of `block` at β."""
-        return self.start.conditional_units(block).interpolate(self.end.conditional_units(block), beta)
+        start: Units = self.start.units_in(block, state)
+        return start.interpolate(self.end.units_in(block, state), beta)
 
-    def draw(self, block: int, fields: Sequence[Tensor], beta: Tensor, address: Address) -> Tensor:
-        """New states of `block` given its fields at both ends."""
+    def draw(self, block: int, state: State, fields: Sequence[Tensor], at: tuple[Tensor, Address]) -> Tensor:
+        """New states of `block` at (β, address) given its fields at both ends."""
+        beta, address = at
         field = torch.lerp(fields[0], fields[1], beta)
-        x = self.units(block, beta).sample(field, self.end.block_address(block, address))
+        x = self.units(block, state, beta).sample(field, self.end.block_address(block, address))
         return self.clamp.apply(x) if self.clamp is not None and block == 0 else x
 
 
 @dataclass(frozen=True)
-class BlockView(View):
-    """States, the fields on the summed block and the energies without it, at both ends."""
+class View:
+    """What a piece of a path has to say about some states.
 
-    segment: BlockSegment
+    Attributes:
+        segment: the piece.
+        state: the states.
+        energies: at both ends, without the block that is summed out, (rows,) each, float64.
+        fields: on that block at both ends; none where none is.
+    """
+
+    segment: Segment
     state: State
-    fields: Sequence[Tensor]
     energies: Sequence[Tensor]
+    fields: Sequence[Tensor] = ()
 
     def work(self, here: Tensor, there: Tensor) -> Tensor:
-        """Difference of the free energies of all blocks but the summed one."""
-        return self.marginal(there) - self.marginal(here)
+        """(Free) energy of the states at β = `there` minus that at `here`, (rows,), float64; β is (rows,
+        1).
+        """
+        if self.fields:
+            return self.marginal(there) - self.marginal(here)
+        return (there - here).squeeze(-1).double() * (self.energies[1] - self.energies[0])
 
     def marginal(self, beta: Tensor) -> Tensor:
         """-log of the sum of exp(-E) over the summed block at β, (rows,), float64, nats."""
-        field = torch.lerp(self.fields[0], self.fields[1], beta)
-        cumulant = self.segment.units(self.segment.summed, beta).cumulant(field)
-        own = torch.lerp(self.energies[0], self.energies[1], beta.squeeze(-1).double())
-        return own - cumulant.double().sum(-1)
-
-    def sweep(self, beta: Tensor, address: Address) -> State:
-        """One Gibbs sweep: the summed block, whose fields are known, then the others."""
-        b, new = self.segment.summed, list(self.state)
-        new[b] = self.segment.draw(b, self.fields, beta, address)
-        for block in reversed(range(len(new))):
-            if block != b:
-                fields = self.segment.fields(block, tuple(new))
-                new[block] = self.segment.draw(block, fields, beta, address)
-        return tuple(new)
-
-
-class EnergySegment(Segment):
-    """A piece between models of which only the energies are known, swept by the kernel that suits the end."""
-
-    def __init__(self, start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> None:
-        self.start, self.end = start, end
-        self.kernel = default_kernel(Path(start, end, 1.0), clamp)
-        self.info: dict[str, float] = {}  # such as a step size that the kernel adapts
-
-    def look(self, state: State) -> EnergyView:
-        """Energies at both ends."""
-        start, end = (model.energy(*state).double() for model in (self.start, self.end))
-        return EnergyView(self, state, end - start)
-
-
-@dataclass(frozen=True)
-class EnergyView(View):
-    """States, and by how much their energy grows from one end to the other."""
-
-    segment: EnergySegment
-    state: State
-    slope: Tensor
-
-    def work(self, here: Tensor, there: Tensor) -> Tensor:
-        """The energy is linear in β."""
-        return (there - here).squeeze(-1).double() * self.slope
-
-    def sweep(self, beta: Tensor, address: Address) -> State:
-        """One call of the kernel."""
         own = self.segment
-        chains = own.kernel(Path(own.start, own.end, beta), Chains(self.state, address, own.info))
-        own.info = dict(chains.info)
-        return chains.state
+        assert own.summed is not None  # since it has fields
+        field = torch.lerp(self.fields[0], self.fields[1], beta)
+        cumulant = own.units(own.summed, self.state, beta).cumulant(field)
+        rest = torch.lerp(self.energies[0], self.energies[1], beta.squeeze(-1).double())
+        return rest - cumulant.double().sum(-1)
 
-
-def segment(start: EnergyModel, end: EnergyModel, clamp: Clamp | None = None) -> Segment:
-    """The piece between two models over the same variables; `clamp` holds visible ones fixed."""
-    return _segment_to(end, start, clamp)
-
-
-@singledispatch
-def _segment_to(end: EnergyModel, start: EnergyModel, clamp: Clamp | None) -> Segment:
-    return EnergySegment(start, end, clamp)
-
-
-@_segment_to.register(BlockModel)
-def _(end: BlockModel, start: BlockModel, clamp: Clamp | None) -> Segment:
-    return BlockSegment(start, end, clamp)
+    def sweep(self, beta: Tensor, address: Address) -> State:
+        """The states after one sweep at β, (rows, 1): a call of the kernel or, with blocks, Gibbs: the summed
+        one, whose fields are known, then the others.
+        """
+        own = self.segment
+        if own.summed is None:
+            point = path_between(own.end, own.start, beta)
+            kernel = default_kernel(point, own.clamp)
+            chains = kernel(point, Chains(self.state, address, own.info))
+            own.info = dict(chains.info)
+            return chains.state
+        new = list(self.state)
+        new[own.summed] = own.draw(own.summed, self.state, self.fields, (beta, address))
+        for block in reversed(range(len(new))):
+            if block != own.summed:
+                fields = own.fields(block, tuple(new))
+                new[block] = own.draw(block, tuple(new), fields, (beta, address))
+        return tuple(new)

@@ -24,7 +24,7 @@ from harmonium import kernels, processes
 from harmonium.models import BlockModel, EnergyModel, PairwiseModel, Reference
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Chains, Clamp, State
-from harmonium.sampling.segments import Segment, segment
+from harmonium.sampling.segments import Segment
 
 SWAP_BLOCK = 64  # sweeps whose exchanges are drawn together
 
@@ -148,7 +148,7 @@ class Exchange:
         if ladder.clamp is not None and len(ladder.nodes) > 2:
             raise ValueError("ladder: expected two nodes where visible variables are clamped.")
         self._segments = [
-            segment(a, b, ladder.clamp) for a, b in zip(ladder.nodes[:-1], ladder.nodes[1:], strict=True)
+            Segment(a, b, ladder.clamp) for a, b in zip(ladder.nodes[:-1], ladder.nodes[1:], strict=True)
         ]
         self._pairs = [(pair, ladder.pieces(pair)) for pair in (partners(len(ladder), p) for p in (0, 1))]
 

@@ -144,6 +144,12 @@ class Units(nn.Module, ABC):
         if x.ndim != 2 or x.shape[1] != self.width:
             raise ValueError(f"{name}: expected shape (batch, {self.width}), got {tuple(x.shape)}.")
 
+    def in_rows(self: Same, x: Tensor) -> Same:
+        """These units as the columns that are always given make them in rows of states, (batch, width):
+        themselves, but where these columns say more than a field does. No other column of `x` is read.
+        """
+        return self
+
     def mask_violation(self, held: Tensor) -> str | None:
         """What is wrong with holding these columns (..., width) and drawing the rest, None when nothing."""
         return None
