@@ -21,7 +21,7 @@ BOUNDED = 1000  # whole numbers that may be successes out of so many
 
 
 def kind_of(facts: Facts, without: Sequence[type[Kind]] = ()) -> Kind:
-    """The kind of a column, complete; of whole numbers none of those `without`.
+    """The kind of a column, complete; of whole numbers none of those `without`, which scatter too much.
 
     Two values are Binary, text and what a categorical column declares is Category. Of whole numbers that kind
     is chosen which gives held-out cells the highest probability by itself: the simplest of Count (Poisson),

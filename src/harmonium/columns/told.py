@@ -72,7 +72,8 @@ def columns_of(
 
 def _kind_of(facts: Facts, rest: Rest, place: int) -> Kind:
     """The kind that the values of a column tell, of those that can be as narrow as it is given the rest."""
-    kind, without = kind_of(facts), []
+    kind = kind_of(facts)
+    without: list[type[Kind]] = []
     while rest.excludes(kind, place):
         without.append(type(kind))
         kind = kind_of(facts, without)
