@@ -27,8 +27,11 @@ MISSING = 3
 
 
 def command(library: str, script: str) -> list[str]:
-    """How to start benchmarks/SCRIPT in the environment that has the library."""
-    return [sys.executable if library in ("harmonium", "torch") else PEERS, str(HERE / script)]
+    """How to start benchmarks/SCRIPT in the environment that has the library. One that names the peers at
+    large imports none of its neighbours, which would take the place of libraries of their names (coverage).
+    """
+    python = sys.executable if library in ("harmonium", "torch") else PEERS
+    return [python, *(["-P"] if library == "peers" else []), str(HERE / script)]
 
 
 class Worker:

@@ -1,7 +1,7 @@
 """Features and classes, against what scikit-learn users have.
 
     python -m benchmarks.features                       the tables of what was measured so far
-    python -m benchmarks.features --run [--only features,classes] [--more FOLDER]
+    python -m benchmarks.features --run [--only features,classes] [--more FOLDER] [--seeds 0,1] [--again METHOD]
 
 Features: logistic regression (C by cross-validation among 0.001 … 10, a solver that converges) on raw
 columns, on those of PCA, of scikit-learn's BernoulliRBM and of ours, as many of them for all; five folds.
@@ -40,6 +40,7 @@ from benchmarks import _report
 from harmonium.estimators import BernoulliRBM, RBMClassifier, RBMTransformer
 
 Row = dict[str, Any]
+Measured = Iterator[tuple[str, Row]]
 LEAST = 1e-6  # probability that a wrong class has at least
 MOST_ROWS = 1500
 MISSING = 0.3
@@ -71,10 +72,15 @@ def feature_maps(columns: int, seed: int) -> dict[str, Any]:
     }
 
 
-def features(name: str, x: np.ndarray, y: np.ndarray, seed: int) -> Iterator[tuple[str, Row]]:
+def chosen(methods: dict[str, Any], only: str | None) -> Iterator[tuple[str, Any]]:
+    """All of them, or only the one of that name."""
+    return ((name, found) for name, found in methods.items() if only in (None, name))
+
+
+def features(name: str, x: np.ndarray, y: np.ndarray, seed: int, only: str | None = None) -> Measured:
     """Every feature map on one table."""
     x = MinMaxScaler().fit_transform(x)
-    for method, found in feature_maps(x.shape[1], seed).items():
+    for method, found in chosen(feature_maps(x.shape[1], seed), only):
         begun = time.process_time()
         classifier = make_pipeline(
             StandardScaler(), LogisticRegressionCV(Cs=np.logspace(-3, 1, 5), max_iter=5000, cv=3)
@@ -101,7 +107,7 @@ def classifiers(seed: int) -> dict[str, Any]:
     }
 
 
-def classes(name: str, x: np.ndarray, y: np.ndarray, seed: int) -> Iterator[tuple[str, Row]]:
+def classes(name: str, x: np.ndarray, y: np.ndarray, seed: int, only: str | None = None) -> Measured:
     """Every classifier on one table, on whole rows and on rows with gaps."""
     most = min(int(0.7 * len(x)), MOST_ROWS)
     train, test, known, truth = train_test_split(
@@ -110,7 +116,7 @@ def classes(name: str, x: np.ndarray, y: np.ndarray, seed: int) -> Iterator[tupl
     scale = StandardScaler().fit(train)
     train, test = scale.transform(train), scale.transform(test)
     gaps = np.where(np.random.default_rng(seed).random(test.shape) < MISSING, np.nan, test)
-    for method, found in classifiers(seed).items():
+    for method, found in chosen(classifiers(seed), only):
         begun = time.process_time()
         found.fit(train, known)
         seconds = time.process_time() - begun
@@ -180,6 +186,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="features,classes")
     parser.add_argument("--more", type=Path, help="a folder of further tables")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--tables", default="", help="their names; all by default")
+    parser.add_argument("--again", help="a method that is measured anew where all were")
     asked = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     found = dict(_report.load("features")["rows"])
@@ -187,9 +195,11 @@ def main(arguments: list[str] | None = None) -> None:
     cases = [(w, t, int(s)) for s in asked.seeds.split(",") for t in tables(asked.more) for w in works]
     for work, (name, x, y), seed in cases if asked.run else ():
         done = any(key.startswith(f"{work} / {name} / {seed} / ") for key in found)
-        if done or work not in asked.only.split(",") or (work == "features" and name == "iris"):
+        wanted = work in asked.only.split(",") and (not asked.tables or name in asked.tables.split(","))
+        if done != bool(asked.again) or not wanted or (work == "features" and name == "iris"):
             continue
-        found |= {f"{work} / {name} / {seed} / {m}": row for m, row in works[work](name, x, y, seed)}
+        measured = works[work](name, x, y, seed, asked.again)
+        found |= {f"{work} / {name} / {seed} / {m}": row for m, row in measured}
         results = {"machine": _report.machine(), "versions": _report.versions(), "rows": found}
         text = f"# Features and classes\n\n{_report.preamble(results)}\n{page(found)}\n"
         _report.save("features", results, text)

@@ -5,6 +5,7 @@ then optimises it for each target and writes assembly. One JSON object a line: t
 instructions and registers found. LLVM ends the process where it can't select an instruction.
 """
 
+import gc
 import importlib
 import inspect
 import json
@@ -82,6 +83,7 @@ def optimise(module, machine):
 
 def main(targets):
     """Prints a line for each loop and target."""
+    gc.disable()  # looking for garbage would take a tenth of the time
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     # No loop is run here, so nothing is made into machine code for this processor.

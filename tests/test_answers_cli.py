@@ -1,6 +1,7 @@
 """The commands that ask a model about a table: what they print and write is what the library says."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +116,40 @@ def test_surprising_cells_are_printed_with_rows_as_files_count_them(ask, place):
     assert np.allclose(written[list(table)], found.cells)
     with open("s.png", "rb") as file:
         assert file.read(8) == plots.png(plots.surprising_cells(found, 2))[:8]
+
+
+QUESTIONS = {
+    "evaluate": (),
+    "surprise": (),
+    "conditional": ("--column", "kind"),
+    "report": ("-o", "r.html"),
+    "impute": ("-o", "f.csv"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_wrong_cell_is_named_as_the_file_has_it(ask, place, question):
+    table = pd.read_csv(place / "full.csv").astype({"age": object})
+    table.loc[5, "age"] = "old"  # by which pandas reads all ages as text
+    table.to_csv("wrong.csv", index=False)
+    status, out, err = ask(question, Path("wrong.csv").absolute(), *QUESTIONS[question])
+    assert status == 2 and out == ""
+    assert err.endswith("wrong.csv: column 'age' must hold numbers, got 'old' in row 6.\n")
+    assert not list(Path().glob("[rf].*"))
+
+
+def test_columns_to_learn_are_refused_by_rows_of_the_file(place, tmp_path, capsys):
+    table = pd.read_csv(place / "full.csv")
+    table.loc[5, "age"] = np.inf
+    table.to_csv(tmp_path / "wrong.csv", index=False)
+    assert main(["fit", str(tmp_path / "wrong.csv"), "--out", str(tmp_path / "run")]) == 2
+    assert "column 'age' must hold finite numbers, got inf in row 6: a cell" in capsys.readouterr().err
+
+
+def test_a_page_on_rows_of_which_nothing_is_known(ask, place):
+    nothing = pd.read_csv(place / "full.csv").head(12).mask(np.full((12, 4), True))
+    nothing.to_parquet("nothing.parquet")
+    assert ask("report", Path("nothing.parquet").absolute(), "-o", "n.html")[0] == 0
 
 
 def test_a_page_is_written_on_a_table_with_gaps(ask):

@@ -470,6 +470,13 @@ def test_csv_at_fault(tmp_path, text, words):
     assert words in refusal(data.load_rows, path)
 
 
+def test_text_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
+    assert "its text must be in UTF-8, got the byte 0xe9: save it" in refusal(
+        data.load_rows, tmp_path / "x.csv"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "rows"),
     [

@@ -29,7 +29,7 @@ def test_the_loops_for_matrix_units_on_emulated_ones():
         *files,
     ]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "NUMBA_OPT": "1"}  # most of the time is compiling
+    environment = {**os.environ, "PYTHONPATH": path, "NUMBA_OPT": "1"}  # most of the time is compiling them
     environment.pop("PYTEST_XDIST_WORKER", None)
     done = subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -205,6 +205,15 @@ def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_paramete
     assert default_learning_rate(small, "natural", rows_of(small, np.zeros((9, 20)), "X"), 256, 512) == 0.4
 
 
+@pytest.mark.parametrize(("free", "rate", "prior"), [(1, 1.0, 0.2), (9, 0.4, 0.02)])
+def test_what_is_learned_given_others_by_sums_has_whole_steps_and_a_narrower_prior(free, rate, prior):
+    rows = np.random.default_rng(0).integers(0, 2, (40, 12))
+    model = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(3))
+    history = hm.fit(model, rows, objective=hm.models.Objective(slice(0, 12 - free)), steps=1)
+    assert history.settings["learning_rate"] == rate
+    assert history.settings["weight_decay"] == pytest.approx(prior / 40)
+
+
 def test_a_centred_step_goes_as_far_as_the_covariance_of_the_rows_lets_it():
     def rate(x, visible=hm.Bernoulli, hidden=30, chains=512):
         rbm = hm.RBM(visible(x.shape[1]), hm.Bernoulli(hidden))

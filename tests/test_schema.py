@@ -350,7 +350,7 @@ def test_a_state_is_kept_for_categories_that_come_later():
 
 GOOD = {"y": [0, 1] * 15}
 WRONG = {
-    "empty": ([None] * 30, "is empty in every row: leave it out"),
+    "empty": ([None] * 30, "is empty in every row: leave it out \\(leave_out="),
     "dates": (pd.date_range("2020-01-01", periods=30), r"holds dates or times \(datetime64.*\), of which no"),
     "date objects": ([datetime.date(2020, 1, 1 + k) for k in range(30)], r"holds dates or times \(date\)"),
     "dates as text": ([f"2020-01-{k + 1:02}" for k in range(30)], r"holds dates or times \(as text, such as"),
@@ -379,7 +379,7 @@ WRONG = {
     "numbers as text": (["1.5", "2.75", "3"] * 10, "holds numbers as text, such as '1.5'"),
     "a mark": (
         [str(k % 12) for k in range(29)] + ["?"],
-        r"must hold .* na_values='\?' tells pandas to read as empty in row 29",
+        r"must hold .* text \('\?'\) in row 29: na_values='\?' tells pandas that the cell is empty",
     ),
     "huge": ([2**60, 5, 6] * 10, r"must hold whole numbers below 2\*\*53"),
 }
@@ -416,6 +416,31 @@ def test_codes_and_words_are_no_dates():
     for written in ("A/B/{0}", "v{0}.1.2", "{0} men 20", "Jan {0}", "{0}-{1}"):
         frame = pd.DataFrame({"x": [written.format(k % 7, k % 2) for k in range(60)], "y": [0, 1] * 30})
         assert type(hm.Schema.of(frame)["x"]) is kinds.Category
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_that_the_rest_tells_are_no_poisson_counts(seed):
+    r = np.random.default_rng(seed)
+    tilt = r.normal(size=400)
+    frame = pd.DataFrame(
+        {
+            "told": r.binomial(
+                20, 1 / (1 + np.exp(-0.5 * tilt))
+            ),  # its variance is 9.6, as its mean; 5 given tilt
+            "counted": r.poisson(np.exp(1.5 + 0.3 * tilt)),  # no narrower than its mean whatever is known
+            "tilt": tilt.round(3),
+            "side": np.where(tilt + r.normal(size=400) > 0, "left", "right"),
+        }
+    )
+    assert type(hm.Schema.of(frame[["told"]])["told"]) is kinds.Count
+    schema = hm.Schema.of(frame.mask(r.random(frame.shape) < 0.1))
+    assert type(schema["told"]) is kinds.Number and type(schema["counted"]) is not kinds.Number
+    assert type(hm.Schema.of(frame, leave_out=["tilt", "side", "counted"])["told"]) is kinds.Count
+
+
+def test_codes_that_begin_with_0_are_names():
+    frame = pd.DataFrame({"x": [f"{k % 15:03}" for k in range(59)] + ["136A"], "y": [0, 1] * 30})
+    assert type(hm.Schema.of(frame)["x"]) is kinds.Category
 
 
 def test_whole_numbers_that_never_repeat_are_said():

@@ -29,6 +29,13 @@ def drawn(graph: nx.Graph) -> int:
     return graph
 
 
+def adding(this: int):
+    def add(number: int, more: float = 0.5, *, times: int = 1) -> int | float:
+        return this + number + more if times == 1 else "many"
+
+    return add
+
+
 @dataclass
 class Pair:
     left: int
@@ -59,6 +66,20 @@ def test_calls_that_keep_to_the_signatures_pass(module):
     assert module.first(pair.swapped()) == 2
     assert module.drawn(5) == 5  # a hint for type checkers alone stays open
     assert module.half.__name__ == "half" and module.half.__module__ == "checked_module"
+
+
+def test_inner_functions_are_checked_each_time_they_are_made_at_the_cost_of_once(module, monkeypatch):
+    first = module.adding(1)
+    assert first(1) == 2.5
+    monkeypatch.setattr(typecheck, "beartype", None)  # nothing is left to make
+    others = [module.adding(n) for n in (10, 100)]
+    assert [add(1) for add in others] == [11.5, 101.5]  # each is itself
+    assert first(2, more=0) == 3 and others[0](1, 0.25) == 11.25 and others[0].__name__ == "add"
+    for wrong in (("1",), (1, "2")):
+        with pytest.raises(TypeError, match="violates type hint"):
+            others[1](*wrong)
+    with pytest.raises(TypeError, match="violates type hint"):
+        others[1](1, times=2)  # what it returns
 
 
 @pytest.mark.parametrize(

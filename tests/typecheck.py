@@ -8,6 +8,7 @@ import ast
 import dataclasses
 import functools
 import sys
+import types
 from importlib.machinery import PathFinder, SourceFileLoader
 from typing import Any, get_type_hints
 
@@ -26,12 +27,32 @@ def _resolved(hint, names):
         return Any
 
 
+_checks = {}  # code of a function: the first that was made of it, without and with its check
+
+
+def _of_another(thing, first, checked):
+    """A function with the check of one that was made of the same code.
+
+    Inner functions are made at every call of the outer one, a check takes a thousand times as long.
+    """
+    if checked is first:
+        return thing
+    parts = {name: thing if part is first else part for name, part in (checked.__kwdefaults__ or {}).items()}
+    if thing not in parts.values():  # beartype keeps it elsewhere
+        return beartype(thing, conf=NUMERIC_TOWER)
+    own = types.FunctionType(checked.__code__, checked.__globals__, argdefs=checked.__defaults__)
+    own.__kwdefaults__ = parts
+    return functools.wraps(thing)(own)
+
+
 def check(thing):
     """A function whose calls are checked; a data class whose own making is."""
     if isinstance(thing, type):
         if dataclasses.is_dataclass(thing) and "__init__" in vars(thing):
             thing.__init__ = check(thing.__init__)
         return thing
+    if thing.__code__ in _checks:
+        return _of_another(thing, *_checks[thing.__code__])
     checked = None
 
     @functools.wraps(thing)
@@ -41,6 +62,7 @@ def check(thing):
             hints = thing.__annotations__.items()
             thing.__annotations__ = {name: _resolved(hint, thing.__globals__) for name, hint in hints}
             checked = beartype(thing, conf=NUMERIC_TOWER)
+            _checks[thing.__code__] = thing, checked
         return checked(*args, **kwargs)
 
     return call

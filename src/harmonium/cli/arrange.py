@@ -35,7 +35,7 @@ def arranged(options: FitOptions, dataset: Dataset) -> Dataset:
     left_out = [name for name in (options.leave_out or "").split(",") if name]
     kinds: dict[str, Any] = {last[0]: Category()} if options.model == "labelled" else {}
     ordered = frame[[*(name for name in frame.columns if name not in last), *last]]
-    schema = Schema.of(ordered, leave_out=left_out, kinds=kinds, name=dataset.name)
+    schema = Schema.of(ordered, leave_out=left_out, kinds=kinds, name=dataset.name, first=1)
     return replace(dataset, frame=ordered).encoded(schema)
 
 

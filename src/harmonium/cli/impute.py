@@ -11,6 +11,7 @@ from harmonium.answers.imputation import impute
 from harmonium.cli import screen
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
+from harmonium.cli.rows import check
 from harmonium.data.gaps import incomplete
 from harmonium.models.table import Table as Rows
 
@@ -34,6 +35,7 @@ def run(
     if not drawn:
         check_units(saved)
     given, notes = incomplete(source)
+    check(saved, given, str(source))
     rows, names = rows_of_file(saved, given), given.columns or saved.columns
     doubt = None
     if drawn:

@@ -9,6 +9,7 @@ from harmonium import checks, data
 from harmonium.cli.arrange import in_order, windows, windows_of
 from harmonium.cli.folder import Saved
 from harmonium.models import EnergyModel, TemporalRBM
+from harmonium.models.intake import rows_of
 from harmonium.models.table import Table
 
 
@@ -50,6 +51,11 @@ def _(model: TemporalRBM, asked: Asked) -> tuple[Table, list[str]]:
     return table, [*whole.notes, f"{whole.name}: the {len(table):,} {split} frames."]
 
 
+def check(saved: Saved, table: Table, source: str) -> None:
+    """Refuse rows that the model can't take, in a sentence that names the file and counts rows from 1."""
+    rows_of(saved.model, table, source, free=True)
+
+
 def rows_asked(
     saved: Saved, source: str, split: str | None, *, unseen: bool = False
 ) -> tuple[Any, list[str]]:
@@ -67,6 +73,7 @@ def rows_asked(
     if split is not None:
         checks.one_of("--split", split, data.PARTS)
     table, notes = rows_to_measure(saved, source, split, unseen=unseen)
+    check(saved, table, source)
     if saved.model.schema is not None and table.frame is not None:
         frame = table.frame
     elif table.columns is not None:

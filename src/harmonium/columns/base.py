@@ -20,19 +20,23 @@ REGISTRY: dict[str, type[Kind]] = {}
 """The kinds by their names, for what was saved; a class enters itself."""
 
 
+LEAVE_OUT = "leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
+
+
 class Refused(ValueError):
-    """A column that a kind can't take: the rest of a sentence on the column, and the row where one is at
-    fault.
+    """A column that a kind can't take: the rest of a sentence on the column, the row where one is at fault,
+    and the way out.
     """
 
-    def __init__(self, problem: str, row: int | None = None) -> None:
+    def __init__(self, problem: str, row: int | None = None, remedy: str = "") -> None:
         super().__init__(problem)
-        self.problem, self.row = problem, row
+        self.problem, self.row, self.remedy = problem, row, remedy
 
     def sentence(self, name: str, column: Any, first: int = 0) -> str:
         """The whole sentence; rows are counted from `first`."""
         where = "" if self.row is None else f" in row {self.row + first}"
-        return f"{name}: column {column!r} {self.problem}{where}."
+        remedy = self.remedy and f": {self.remedy}"
+        return f"{name}: column {column!r} {self.problem}{where}{remedy}."
 
 
 def got(needs: str, value: Any, row: int) -> Refused:

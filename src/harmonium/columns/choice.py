@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from harmonium.columns.base import Kind, Refused
+from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.discrete import Binary, Category, Constant
 from harmonium.columns.facts import MOST, Facts
 from harmonium.columns.maps import FOLDS, Map
@@ -19,8 +20,8 @@ FEW_CELLS = 10  # up to which nothing can be held out
 BOUNDED = 1000  # whole numbers that may be successes out of so many
 
 
-def kind_of(facts: Facts) -> Kind:
-    """The kind of a column, complete.
+def kind_of(facts: Facts, without: Sequence[type[Kind]] = ()) -> Kind:
+    """The kind of a column, complete; of whole numbers none of those `without`.
 
     Two values are Binary, text and what a categorical column declares is Category. Of whole numbers that kind
     is chosen which gives held-out cells the highest probability by itself: the simplest of Count (Poisson),
@@ -34,7 +35,7 @@ def kind_of(facts: Facts) -> Kind:
         Refused: every cell is empty, or holds another text, or there are too many different ones.
     """
     if facts.family == "empty":
-        raise Refused("is empty in every row: leave it out")
+        raise Refused("is empty in every row", remedy=LEAVE_OUT)
     if facts.distinct == 1 and not facts.declared:
         return Constant().fitted(facts)
     if facts.declared and facts.values is not None and len(facts.values) == 1:
@@ -45,7 +46,7 @@ def kind_of(facts: Facts) -> Kind:
     if facts.family != "number":
         return Category().fitted(facts)
     if facts.whole:
-        return _whole(facts)
+        return _whole(facts, without)
     repeated = facts.distinct <= FEW_REAL and facts.rows >= REPEATED * facts.distinct
     return (Category() if repeated else Number()).fitted(facts)
 
@@ -55,24 +56,24 @@ def _refuse_too_many(facts: Facts) -> None:
         return
     if facts.declared and facts.distinct > max(facts.rows, 2):
         raise Refused(
-            f"has {facts.distinct:,} categories for {facts.rows:,} rows that hold one: leave those that don't"
-            " come out with .cat.remove_unused_categories(), or leave out the column"
+            f"has {facts.distinct:,} categories for {facts.rows:,} rows that hold one",
+            remedy="take away those that don't come with .cat.remove_unused_categories(), or " + LEAVE_OUT,
         )
     if not facts.declared and facts.distinct == facts.rows:
         raise Refused(
-            f"holds another text in each of {facts.rows:,} rows, which names the rows and can't be learned:"
-            " leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
+            f"holds another text in each of {facts.rows:,} rows, which names the rows and can't be learned",
+            remedy=LEAVE_OUT,
         )
     if facts.distinct > MOST or (
         not facts.declared and facts.distinct > facts.rows // 2 and facts.rows > FEW
     ):
         raise Refused(
-            f"holds {facts.distinct:,} different texts in {facts.rows:,} rows, too many for categories: join"
-            " some of them, or leave it out (leave_out= of hm.Schema.of, --leave-out on the command line)"
+            f"holds {facts.distinct:,} different texts in {facts.rows:,} rows, too many for categories",
+            remedy="join some of them, or " + LEAVE_OUT,
         )
 
 
-def _whole(facts: Facts) -> Kind:
+def _whole(facts: Facts, without: Sequence[type[Kind]]) -> Kind:
     """The simplest kind of whole numbers that no other beats for sure on held-out cells."""
     candidates: list[Kind] = []
     number = Number(decimals=0)
@@ -83,6 +84,7 @@ def _whole(facts: Facts) -> Kind:
             candidates.append(Whole(low, int(facts.high)))
     if facts.distinct <= FEW and facts.values is not None:
         candidates.append(Category(facts.values))
+    candidates = [kind for kind in candidates if type(kind) not in without]
     if facts.distinct > FEW_REAL or not candidates:
         candidates.append(number.fitted(facts))
     if facts.rows <= FEW_CELLS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harmonium.columns.base import Refused
+from harmonium.columns.base import LEAVE_OUT, Refused
 from harmonium.columns.storage import is_plain, plain
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ LARGEST = 1e150  # number whose square float64 holds
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
+CODE = re.compile(r"0\d+")  # which no number is written as
 SIGN = re.compile("[%‰$€£¥]")  # of a share or a currency
 LEVELS = 20  # different texts that may be categories although they are numbers with a sign
 _TIME = r"\d{1,2}:\d{2}(:\d{2}.*)?( ?[AaPp][Mm])?"
@@ -79,7 +80,7 @@ def facts_of(column: pd.Series) -> Facts:
     if types.is_bool_dtype(dtype):
         return _listed("boolean", column)
     if types.is_complex_dtype(dtype):
-        raise Refused("holds complex numbers; split them into two columns")
+        raise Refused("holds complex numbers", remedy="split them into two columns")
     if types.is_numeric_dtype(dtype):
         return _of_numbers(column)
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
@@ -96,8 +97,9 @@ def facts_of(column: pd.Series) -> Facts:
 
 def _dates(what: Any) -> Refused:
     return Refused(
-        f"holds dates or times ({what}), of which no unit makes sense: replace it by what matters in it, such"
-        " as the year, the month or the days since a first one, or leave it out"
+        f"holds dates or times ({what}), of which no unit makes sense",
+        remedy="replace it by what matters in it, such as the year, the month or the days since a first one,"
+        f" or {LEAVE_OUT}",
     )
 
 
@@ -108,11 +110,11 @@ def _mixed(column: pd.Series) -> Refused:
     (_, first), kind = cells[0], _type(cells[0][1])
     row, other = next(((row, cell) for row, cell in cells if _type(cell) != kind), (0, first))
     if _type(other) == kind:
-        return Refused(
-            f"must hold text, numbers or True and False, got {type(first).__name__} in row {cells[0][0]}"
-        )
+        return Refused(f"must hold text, numbers or True and False, got {type(first).__name__}", cells[0][0])
     return Refused(
-        f"must hold values of one type, got {kind} ({first!r}) and {_type(other)} ({other!r})", row
+        f"must hold values of one type, got {kind} ({first!r}) and {_type(other)} ({other!r})",
+        row,
+        "make them all text (frame[column].astype(str)) or all numbers (pandas.to_numeric)",
     )
 
 
@@ -129,8 +131,8 @@ def _declared(column: pd.Series) -> Facts:
     rows = int((column.cat.codes.to_numpy() >= 0).sum())
     if not all(map(is_plain, categories)):
         raise Refused(
-            f"has categories that are {type(categories[0]).__name__}s; text would do, such as"
-            " frame[column].astype(str).astype('category')"
+            f"has categories that are {type(categories[0]).__name__}s",
+            remedy="text would do, such as frame[column].astype(str).astype('category')",
         )
     if len(categories) > MOST:
         return Facts("text", rows, len(categories), None, declared=True)
@@ -172,29 +174,34 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
     if values and all(map(DATE.fullmatch, values)):
         raise _dates(f"as text, such as {values[0]!r}")
     plainly = [bool(NUMBER.fullmatch(value)) for value in values]
+    if any(map(CODE.fullmatch, values)):
+        return  # 007 is a name
     other = [value for value, number in zip(values, plainly, strict=True) if not number]
     row = int(np.flatnonzero(codes == values.index(other[0]))[0]) if other else 0
     if other and all(map(GROUPED.fullmatch, values)):
         raise Refused(
-            "holds numbers as text, with decimal commas or separators of thousands: read the file with"
-            f" pandas' decimal=',' or thousands=',' as it is meant, got {other[0]!r}",
+            f"holds numbers as text, with decimal commas or separators of thousands, got {other[0]!r}",
             row,
+            "read the file with pandas' decimal=',' or thousands=',' as it is meant",
         )
     signed = len(other) == len(values) > LEVELS
     unsigned = [SIGN.sub("", value, count=1) for value in values] if signed else []
     if unsigned and all(map(GROUPED.fullmatch, unsigned)):
         raise Refused(
-            f"holds numbers as text with a sign, such as {values[0]!r}: take the sign away"
-            " (frame[column].str.replace) and make numbers of the rest (pandas.to_numeric)"
+            f"holds numbers as text with a sign, such as {values[0]!r}",
+            remedy="take the sign away (frame[column].str.replace) and make numbers of the rest"
+            " (pandas.to_numeric)",
         )
     if not other and any("." in value for value in values):
-        raise Refused(f"holds numbers as text, such as {values[0]!r}: pandas.to_numeric reads them")
+        raise Refused(f"holds numbers as text, such as {values[0]!r}", remedy="pandas.to_numeric reads them")
     # a mark such as ? or n/a among numbers stands for an empty cell
     if len(values) > 10 * len(other) > 0 and len(other) <= 3:
         raise Refused(
             f"must hold values of one type, got numbers ({values[plainly.index(True)]!r}) and text"
-            f" ({other[0]!r}), which na_values={other[0]!r} tells pandas to read as empty",
+            f" ({other[0]!r})",
             row,
+            f"na_values={other[0]!r} tells pandas that the cell is empty, as an empty cell of a file does; or"
+            f" {LEAVE_OUT}",
         )
 
 
@@ -212,7 +219,11 @@ def numbers_of(column: pd.Series) -> np.ndarray:
         x = _cells(column)
     wrong = np.flatnonzero(np.isinf(x))
     if len(wrong):
-        raise Refused(f"must hold finite numbers, got {x[wrong[0]]:g}", int(wrong[0]))
+        raise Refused(
+            f"must hold finite numbers, got {x[wrong[0]]:g}",
+            int(wrong[0]),
+            "a cell may be empty (NaN) instead",
+        )
     wrong = np.flatnonzero(np.abs(x) > LARGEST)
     if len(wrong):
         raise Refused(f"must hold numbers up to {LARGEST:g}, got {x[wrong[0]]:g}", int(wrong[0]))
@@ -224,11 +235,13 @@ def numbers_of(column: pd.Series) -> np.ndarray:
 
 def _cells(column: pd.Series) -> np.ndarray:
     x = np.full(len(column), np.nan)
-    present = column.notna().to_numpy()
-    for row in np.flatnonzero(present):
+    present = np.flatnonzero(column.notna().to_numpy())
+    text = [row for row in present if isinstance(column.iloc[row], str)]
+    if text:  # one word makes text of all the numbers of a file's column: it is the word that is wrong
+        row = next((row for row in text if not NUMBER.fullmatch(column.iloc[row])), text[0])
+        raise Refused(f"must hold numbers, got {column.iloc[row]!r}", int(row))
+    for row in present:
         cell = column.iloc[row]
-        if isinstance(cell, str):
-            raise Refused(f"must hold numbers, got {cell!r}", int(row))
         try:
             x[row] = float(cell)
         except (TypeError, ValueError, OverflowError):

@@ -74,6 +74,7 @@ class Schema:
         kinds: Mapping[str, Kind] | None = None,
         leave_out: Sequence[str] = (),
         name: str = "X",
+        first: int = 0,
     ) -> Schema:
         """The schema of a table, from its values.
 
@@ -84,13 +85,14 @@ class Schema:
             leave_out: names of columns that say nothing, such as those of persons; tables may have them or
                 not.
             name: what to call the table in sentences.
+            first: what the first row is called in them.
 
         Raises:
             TypeError, ValueError: in a sentence that names the column: one is empty throughout, holds dates,
                 infinite numbers, values of several types or another text in every row, numbers the rows, has
                 too many categories, or a name that another has; or there is no row or no column.
         """
-        columns, warnings = columns_of(table_of(frame, name), dict(kinds or {}), leave_out, name)
+        columns, warnings = columns_of(table_of(frame, name), dict(kinds or {}), leave_out, name, first)
         found = cls(columns, leave_out, warnings)
         if not found.columns:
             raise ValueError(f"{name} must have a column that varies, got none.")

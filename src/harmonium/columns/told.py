@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmonium import checks
-from harmonium.columns.base import Kind, Refused
+from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.choice import kind_of
 from harmonium.columns.column import Column
 from harmonium.columns.discrete import Binary, Constant
@@ -22,6 +22,7 @@ from harmonium.columns.frames import (
     numbers_rows,
     refuse_unread,
 )
+from harmonium.columns.scatter import Rest
 from harmonium.columns.storage import Storage
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their number
 
 
 def columns_of(
-    frame: pd.DataFrame, known: Mapping[str, Kind], leave_out: Sequence[str], name: str
+    frame: pd.DataFrame, known: Mapping[str, Kind], leave_out: Sequence[str], name: str, first: int = 0
 ) -> tuple[list[Column], list[str]]:
-    """(the columns that aren't left out, with the kinds that are known or that their values tell; warnings).
+    """(the columns that aren't left out, with the kinds that are known or that their values tell; warnings);
+    the first row is called `first`.
 
     Raises:
         ValueError: as `Schema.of`.
@@ -42,6 +44,7 @@ def columns_of(
     _named("kinds", known, frame)
     _named("leave_out", leave_out, frame)
     binary = _all_binary(frame)
+    rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
     columns, warnings = [], []
     for k, label in enumerate(frame.columns):
         title = str(label)
@@ -53,9 +56,9 @@ def columns_of(
         try:
             facts = _facts(column, title, asked=title in known)
             kind = _zero_or_one(facts) if binary else known.get(title)
-            kind = known.get(title, kind_of(facts) if kind is None else kind).fitted(facts)
+            kind = known.get(title, _kind_of(facts, rest, k) if kind is None else kind).fitted(facts)
         except Refused as refused:
-            raise ValueError(refused.sentence(name, title)) from None
+            raise ValueError(refused.sentence(name, title, first)) from None
         if isinstance(kind, Constant):
             warnings.append(f"{name}: column {title!r} is constant ({kind.value!r}), and needs no unit.")
         if title not in known and facts.whole and facts.distinct == len(column) >= ALL_DIFFERENT:
@@ -65,6 +68,15 @@ def columns_of(
             )
         columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
     return columns, warnings
+
+
+def _kind_of(facts: Facts, rest: Rest, place: int) -> Kind:
+    """The kind that the values of a column tell, of those that can be as narrow as it is given the rest."""
+    kind, without = kind_of(facts), []
+    while rest.excludes(kind, place):
+        without.append(type(kind))
+        kind = kind_of(facts, without)
+    return kind
 
 
 def _label(label: Any) -> str | int:
@@ -111,8 +123,8 @@ def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
     every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED
     if every and numbers_rows(column.to_numpy(dtype=float, na_value=np.nan)):
         raise Refused(
-            f"numbers the rows, {facts.low:g} to {facts.high:g}, and can't be learned: leave it out"
-            " (leave_out= of hm.Schema.of, --leave-out on the command line), or say what it is (kinds=)"
+            f"numbers the rows, {facts.low:g} to {facts.high:g}, and can't be learned",
+            remedy=LEAVE_OUT + ", or say what it is (kinds=)",
         )
     return facts
 

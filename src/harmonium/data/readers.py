@@ -67,6 +67,9 @@ def _read(path: Path, reader: Callable[[Path], Answer]) -> Answer:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return f"its text must be in UTF-8, got the byte 0x{byte:02x}: save it in that encoding"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     text = " ".join(str(error).split())

@@ -142,7 +142,8 @@ def _is_header(path: Path, line: int, cells: list[str]) -> bool:
     if any(values):
         raise DataError(
             f"{path} must have names or numbers in its first line, not both,"
-            f" got {cells[names[0]]!r} in line {line}, column {names[0] + 1}."
+            f" got {cells[names[0]]!r} in line {line}, column {names[0] + 1}: a table of words needs a line"
+            " of names above it."
         )
     return True
 

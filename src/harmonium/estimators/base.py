@@ -38,6 +38,7 @@ from harmonium.units import Bernoulli, Units
 
 TRIED_FROM = 1000  # rows from which on trials find the number of hidden units; fewer hardly tell
 STEPS_PER_ROW, FEWEST_STEPS = 5, 40  # updates on small tables, which are passed through often enough
+FEWEST_GIVEN = 1000  # where a target is learned given features: with fewer, classes stayed too uncertain
 BATCH = 256  # rows an update of a stream
 
 
@@ -106,10 +107,11 @@ class RBMEstimator(Stored, BaseEstimator):
         rows = self._joined(X, labels)
         tried = self.n_hidden is None and len(rows) >= TRIED_FROM
         machine, steps = self._machine(), self.steps
+        objective = self._objective(machine, len(rows))
         if steps is None and self.minutes is None:
-            few = max(FEWEST_STEPS, STEPS_PER_ROW * len(rows))
+            few = max(FEWEST_GIVEN if objective else FEWEST_STEPS, STEPS_PER_ROW * len(rows))
             steps = few if few < default_steps(machine, len(rows)) else None
-        asked = {"steps": steps, "minutes": self.minutes} | self._objective(machine, len(rows))
+        asked = {"steps": steps, "minutes": self.minutes} | objective
         model = self._units() if tried and "objective" not in asked else machine
         self._learn(model, rows, weights, asked)
 

@@ -34,7 +34,7 @@ def surprising_cells(found: Surprise, n: int = 20) -> Figure:
     worst = np.nan_to_num(excess[rows], nan=-np.inf).max(0)
     columns = np.sort(np.argsort(-worst, kind="stable")[:COLUMNS])
     shown = excess[np.ix_(rows, columns)]
-    top = max(float(np.nanmax(shown)), 1e-9)
+    top = max(float(np.nan_to_num(shown).max()), 1e-9)
     fig = style.figure(1.6 + 0.85 * len(columns), 1.0 + 0.3 * len(rows))
     ax = style.blank(fig.subplots(), "nats above the expected surprise")
     colours = matplotlib.colormaps["Oranges"].with_extremes(bad=style.LINE)

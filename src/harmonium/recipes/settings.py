@@ -113,13 +113,16 @@ def default_optimiser(model: EnergyModel) -> str:
 
 
 LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
+GIVEN_RATE = 1.0  # the same where columns are learned given others by sums, and no chains have to follow
 SHARED_RATE = 1.0  # of the natural gradient where couplings are shared, at most: it is a shorter one
 NOISE = 2.0  # nats by which the noise of one step may move the distribution
 SAMPLE = 1000  # rows that show a shape: a covariance, clouds
 
 
-def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: int, chains: int) -> float:
-    """The step size of a method.
+def default_learning_rate(
+    model: EnergyModel, method: str, rows: Rows, batch: int, chains: int, summed: bool = False
+) -> float:
+    """The step size of a method; `summed` where columns are learned given others, by exact sums.
 
     A natural-gradient step of size η moves the distribution by η²/2 · parameters · (1/batch + 1/chains) nats
     (Kullback-Leibler) even where there is nothing to learn, and the chains must be able to follow. So the
@@ -131,7 +134,7 @@ def default_learning_rate(model: EnergyModel, method: str, rows: Rows, batch: in
     if method == "centred" and machine is not None:
         return centred_rate(machine, rows, kick)
     if method == "natural":
-        number = sum(p.numel() for p in model.parameters())
+        size, number = GIVEN_RATE if summed else size, sum(p.numel() for p in model.parameters())
         if machine is not None and shared_gradient_fits(model):
             size, number = SHARED_RATE, sum(parameter_blocks(machine))
         size = min(size, float((number * kick) ** -0.5))
@@ -180,19 +183,21 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
 
 
 HARDLY = 0.05  # probability of an unseen row below which the prior fades
-
-
 CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
+SUMMED_PRIOR = 0.2  # the same where no noise of chains keeps couplings from overfitting
 
 
-def default_weight_decay(model: EnergyModel, rows: Rows, objective: Objective | None = None) -> float:
-    """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units.
+def default_weight_decay(
+    model: EnergyModel, rows: Rows, objective: Objective | None = None, summed: bool = False
+) -> float:
+    """λ of a Gaussian prior of variance ½ on the couplings, where the rows are a sample of bounded units;
+    of a wider one where columns are learned given others, `summed` by exact sums.
 
     Rows that all repeat each other show the distribution as it is: where hardly a new row would be another
     one, the prior fades.
     """
     if objective is not None:
-        return CONDITIONAL_PRIOR / len(rows)
+        return (SUMMED_PRIOR if summed else CONDITIONAL_PRIOR) / len(rows)
     bounded = [layer.tail is Tail.BOUNDED for layer in model.named_blocks[:1]]
     if not any(bounded) or len(rows) < HOLD_OUT_FROM:
         return 0.0
@@ -263,12 +268,14 @@ def resolve(
     # a row costs what a state costs
     whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
     chains = _chains(asked)
-    rate = asked.learning_rate
+    rate, summed = asked.learning_rate, given_by_sums(negatives)
     if rate is None:
-        rate = default_learning_rate(model, name, rows, batch, negatives.n or chains)
+        rate = default_learning_rate(model, name, rows, batch, negatives.n or chains, summed)
         if name == "adam" and whole:
             rate *= 10.0  # there is no noise
     decay = asked.weight_decay
+    if decay is None:
+        decay = default_weight_decay(model, rows, objective, summed)
     return Settings(
         seed=asked.seed,
         steps=asked.updates(model, n_rows),
@@ -277,9 +284,7 @@ def resolve(
         chains=chains,
         gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
-        weight_decay=checks.number(
-            "weight_decay", default_weight_decay(model, rows, objective) if decay is None else decay, 0.0
-        ),
+        weight_decay=checks.number("weight_decay", decay, 0.0),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
         optimiser=name,
     )
@@ -301,6 +306,12 @@ def optimiser_name(model: EnergyModel, given: Any) -> str:
     if not isinstance(given, str):
         return "given"
     return checks.one_of("optimiser", given, LEARNING_RATES)
+
+
+def given_by_sums(negatives: NegativePhase) -> bool:
+    """Whether columns are learned given others by sums over all their states, wholly or in part."""
+    phase = negatives.conditional if isinstance(negatives, HybridNegatives) else negatives
+    return isinstance(phase, ConditionalCompletions)
 
 
 COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
