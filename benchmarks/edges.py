@@ -1,5 +1,6 @@
-"""Edges of known sparse graphs of spins, found and missed: a Boltzmann machine with exact zeros, and l1-penalised
-logistic regressions of each spin on the others (Ravikumar, Wainwright & Lafferty 2010) by scikit-learn.
+"""Edges of known sparse graphs of spins, found and missed: a Boltzmann machine with exact zeros, and
+l1-penalised logistic regressions of each spin on the others (Ravikumar, Wainwright & Lafferty 2010) by
+scikit-learn.
 
 `python -m benchmarks.edges` prints the figures of `docs/machines.md`.
 """
@@ -80,8 +81,6 @@ if __name__ == "__main__":
                 machine = [told(edges, by_machine(x[:n], strength, options.steps)) for x in samples]
                 spent = (time.process_time() - begin) / len(samples)
                 regressions = [told(edges, by_regressions(x[:n], strength)) for x in samples]
-                print(
-                    f"{name}, {n} rows, strength {strength}: machine {', '.join(machine)} ({spent:.1f} s each);"
-                    f" regressions {', '.join(regressions)}",
-                    flush=True,
-                )
+                what = f"{name}, {n} rows, strength {strength}"
+                print(f"{what}: machine {', '.join(machine)} ({spent:.1f} s each)", flush=True)
+                print(f"{what}: regressions {', '.join(regressions)}", flush=True)
