@@ -1,7 +1,7 @@
 """Features and classes, against what scikit-learn users have.
 
     python -m benchmarks.features                       the tables of what was measured so far
-    python -m benchmarks.features --run [--only features,classes] [--more FOLDER] [--seeds 0,1] [--again METHOD]
+    python -m benchmarks.features --run [--only features,classes] [--more FOLDER] [--again METHOD]
 
 Features: logistic regression (C by cross-validation among 0.001 … 10, a solver that converges) on raw
 columns, on those of PCA, of scikit-learn's BernoulliRBM and of ours, as many of them for all; five folds.
