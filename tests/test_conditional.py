@@ -15,7 +15,7 @@ from harmonium.learning.particles import Particles
 from harmonium.likelihood.cells import log_probabilities_of_cells
 from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import Objective
-from harmonium.recipes import settings
+from harmonium.recipes import default_negatives, settings
 
 DOUBLE = torch.float64
 NAN = float("nan")
@@ -272,11 +272,11 @@ def test_chains_and_completions_make_the_same_gradient():
 def test_the_right_negatives_are_chosen():
     asked = settings.UserSettings()
     few = machine()
-    assert isinstance(settings.conditional_phase(few, few.objective, asked), ConditionalCompletions)
+    assert isinstance(default_negatives.conditional_phase(few, few.objective, asked), ConditionalCompletions)
     many = hm.ConditionalRBM(hm.Bernoulli(9), 2, hm.Bernoulli(3))
-    assert isinstance(settings.conditional_phase(many, many.objective, asked), ConditionalChains)
+    assert isinstance(default_negatives.conditional_phase(many, many.objective, asked), ConditionalChains)
     hybrid = hm.LabelledRBM(hm.Bernoulli(9), 3, hm.Bernoulli(3))
-    assert isinstance(settings.conditional_phase(hybrid, hybrid.objective, asked), HybridNegatives)
+    assert isinstance(default_negatives.conditional_phase(hybrid, hybrid.objective, asked), HybridNegatives)
 
 
 @pytest.mark.parametrize("columns", [3, 9])  # by completions, and by chains
@@ -293,7 +293,7 @@ def test_a_context_is_learned(columns):
     found = hm.log_likelihood(model, rows[400:])
     spread = found.details["data_stderr"]
     assert abs(found.value - truth) < 4 * spread + 0.05
-    record = history.records[-1]
+    record = next(r for r in history.records if r["step"] == history.best_step)
     assert record["validation_log_likelihood"] == pytest.approx(found.value, abs=1e-3)
 
 

@@ -25,6 +25,7 @@ from harmonium.learning import (
 from harmonium.learning.algorithms import takes
 from harmonium.models.intake import rows_of
 from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
+from harmonium.recipes.default_negatives import negative_phase
 from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
 from harmonium.recipes.schedule import Schedule
@@ -34,7 +35,6 @@ from harmonium.recipes.settings import (
     default_learning_rate,
     default_weight_decay,
     good_turing_unseen,
-    negative_phase,
     resolve,
 )
 from registry import uniforms

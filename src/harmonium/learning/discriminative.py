@@ -63,6 +63,7 @@ class ConditionalCompletions(NegativePhase):
     """
 
     divides = True
+    summed = True
 
     def __init__(self, columns: slice | Tensor, values: Tensor) -> None:
         self.columns, self.values = columns, checks.matrix("values", values)
@@ -99,6 +100,11 @@ class HybridNegatives(NegativePhase):
     def chains(self) -> Chains | None:  # type: ignore[override]
         """Those of the joint part."""
         return self.joint.chains
+
+    @property
+    def summed(self) -> bool:  # type: ignore[override]
+        """As the first part is."""
+        return self.conditional.summed
 
     @property
     def divides(self) -> bool:  # type: ignore[override]

@@ -31,6 +31,7 @@ class NegativePhase:
         chains: those whose rows go on from update to update at the model: what a `MixingWatch` can watch, and
             log Z be carried by. None where there are none, or not yet.
         exact: whether the gradient has no noise but that of the data.
+        summed: whether columns are learned given others by sums over all their states, wholly or in part.
         persistent: whether chains of the model itself go on from update to update, and could be moved by
             another kernel.
         divides: whether several processes can each do a share: particles with the weights that they have
@@ -41,6 +42,7 @@ class NegativePhase:
     k: int | None = None
     chains: Chains | None = None
     exact: bool = False
+    summed: bool = False
     persistent: bool = False
     divides: bool = False
 

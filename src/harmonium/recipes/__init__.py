@@ -6,7 +6,8 @@ In the order in which a run meets them:
     split            rows to learn from and rows to select on
     user_warnings    what a careful user should know: of the data before, of the model after; a new warning
                      goes there
-    settings         the numbers nobody should have to choose: negative phase, step, weight decay, schedule
+    settings         the numbers nobody should have to choose: step, weight decay, batch, length
+    default_negatives  who makes the negative particles: chains, exact sums, independent draws
     initialisation   where a fresh model starts: means and principal directions
     clouds           the same for real columns whose rows lie in separate clouds
     real_columns     columns far from zero, and widths without bound

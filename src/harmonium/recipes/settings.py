@@ -12,22 +12,13 @@ import torch
 
 from harmonium import checks, kernels, random
 from harmonium.learning import (
-    AncestralNegatives,
     Centring,
-    ConditionalChains,
-    ConditionalCompletions,
-    ExactNegatives,
     GradientDescent,
-    HybridNegatives,
     NaturalGradient,
     NegativePhase,
-    PersistentChains,
     SharedNaturalGradient,
-    algorithm,
 )
-from harmonium.learning.algorithms import takes
 from harmonium.learning.loop import Optimiser, Transform
-from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import EnergyModel, Objective, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.recipes.split import HOLD_OUT_FROM, most_rows
@@ -36,6 +27,14 @@ from harmonium.units import Tail
 CHAINS, SWEEPS, BATCH = 512, 2, 256
 BADLY = 16  # sweeps that chains which mix badly would need between two updates
 NATURAL_WIDTH = 2048  # wider layers make the matrices of the natural gradient cost more than they save
+LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
+GIVEN_RATE = 1.0  # the same where columns are learned given others by sums, and no chains have to follow
+SHARED_RATE = 1.0  # of the natural gradient where couplings are shared, at most: it is a shorter one
+NOISE = 2.0  # nats by which the noise of one step may move the distribution
+SAMPLE = 1000  # rows that show a shape: a covariance, clouds
+HARDLY = 0.05  # probability of an unseen row below which the prior fades
+CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
+SUMMED_PRIOR = 0.2  # the same where no noise of chains keeps couplings from overfitting
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,6 @@ def default_optimiser(model: EnergyModel) -> str:
     return "centred" if leaves else "adam"
 
 
-LEARNING_RATES = {"natural": 0.4, "centred": 2.0, "adam": 2e-3}  # at most
-GIVEN_RATE = 1.0  # the same where columns are learned given others by sums, and no chains have to follow
-SHARED_RATE = 1.0  # of the natural gradient where couplings are shared, at most: it is a shorter one
-NOISE = 2.0  # nats by which the noise of one step may move the distribution
-SAMPLE = 1000  # rows that show a shape: a covariance, clouds
-
-
 def default_learning_rate(
     model: EnergyModel, method: str, rows: Rows, batch: int, chains: int, summed: bool = False
 ) -> float:
@@ -182,11 +174,6 @@ def default_steps(model: EnergyModel, n_rows: int) -> int:
     return 10_000 if wide else 20_000
 
 
-HARDLY = 0.05  # probability of an unseen row below which the prior fades
-CONDITIONAL_PRIOR = 0.02  # over the rows, where columns are learned given others: they don't crowd together
-SUMMED_PRIOR = 0.2  # the same where no noise of chains keeps couplings from overfitting
-
-
 def default_weight_decay(
     model: EnergyModel, rows: Rows, objective: Objective | None = None, summed: bool = False
 ) -> float:
@@ -219,39 +206,13 @@ def good_turing_unseen(rows: Rows) -> float:
     return sum(count == 1 for count in found.values()) / len(rows)
 
 
-def few_states(model: EnergyModel, chains: int) -> bool:
-    """Whether the sum over all visible states costs no more than chains where they mix badly.
-
-    That allows 2¹² states for 512 chains. Chains that mix well cost half as much there, but only a gradient
-    without noise comes near a distribution of a few states far from each other.
-    """
-    return _affordable(model.visible_space.n_states, chains) and model.has_free_energy()
-
-
-def _affordable(states: int | None, chains: int) -> bool:
+def affordable(states: int | None, chains: int) -> bool:
     """Whether a sum over so many states costs no more than chains that mix badly.
 
     A state takes three products with the couplings: its free energy, the means of the other side, the
     statistics. A chain takes two for each sweep, and two for the statistics.
     """
     return states is not None and 3 * states <= min(chains, CHAINS) * (2 * BADLY + 2)
-
-
-ANCESTRAL_CELLS = 2**18  # hidden states × columns that cost no more than a few sweeps of the chains
-
-
-def few_hidden_states(model: EnergyModel, chains: int) -> bool:
-    """Whether negative particles can be drawn independently, by way of the hidden side, at about the cost of
-    chains.
-
-    As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
-    a cumulant for each column.
-    """
-    pair = model.pair() if model.has_free_energy() else None
-    if pair is None:
-        return False
-    count, width = pair.hidden.n_states, pair.visible.width
-    return _affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
 
 
 def resolve(
@@ -264,11 +225,11 @@ def resolve(
 ) -> Settings:
     """All settings: what was asked for, once it is checked, and a default for the rest."""
     name, n_rows = optimiser_name(model, optimiser), len(rows)
-    batch = min(n_rows, _number("batch_size", asked.batch_size, BATCH))
+    batch = min(n_rows, number_asked("batch_size", asked.batch_size, BATCH))
     # a row costs what a state costs
-    whole = negatives.exact and asked.batch_size is None and _affordable(n_rows, CHAINS)
-    chains = _chains(asked)
-    rate, summed = asked.learning_rate, given_by_sums(negatives)
+    whole = negatives.exact and asked.batch_size is None and affordable(n_rows, CHAINS)
+    chains = chains_asked(asked)
+    rate, summed = asked.learning_rate, negatives.summed
     if rate is None:
         rate = default_learning_rate(model, name, rows, batch, negatives.n or chains, summed)
         if name == "adam" and whole:
@@ -282,7 +243,7 @@ def resolve(
         minutes=None if asked.minutes is None else checks.positive("minutes", asked.minutes),
         batch_size=n_rows if whole else batch,
         chains=chains,
-        gibbs_steps=_number("gibbs_steps", asked.gibbs_steps, SWEEPS),
+        gibbs_steps=number_asked("gibbs_steps", asked.gibbs_steps, SWEEPS),
         learning_rate=checks.positive("learning_rate", rate),
         weight_decay=checks.number("weight_decay", decay, 0.0),
         records=40 if asked.steps is None else min(40, max(4, asked.steps // 50)),
@@ -290,12 +251,13 @@ def resolve(
     )
 
 
-def _chains(asked: UserSettings) -> int:
+def chains_asked(asked: UserSettings) -> int:
     """How many, as far as there are numbers for them."""
-    return checks.integer("chains", _number("chains", asked.chains, CHAINS), 1, random.CHAINS)
+    return checks.integer("chains", number_asked("chains", asked.chains, CHAINS), 1, random.CHAINS)
 
 
-def _number(name: str, given: int | None, default: int) -> int:
+def number_asked(name: str, given: int | None, default: int) -> int:
+    """The number given, once it is checked, or the default."""
     return default if given is None else checks.positive_integer(name, given)
 
 
@@ -306,72 +268,6 @@ def optimiser_name(model: EnergyModel, given: Any) -> str:
     if not isinstance(given, str):
         return "given"
     return checks.one_of("optimiser", given, LEARNING_RATES)
-
-
-def given_by_sums(negatives: NegativePhase) -> bool:
-    """Whether columns are learned given others by sums over all their states, wholly or in part."""
-    phase = negatives.conditional if isinstance(negatives, HybridNegatives) else negatives
-    return isinstance(phase, ConditionalCompletions)
-
-
-COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
-
-
-def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSettings) -> NegativePhase:
-    """The negative phase of an objective: exact where what isn't given has few states."""
-    held = objective.held(model.visible_space.width)
-    states = states_of_free(model, held, COMPLETED)
-    phase: NegativePhase
-    if states is None:
-        phase = ConditionalChains(held, _number("gibbs_steps", asked.gibbs_steps, SWEEPS), asked.seed)
-    else:
-        phase = ConditionalCompletions(~held, states)
-    if objective.joint_share == 0.0:
-        return phase
-    return HybridNegatives(phase, negative_phase(model, asked, None), objective.joint_share)
-
-
-def negative_phase(
-    model: EnergyModel, asked: UserSettings, given: Any, objective: Objective | None = None
-) -> NegativePhase:
-    """What was given, what goes by the name given, that of an objective if there is one, or the default."""
-    if objective is not None:
-        return conditional_phase(model, objective, asked)
-    chains = _chains(asked)
-    sweeps = _number("gibbs_steps", asked.gibbs_steps, SWEEPS)
-    if isinstance(given, str):
-        return algorithm(given, chains, asked.gibbs_steps, asked.seed)
-    if given is None:
-        if few_states(model, chains):
-            return ExactNegatives()
-        if few_hidden_states(model, chains):
-            return AncestralNegatives(chains, asked.seed)
-        return PersistentChains(chains, sweeps, asked.seed)
-    if not isinstance(given, NegativePhase):
-        what = "the name of an algorithm or a learning.NegativePhase"
-        raise TypeError(f"negatives must be {what}, got {checks.describe(given)}.")
-    return given
-
-
-def unused(asked: UserSettings, given: Any, phase: NegativePhase, n_rows: int) -> list[str]:
-    """One sentence for each number that was asked for and makes no difference to this run."""
-    chosen = f"the negatives of this run, {type(phase).__name__},"
-    if isinstance(given, str):
-        known = takes(given)
-        used, why = {"chains": "chains" in known, "gibbs_steps": "k" in known}, f"{chosen} have none"
-    elif given is None:
-        used = {"chains": phase.n is not None, "gibbs_steps": phase.k is not None}
-        why = f'{chosen} have none; negatives="pcd" asks for chains'
-    else:
-        used, why = {}, f"{chosen} bring their own"
-    found = [
-        f"{name}={value} isn't used: {why}."
-        for name in ("chains", "gibbs_steps")
-        if (value := getattr(asked, name)) is not None and not used.get(name, False)
-    ]
-    if asked.batch_size is not None and asked.batch_size > n_rows:
-        found.append(f"batch_size={asked.batch_size} is more than there are rows: all {n_rows} are a batch.")
-    return found
 
 
 def optimiser_for(model: EnergyModel, settings: Settings, given: Any) -> Optimiser:
@@ -390,19 +286,3 @@ def preconditioner(model: EnergyModel, settings: Settings) -> list[Transform]:
     if settings.optimiser == "natural" and pair is not None and pair.operator.by_row:
         return [SharedNaturalGradient(seed=settings.seed)]
     return [made[settings.optimiser]()] if settings.optimiser in made else []
-
-
-def objective_for(model: EnergyModel, asked: Objective | None, negatives: Any) -> Objective | None:
-    """What is made large; None for log P of whole rows."""
-    if asked is not None and not isinstance(asked, Objective):
-        raise TypeError(f"objective must be a models.Objective or None, got {checks.describe(asked)}.")
-    if asked is not None and model.context is not None:
-        raise ValueError("objective must be None for a model of columns given others, which has its own.")
-    found = model.objective if asked is None else asked
-    if found is not None and negatives is not None:
-        raise ValueError(
-            "negatives must be None where some columns are learned given the others, which decides them."
-        )
-    if found is not None and not model.has_free_energy():
-        raise TypeError(f"objective: expected a model with a free energy, got {type(model).__name__}.")
-    return found

@@ -32,7 +32,7 @@ from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import arguments, real_columns, settings
+from harmonium.recipes import arguments, default_negatives, real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.greedy import fit_layers
 from harmonium.recipes.history import History, ProgressBar
@@ -184,8 +184,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     check_possible(model, validation, "validation")
     rows, valid, weights = split(model, X, validation, sample_weight, seed)
     narrow = few_valued(model, rows)
-    objective = settings.objective_for(model, objective, negatives)
-    negative_phase = settings.negative_phase(model, asked, negatives, objective)
+    objective = default_negatives.objective_for(model, objective, negatives)
+    negative_phase = default_negatives.negative_phase(model, asked, negatives, objective)
     origin = _origin(model, rows, negatives, state)
     if origin is not None:
         rows, valid = centred_rows(rows, origin), None if valid is None else centred_rows(valid, origin)
@@ -215,7 +215,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows, objective)
         said = [] if model.schema is None else list(model.schema.warnings)
         said += data_warnings(model, rows) + few_values_warning(narrow)
-        said += settings.unused(asked, negatives, negative_phase, len(rows))
+        said += default_negatives.unused(asked, negatives, negative_phase, len(rows))
         said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
