@@ -73,9 +73,12 @@ def add(sums, left, right):
 
 def compiled(signature, cache, cfunc=numba.cfunc):
     """As Numba's own, but nothing for real units must be found."""
-    return lambda loop: cfunc(signature, cache=cache and not loop.__module__.startswith(matrix.__name__))(
-        loop
-    )
+
+    def of(loop):
+        for_units = loop.__module__.startswith(matrix.__name__)
+        return cfunc(signature, cache=cache and not for_units)(loop)
+
+    return of
 
 
 def pytest_configure(config):
