@@ -99,6 +99,18 @@ def test_independent_one_hot_sites_have_no_direction():
     assert len(couple_along_principal_directions(model, x)) == 2
 
 
+def test_states_that_hardly_occur_start_with_weak_couplings():
+    """A state of three sites in one row of a thousand is a direction that mustn't order the machine."""
+    x = (6.0 * uniforms(3, 1000, 5)).floor().clamp(max=4.0).long()
+    x[0, :3] = 5
+    rows = torch.nn.functional.one_hot(x, 6).view(1000, -1).double()
+    model = hm.RBM(hm.Categorical(5, 6), hm.Bernoulli(12), dtype=torch.float64)
+    model.visible.match(rows)
+    alone = float(hm.log_likelihood(model, rows).value)
+    assert len(couple_along_principal_directions(model, rows)) > 0
+    assert hm.log_likelihood(model, rows).value > alone - 0.05
+
+
 def test_rows_that_count_twice_are_the_same_row_twice():
     x = (uniforms(5, 300, 8, torch.float32) < 0.4).float()
     x[:, 1::2] = x[:, ::2]

@@ -216,10 +216,14 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
 
 
 def _skewness(layer: Units) -> Tensor:
-    """d log Γ″ / dI at the bias, (width,): by what share a field changes the variance of a column."""
+    """d log Γ″ / dI at the bias, (width,): by what share a field changes the variance of a column.
+
+    Of a state of a one-hot site, whose variance is p (1 - p), that is 1 - 2p, by the field on it alone.
+    """
     bias = layer.bias.double()[None]
     low, middle, high = (layer.variance(bias + field)[0].double() for field in (-1e-3, 0.0, 1e-3))
-    return torch.where(middle > 0, (high - low) / (2e-3 * middle), 0.0)
+    own = torch.where(middle > 0, (high - low) / (2e-3 * middle), 0.0)
+    return torch.where(_one_hot(layer).to(own.device), 1.0 - 2.0 * layer.mean(bias)[0].double(), own)
 
 
 def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
