@@ -31,8 +31,9 @@ help:
 demo: $(RUNTIME)
 	$(BIN)/harmonium fit digits --out runs/digits --force
 
+# With byte code even where the environment says otherwise: tests start many processes.
 test: $(DEV)
-	$(BIN)/python -m pytest -q -n 2
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2
 
 soak: $(DEV)
 	HARMONIUM_KILLS=$${KILLS:-40} HARMONIUM_SEED=$${SEED:-1} $(BIN)/python -m pytest -q tests/test_crashes.py
