@@ -1,6 +1,7 @@
 """What every test file shares: threads, pictures without a screen, and signatures that are checked."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -22,6 +23,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # compiled, and its functions run some thousand times per test.
 CHECKED = ("units", "models", "sampling", "likelihood", "diagnostics", "learning")
 typecheck.install([f"harmonium.{floor}" for floor in CHECKED])
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_counts():
+    """Whoever starts tests in the background has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -26,14 +26,6 @@ FIT = ("fit", "bars-and-stripes", "--hidden", 5, "--steps", 150, "-q", "--out")
 CLOCKS = ("seconds", "updates_per_second")
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_counts():
-    """Whoever starts tests in the background has Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(scope="module")
 def forks():
     with Forks() as server:

@@ -95,8 +95,9 @@ class Counts(Units):
 
     def __init__(self, words: int) -> None:
         self.words = checks.integer("words", words, low=2)
-        with checks.room("words", self.width):
-            super().__init__(1)
+        with checks.room("words", self.width):  # which else were a number of units
+            torch.empty(self.width)
+        super().__init__(1)
 
     @property
     def width(self) -> int:
