@@ -38,7 +38,6 @@ from harmonium.units import Bernoulli, Units
 
 TRIED_FROM = 1000  # rows from which on trials find the number of hidden units; fewer hardly tell
 STEPS_PER_ROW, FEWEST_STEPS = 5, 40  # updates on small tables, which are passed through often enough
-FEWEST_GIVEN = 1000  # where a target is learned given features: with fewer, classes stayed too uncertain
 BATCH = 256  # rows an update of a stream
 
 
@@ -105,15 +104,14 @@ class RBMEstimator(Stored, BaseEstimator):
         """Learn from rows, checked, anew; labels are states of the units to their right, (rows, columns)."""
         weights = self._begin(X, sample_weight)
         rows = self._joined(X, labels)
-        tried = self.n_hidden is None and len(rows) >= TRIED_FROM
         machine, steps = self._machine(), self.steps
-        objective = self._objective(machine, len(rows))
         if steps is None and self.minutes is None:
-            few = max(FEWEST_GIVEN if objective else FEWEST_STEPS, STEPS_PER_ROW * len(rows))
+            each, fewest = self._updates()
+            few = max(fewest, each * len(rows))
             steps = few if few < default_steps(machine, len(rows)) else None
-        asked = {"steps": steps, "minutes": self.minutes} | objective
-        model = self._units() if tried and "objective" not in asked else machine
-        self._learn(model, rows, weights, asked)
+        tried = self.n_hidden is None and len(rows) >= TRIED_FROM and self._judged_by_likelihood()
+        asked = {"steps": steps, "minutes": self.minutes} | self._recipe()
+        self._learn(self._units() if tried else machine, rows, weights, asked)
 
     def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
         """Go on with rows, checked, from the same chains and with what is known of the curvature."""
@@ -123,7 +121,7 @@ class RBMEstimator(Stored, BaseEstimator):
             weights = self._begin(X, sample_weight)
             model = self._machine()
         asked = {"rules": (), "steps": self.steps or -(-len(X) // BATCH), "state": self._state or None}
-        self._learn(model, self._joined(X, labels), weights, asked | self._objective(model, len(X)))
+        self._learn(model, self._joined(X, labels), weights, self._recipe() | asked)
 
     def _begin(self, X: Any, sample_weight: Any) -> np.ndarray | None:
         weights = self._weights(sample_weight, X)
@@ -132,9 +130,23 @@ class RBMEstimator(Stored, BaseEstimator):
         self._state: dict[str, Tensor] = {}
         return weights
 
-    def _objective(self, model: RBM, n_rows: int) -> dict[str, Any]:
-        """What to ask of `hm.fit` beside its own recipe for the likelihood of rows."""
+    # what an estimator that is for something else than the likelihood of rows has otherwise
+
+    def _recipe(self) -> dict[str, Any]:
+        """What to ask of `hm.fit` beside its own recipe."""
         return {}
+
+    def _updates(self) -> tuple[int, int]:
+        """Updates for each row of a small table, and the fewest."""
+        return STEPS_PER_ROW, FEWEST_STEPS
+
+    def _judged_by_likelihood(self) -> bool:
+        """Whether the likelihood of rows held out tells how many hidden units are good."""
+        return True
+
+    def _first_number(self, width: int) -> int:
+        """Hidden units for so many columns of states, where no trials are made."""
+        return first_number(width)
 
     def _learn(
         self, model: RBM | Units, rows: np.ndarray | SparseRows, weights: Any, asked: dict[str, Any]
@@ -164,7 +176,7 @@ class RBMEstimator(Stored, BaseEstimator):
 
     def _machine(self) -> RBM:
         units = self._units()
-        hidden = Bernoulli(self.n_hidden or first_number(units.width))
+        hidden = Bernoulli(self.n_hidden or self._first_number(units.width))
         return RBM(units, hidden, seed=self._seed, dtype=units.bias.dtype, device=self.device)
 
     # -- rows
@@ -228,3 +240,10 @@ class RBMEstimator(Stored, BaseEstimator):
         tags.input_tags.sparse = tags.input_tags.allow_nan = True
         tags.non_deterministic = self.random_state is None
         return tags
+
+
+def in_precision_of(X: Any, found: Any) -> Any:
+    """What was found of rows, an array, as float32 where they are."""
+    if not isinstance(found, np.ndarray) or getattr(X, "dtype", None) != np.float32:
+        return found
+    return found.astype(np.float32)

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 
 from harmonium.answers import impute
 from harmonium.columns.frames import is_frame
-from harmonium.estimators.base import RBMEstimator
+from harmonium.estimators.base import RBMEstimator, in_precision_of
 from harmonium.estimators.columns import TypedColumns
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
@@ -138,7 +138,7 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         if self.keep_empty_features:
             found = self._with_empty_columns(rows, found)
         if not is_frame(X):
-            found = np.asarray(found, np.float32 if getattr(X, "dtype", None) == np.float32 else None)
+            found = in_precision_of(X, np.asarray(found))
         if self.indicator_ is not None:
             found = self._beside(found, self.indicator_.transform(_nan_where(empty)))
         return _as_polars(found) if type(X).__module__.startswith("polars") and is_frame(found) else found

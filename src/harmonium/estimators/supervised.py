@@ -25,9 +25,10 @@ from harmonium.estimators.base import RBMEstimator
 from harmonium.learning import completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
 from harmonium.likelihood.clamped import PAIRS, exact_sums
-from harmonium.models import RBM, Objective
+from harmonium.models import Objective
 from harmonium.units import Categorical, Gaussian, Units
 
+FEWEST_GIVEN = 1000  # updates where classes are learned given features: with fewer they stayed too uncertain
 CELLS = 2**22  # of completed rows, looked at together
 TAIL = 9.0  # deviations beyond the outermost means at which a density is over
 FINE = 0.5  # deviations between points; sums over a normal are then exact to 1e-16
@@ -191,11 +192,18 @@ class RBMClassifier(ClassifierMixin, _Supervised):
     def _label_units(self) -> Units:
         return Categorical(1, max(2, len(self.classes_)))
 
-    def _objective(self, model: RBM, n_rows: int) -> dict[str, Any]:
+    def _recipe(self) -> dict[str, Any]:
         if self.objective == "generative":
             return {}
         share = self.generative_share if self.objective == "hybrid" else 0.0
         return {"objective": Objective(slice(0, self._label.start), share)}
+
+    def _updates(self) -> tuple[int, int]:
+        each, fewest = super()._updates()
+        return each, fewest if self._judged_by_likelihood() else FEWEST_GIVEN
+
+    def _judged_by_likelihood(self) -> bool:
+        return self.objective == "generative"
 
 
 class RBMRegressor(RegressorMixin, _Supervised):

@@ -20,13 +20,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from harmonium.answers.imputation import completions
-from harmonium.estimators.base import RBMEstimator
+from harmonium.estimators.base import RBMEstimator, in_precision_of
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
+from harmonium.recipes.choice import first_number
+from harmonium.recipes.rules import RollBack
 from harmonium.sampling import sample
+
+FEATURE_CHAINS, FEWEST_FOR_FEATURES = 128, 100  # of updates the latter: see docs/estimators.md
 
 
 class _Density(RBMEstimator):
@@ -122,13 +126,27 @@ class RBMDensity(DensityMixin, _Density):
 class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstimator):
     """Features of rows of numbers: the mean of every hidden unit of a machine given the row.
 
-    Parameters are those of `RBMEstimator`.
+    Parameters are those of `RBMEstimator`, with other defaults. The likelihood isn't what features are for:
+    by default there are about two hidden units a column, without trials, and an update a row for up to some
+    thousand rows, with fewer chains. Features of float32 rows are float32.
 
     >>> import numpy as np
     >>> rows = np.random.default_rng(0).normal(size=(40, 2))
     >>> RBMTransformer(n_hidden=4, steps=50).fit_transform(rows).shape
     (40, 4)
     """
+
+    def _recipe(self) -> dict[str, Any]:
+        return {"chains": FEATURE_CHAINS, "gibbs_steps": 1, "rules": (RollBack(),)}
+
+    def _updates(self) -> tuple[int, int]:
+        return 1, FEWEST_FOR_FEATURES
+
+    def _judged_by_likelihood(self) -> bool:
+        return False
+
+    def _first_number(self, width: int) -> int:
+        return first_number(2 * width)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RBMTransformer:
@@ -146,7 +164,7 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         """P(h = 1 | what is known of v) of every row and hidden unit, (rows, n_hidden_): where cells are
         empty the mean of P(h = 1 | v) over their values.
         """
-        return self._over(self._seen(X), self._features)
+        return in_precision_of(X, self._over(self._seen(X), self._features))
 
     def _features(self, states: torch.Tensor) -> torch.Tensor:
         model = self.model_
@@ -161,6 +179,11 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
     @property
     def _n_features_out(self) -> int:
         return self.n_hidden_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
 
 def _unless(novelty: bool, method: str) -> Callable[[RBMOutlierDetector], bool]:
