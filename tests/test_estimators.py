@@ -330,6 +330,19 @@ def test_hidden_units_are_tried_where_there_are_many_rows():
     assert hm.fit(hm.Bernoulli(6), rows, steps=8).model.visible.width == 6  # units alone will do
 
 
+@pytest.mark.parametrize("rows, updates", [(60, 100), (150, 150)])
+def test_features_take_an_update_a_row_and_two_hidden_units_a_column(rows, updates):
+    fitted = RBMTransformer(random_state=0).fit(X[:rows])
+    assert (fitted.n_iter_, fitted.n_hidden_) == (updates, 8)
+    assert len(fitted._state["learner/negatives/block.0"]) == 128 and fitted.warnings_ == []
+
+
+def test_features_of_float32_rows_are_float32():
+    fitted, rows = RBMTransformer(**QUICK).fit(X), X.astype(np.float32)
+    assert fitted.transform(rows).dtype == np.float32 and fitted.transform(X).dtype == np.float64
+    np.testing.assert_allclose(fitted.transform(rows), fitted.transform(X), atol=1e-5)
+
+
 def test_html_shows_the_fitted_numbers():
     fitted = RBMDensity(**QUICK).fit(X)
     assert "n_hidden_" in fitted._repr_html_() or not hasattr(fitted, "_get_fitted_attr_html")
@@ -396,6 +409,16 @@ def test_draws_of_gaps_say_what_the_sums_do(cls, monkeypatch):
 
 def nothing_is_cheap(model, v, held, most):
     return torch.full((len(v),), torch.nan, dtype=torch.float64), []
+
+
+@pytest.mark.parametrize("unit", [2.0**660, 2.0**-660])
+def test_the_unit_of_a_column_makes_no_difference(unit):
+    plain, other = (RBMTransformer(**QUICK).fit(x).transform(x) for x in (X, X * unit))
+    np.testing.assert_array_equal(plain, other)
+    found = [
+        RBMRegressor(**QUICK).fit(X[:, 1:], t).predict(X[:, 1:]) / t[0] for t in (X[:, 0], X[:, 0] * unit)
+    ]
+    np.testing.assert_array_equal(*found)
 
 
 def test_infinite_numbers_and_empty_columns_are_refused():

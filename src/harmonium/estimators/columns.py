@@ -173,5 +173,20 @@ def _read(number: int, column: np.ndarray, weights: np.ndarray, most: float) -> 
     others = column[column != usual]
     if len(others) <= most:
         return RARE, usual, float(np.mean(others) - usual) if len(others) else 0.0
-    location = shares @ column
-    return REAL, location, float(np.sqrt(shares @ (column - location) ** 2))
+    return REAL, *location_and_scale(column, shares)
+
+
+def location_and_scale(x: np.ndarray, shares: np.ndarray) -> tuple[float, float]:
+    """The mean of numbers and their standard deviation, by the share that each has, (n,); in whatever unit,
+    since squares are those of numbers of order 1.
+
+    >>> _, scale = location_and_scale(np.array([1e200, 3e200]), np.array([0.5, 0.5]))
+    >>> round(scale / 1e200, 9)
+    1.0
+    """
+    location = float(shares @ x)
+    largest = float(np.abs(x - location).max())
+    if largest == 0.0:
+        return location, 0.0
+    unit = 2.0 ** np.clip(np.floor(np.log2(largest)), -1022, 1022)  # a power of 2: it rounds nothing
+    return location, unit * float(np.sqrt(shares @ ((x - location) / unit) ** 2))

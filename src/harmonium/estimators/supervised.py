@@ -22,6 +22,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.answers.imputation import completions
 from harmonium.estimators.base import RBMEstimator
+from harmonium.estimators.columns import location_and_scale
 from harmonium.learning import completion_log_probabilities
 from harmonium.learning.discriminative import completions as with_values
 from harmonium.likelihood.clamped import PAIRS, exact_sums
@@ -269,8 +270,8 @@ class RBMRegressor(RegressorMixin, _Supervised):
 
     def _standard(self, y: np.ndarray, weights: np.ndarray | None) -> None:
         """What is 0 and 1 to the machine: the mean of the targets, and their deviation."""
-        self._location = float(np.average(y, weights=weights))
-        self._scale = float(np.average((y - self._location) ** 2, weights=weights)) ** 0.5
+        shares = np.ones(len(y)) if weights is None else weights
+        self._location, self._scale = location_and_scale(y, shares / shares.sum())
 
     def _standardised(self, y: np.ndarray) -> np.ndarray:
         if (

@@ -137,7 +137,7 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
     """
 
     def _recipe(self) -> dict[str, Any]:
-        return {"chains": FEATURE_CHAINS, "gibbs_steps": 1, "rules": (RollBack(),)}
+        return {"negatives": "pcd", "chains": FEATURE_CHAINS, "gibbs_steps": 1, "rules": (RollBack(),)}
 
     def _updates(self) -> tuple[int, int]:
         return 1, FEWEST_FOR_FEATURES
