@@ -411,6 +411,12 @@ def nothing_is_cheap(model, v, held, most):
     return torch.full((len(v),), torch.nan, dtype=torch.float64), []
 
 
+def test_the_usual_value_of_a_column_is_known_in_float32_too():
+    columns = Columns.of(np.c_[np.full(120, 0.1), X[:120, 0]])
+    rows = np.array([[0.1, 5.0], [np.float32(0.1), 5.0], [0.1000001, 5.0], [np.nan, 5.0]])
+    np.testing.assert_array_equal(columns.encode(rows)[:, 0], [0.0, 0.0, 1.0, np.nan])
+
+
 @pytest.mark.parametrize("unit", [2.0**660, 2.0**-660])
 def test_the_unit_of_a_column_makes_no_difference(unit):
     plain, other = (RBMTransformer(**QUICK).fit(x).transform(x) for x in (X, X * unit))

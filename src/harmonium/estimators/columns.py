@@ -76,7 +76,8 @@ class Columns:
         rare = self.kinds == RARE
         with np.errstate(over="ignore"):
             v = (x.astype(np.float64) - self.location) / np.where(rare, 1.0, self.scale)
-        return np.where(rare & ~np.isnan(x), (x != self.location).astype(np.float64), v)
+            usual = (x == self.location) | (x == self.location.astype(np.float32))  # of rows in float32 too
+        return np.where(rare & ~np.isnan(x), (~usual).astype(np.float64), v)
 
     def decode(self, v: np.ndarray) -> np.ndarray:
         """Visible states as rows; where a rare column differs, by as much as such rows do on average."""
