@@ -237,8 +237,18 @@ def test_labels_in_a_column_are_warned_of_and_absent_ones_refused():
         RBMClassifier(**QUICK).fit(X, y[:, None])
     with pytest.raises(ValueError, match="classes must be given"):
         RBMClassifier(**QUICK).partial_fit(X, y)
-    with pytest.raises(ValueError, match="classes of the first call"):
+    with pytest.raises(ValueError, match="classes of the first call, got 2 too"):
         RBMClassifier(**QUICK).partial_fit(X, y, classes=[0, 1])
+    going = RBMClassifier(**QUICK).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes must be those of the first call"):
+        going.partial_fit(X, y, classes=[0, 1, 2, 3])
+    assert going.partial_fit(X, y, classes=[2, 1, 0]).n_iter_ == 15
+
+
+def test_weights_that_cannot_be_written_to_are_read():
+    weights = np.ones(len(X))
+    weights.flags.writeable = False  # as a column of a data frame
+    RBMClassifier(**QUICK).fit(X, y, sample_weight=weights)  # warnings are errors
 
 
 # -- at home

@@ -156,9 +156,13 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         rows, y = self._rows_and_classes(X, y, reset=first)
         if first:
             self.classes_ = np.unique(classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_.tolist()}, got others."
+            )
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise ValueError(f"y must hold classes of the first call, got {unknown[0]!r} too.")
+            raise ValueError(f"y must hold classes of the first call, got {unknown.tolist()[0]!r} too.")
         self._partial_fit(rows, sample_weight, self._one_hot(y))
         return self
 

@@ -54,7 +54,7 @@ def _weights(sample_weight: Any, n: int) -> Tensor | None:
     if sample_weight is None:
         return None
     try:
-        w = torch.as_tensor(np.asarray(sample_weight, dtype=np.float64))
+        w = torch.from_numpy(np.array(sample_weight, dtype=np.float64))  # a copy: pandas' can't be written to
     except (TypeError, ValueError):
         w = torch.empty(0)
     if w.shape != (n,) or not bool(torch.isfinite(w).all()) or bool((w < 0).any()) or float(w.sum()) == 0.0:
