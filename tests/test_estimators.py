@@ -245,6 +245,13 @@ def test_labels_in_a_column_are_warned_of_and_absent_ones_refused():
     assert going.partial_fit(X, y, classes=[2, 1, 0]).n_iter_ == 15
 
 
+def test_rows_without_a_class_are_named():
+    labels = np.where(y > 0, "a", "b").astype(object)
+    labels[3] = None
+    with pytest.raises(ValueError, match="a class in every row, got None in row 3"):
+        RBMClassifier(**QUICK).fit(X, labels)
+
+
 def test_weights_that_cannot_be_written_to_are_read():
     weights = np.ones(len(X))
     weights.flags.writeable = False  # as a column of a data frame

@@ -187,6 +187,7 @@ class RBMClassifier(ClassifierMixin, _Supervised):
         rows = self._rows(X, **asked)
         y = column_or_1d(y, warn=True)
         check_consistent_length(rows, y)
+        _refuse_empty(y)
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return rows, y
@@ -209,6 +210,16 @@ class RBMClassifier(ClassifierMixin, _Supervised):
 
     def _judged_by_likelihood(self) -> bool:
         return self.objective == "generative"
+
+
+def _refuse_empty(y: np.ndarray) -> None:
+    """None and the like among labels, which can't be put in an order."""
+    import pandas as pd
+
+    empty = pd.isna(y) if y.dtype == object else np.zeros(0, bool)
+    if empty.any():
+        row = int(empty.argmax())
+        raise ValueError(f"y must hold a class in every row, got {y[row]!r} in row {row}.")
 
 
 class RBMRegressor(RegressorMixin, _Supervised):
