@@ -31,6 +31,8 @@ class Forks:
             env=os.environ | threads | {"PYTHONPATH": paths},
             text=True,
         )
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline(), "the server ended as it warmed up"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,6 +79,7 @@ def warm_up() -> None:
 
 def serve() -> None:
     warm_up()
+    print("warm", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, int):
