@@ -29,7 +29,7 @@ typecheck.install([f"harmonium.{floor}" for floor in CHECKED])
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """A million objects live from here to the end: looking through them for garbage, again and again, would
-    take half the time of the collection, and half a second now and then afterwards.
+    take a third of the time of the collection, and half a second now and then afterwards.
     """
     gc.disable()
     try:
