@@ -9,7 +9,9 @@ the table with gaps and gives a best guess and, where it can, ten draws. What is
 were taken out: the root mean square error of numbers in standard deviations of their column, the share of
 names that are right and -log of the share of draws that are (with one more draw of every name), the energy
 score of a row's draws (Gneiting & Raftery 2007, the smaller the better; a method without draws has its
-guess), how many numbers lie within the middle 90 % of ten draws, and processor seconds. The draws are
+guess), how many numbers lie within the middle 90 % of ten draws, and processor seconds. Of ten draws of the
+exact law the 5 and 95 % quantiles, which lie 0.45 of the way from the outermost ones to the next, hold 8.1 of
+11 numbers, 0.74 (`benchmarks.coverage` measures intervals against a known law). The draws are
 standardised numbers and names as corners at distance 1.
 """
 
@@ -40,7 +42,7 @@ MEASURES = {
     "right": "names right",
     "log loss": "-log P of names",
     "energy": "energy score",
-    "covered": "within 90 %",
+    "covered": "covered (exact: 0.74)",
     "seconds": "seconds",
 }
 Row = dict[str, Any]

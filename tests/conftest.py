@@ -1,5 +1,6 @@
 """What every test file shares: threads, pictures without a screen, and signatures that are checked."""
 
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # compiled, and its functions run some thousand times per test.
 CHECKED = ("units", "models", "sampling", "likelihood", "diagnostics", "learning")
 typecheck.install([f"harmonium.{floor}" for floor in CHECKED])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """A million objects live from here to the end: looking through them for garbage, again and again, would
+    take a third of the time of the collection, and half a second now and then afterwards.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,14 @@ A fork of a process that has run loops in parallel would hang, so that the tests
 
 from __future__ import annotations
 
-import importlib
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -29,6 +31,8 @@ class Forks:
             env=os.environ | threads | {"PYTHONPATH": paths},
             text=True,
         )
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline(), "the server ended as it warmed up"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,27 +63,23 @@ class Forks:
         return self.wait()
 
 
-LOADED = (
-    "harmonium.cli.app",
-    "harmonium.cli.fit",
-    "harmonium.plots",
-    "numba",
-    "safetensors.torch",
-    "scipy.special",
-)
-
-
 def warm_up() -> None:
-    """Load what every command needs, fonts as well, so that none does so again."""
-    for name in LOADED:
-        importlib.import_module(name)
-    figure = importlib.import_module("matplotlib.figure").Figure(layout="constrained")
-    figure.subplots().set_title("$x^2$")
-    figure.savefig(os.devnull, format="svg")
+    """Make a small run here, so that no other loads the same libraries, loops and fonts again.
+
+    By one thread (see `__enter__`), for a fork has none of the others.
+    """
+    from harmonium.cli import main
+
+    fit, quiet = ["fit", "bars-and-stripes", "--hidden", "5", "--steps", "10", "-q", "--out"], io.StringIO()
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(quiet):
+        assert main([*fit, f"{place}/run"]) == 0
+    threads = Path("/proc/self/task")
+    assert not threads.exists() or len(list(threads.iterdir())) == 1
 
 
 def serve() -> None:
     warm_up()
+    print("warm", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, int):

@@ -1,6 +1,7 @@
 """What the code may ask of classes: models, spaces and units say themselves what they can do."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,13 @@ import pytest
 import harmonium
 
 ROOT = Path(harmonium.__file__).parent
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
+
+
+@functools.cache
+def trees():
+    """Of every file, parsed by the worker that has these tests."""
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in ROOT.rglob("*.py")}
+
 
 MOST = {"EnergyModel": 14, "Space": 4, "Units": 5}
 """So many tests of classes of each family are left: checks of arguments, what a user hands in without saying
@@ -25,7 +32,7 @@ def families():
     """The names of all classes of each family; `Units` itself is asked for like a space."""
     bases = {
         node.name: {name_of(base) for base in node.bases}
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
@@ -65,7 +72,7 @@ def test_few_places_ask_for_the_class_of_a_model_a_space_or_units(family):
     classes = families()[family]
     places = [
         f"{file}:{line}"
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for line, names in names_asked(tree)
         if names & classes
     ]
@@ -76,7 +83,7 @@ def test_only_models_count_their_blocks():
     """Whether a model is two coupled blocks is what `pair` says."""
     found = [
         f"{file}:{node.lineno}"
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         if not file.startswith("models/")
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare)

@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -63,11 +61,6 @@ def test_the_contract_of_estimators(estimator, check):
     if check.func is check_regressors_train:  # the one that asks for good predictions
         estimator.set_params(n_hidden=3, steps=60)
     check(estimator)
-
-
-def test_importing_harmonium_imports_no_scikit_learn():
-    code = "import harmonium, sys; assert 'sklearn' not in sys.modules; harmonium.estimators.RBMDensity"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- densities

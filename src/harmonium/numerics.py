@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -192,3 +193,43 @@ def as_often_as_they_count(weights: Tensor, n: int) -> Tensor:
     total = weights.double().cumsum(0)
     at = (torch.arange(n, dtype=torch.float64, device=total.device) + 0.5) / n * total[-1]
     return torch.searchsorted(total, at).clamp(max=len(weights) - 1)
+
+
+def minimise(
+    loss: Callable[[], Tensor], parameters: Sequence[Tensor], steps: int, slope: float, change: float
+) -> None:
+    """Move `parameters`, float64 leaves that ask for gradients, to a minimum of `loss()` nearby, by L-BFGS.
+
+    SciPy's (Byrd et al. 1995), as PyTorch's imports its compiler, which takes a second.
+
+    Args:
+        loss: the function, of the parameters as they stand.
+        parameters: what is moved, in place.
+        steps: iterations at most.
+        slope: the largest entry of the gradient at which it ends.
+        change: the relative change of the loss in one iteration at which it ends.
+
+    >>> x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    >>> minimise(lambda: (x - 3.0).square().sum(), [x], steps=10, slope=1e-9, change=0.0)
+    >>> [round(v, 6) for v in x.tolist()]
+    [3.0, 3.0]
+    """
+    from scipy.optimize import minimize
+
+    sizes = [p.numel() for p in parameters]
+
+    def put(values: np.ndarray) -> None:
+        with torch.no_grad():
+            for p, part in zip(parameters, torch.from_numpy(values).split(sizes), strict=True):
+                p.copy_(part.view_as(p))
+
+    def at(values: np.ndarray) -> tuple[float, np.ndarray]:
+        put(values)
+        with torch.enable_grad():
+            value = loss()
+            gradient = torch.autograd.grad(value, parameters)
+        return float(value.detach()), torch.cat([g.flatten() for g in gradient]).numpy(force=True)
+
+    start = torch.cat([p.flatten() for p in parameters]).numpy(force=True)
+    options = {"maxiter": steps, "maxfun": 100 * steps, "gtol": slope, "ftol": change, "maxcor": 20}
+    put(minimize(at, start, jac=True, method="L-BFGS-B", options=options).x)

@@ -122,11 +122,16 @@ def svg(fig: Figure, alt: str) -> str:
     from html import escape
 
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     def drawn(letters: str) -> str:
-        file = io.StringIO()
+        file, canvas, dpi = io.StringIO(), fig.canvas, fig.dpi
         with matplotlib.rc_context({"svg.hashsalt": alt, "svg.fonttype": letters}):
-            fig.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+            try:  # not `savefig`, which would draw everything once more to lay it out
+                FigureCanvasSVG(fig).print_svg(file, metadata={"Date": None, "Creator": None})
+            finally:
+                fig.set_canvas(canvas)
+                fig.set_dpi(dpi)
         return file.getvalue()
 
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ from torch.nn.functional import softplus
 from harmonium import kernels
 from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import PairwiseModel
-from harmonium.numerics import as_often_as_they_count
+from harmonium.numerics import as_often_as_they_count, minimise
 from harmonium.random import Address, Purpose
 from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
@@ -236,16 +236,11 @@ def likelihood(machine: Machine, z: Tensor) -> Tensor:
 def _climb(machine: Machine, z: Tensor, with_shrink: bool = False) -> Machine:
     """The machine after some steps of L-BFGS up the likelihood; unchanged where these lead nowhere."""
     free = [p.clone().contiguous().requires_grad_() for p in machine[: 3 + with_shrink]]
-    optimiser = torch.optim.LBFGS(free, max_iter=60 if with_shrink else 30, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = -likelihood(Machine(*free, *machine[len(free) :]), z)
-        value.backward()
-        return value
+        return -likelihood(Machine(*free, *machine[len(free) :]), z)
 
-    with torch.enable_grad():
-        optimiser.step(loss)
+    minimise(loss, free, steps=60 if with_shrink else 30, slope=1e-7, change=1e-9)
     found = Machine(*(p.detach() for p in free), *machine[len(free) :])
     return found if all(bool(torch.isfinite(p).all()) for p in found) else machine
 

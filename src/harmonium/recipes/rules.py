@@ -312,7 +312,7 @@ class StopEarly(Rule):
         if progress < 0.5 + self.patience or unknown_mixing(run, now) or not _validated(run) or best is None:
             return None
         waited = progress * (1.0 - best.step / now.step)
-        if waited <= self.patience or not run.better(best, run.kept(now), self.errors):
+        if waited <= self.patience or not run.better(best, run.kept(now), self.errors, self.errors):
             return None
         return Action(
             run.stop,
@@ -332,15 +332,17 @@ class KeepBest(Rule):
 
     Attributes:
         errors: standard errors of a difference that are beyond doubt.
+        hint: of the difference of two records that are worth asking anew.
     """
 
     errors: float = 2.0
+    hint: float = 1.0
 
     def conclude(self, run: Run) -> Action | None:
         best, last = run.best, run.chosen
         if best is None or last is None or run.measured[-1].validation_log_likelihood is None:
             return None
-        if not run.better(best, last, self.errors):
+        if not run.better(best, last, self.errors, self.hint):
             return None
         return Action(
             partial(setattr, run, "chosen", best), f"The model returned is that of update {best.step}."

@@ -43,12 +43,17 @@ class Rule(Protocol):
 
 
 class Kept(NamedTuple):
-    """Parameters worth keeping, when they were had, how good they are, and the standard error of that."""
+    """Parameters worth keeping, when they were had, how good they are, and the standard error of that.
+
+    Attributes:
+        anew: whether log Z was estimated anew for that.
+    """
 
     score: float
     step: int
     parameters: dict[str, Tensor]
     error: float = 0.0
+    anew: bool = False
 
 
 class Run:
@@ -181,12 +186,14 @@ class Run:
         """The averaged parameters as they are, which `now` was measured of."""
         return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()), now.error)
 
-    def better(self, best: Kept, last: Kept, errors: float) -> bool:
+    def better(self, best: Kept, last: Kept, errors: float, hint: float) -> bool:
         """Whether the validation rows like `best` more than `last` by so many standard errors: the largest of
-        many records is often the luckiest, so where they say so, log Z of both is estimated anew, for longer.
+        many records is often the luckiest, so where they say so by `hint` errors, log Z of both is estimated
+        anew, for longer.
         """
         estimated = self.average.model.has_free_energy() and self.meter.objective is None
-        if best.score - last.score > math.hypot(best.error, last.error) > 0.0 and estimated:
+        error = math.hypot(best.error, last.error)
+        if best.score - last.score > hint * error > 0.0 and estimated:
             best, last = self._measured_anew(best), self._measured_anew(last)
             if self.best is not None and self.best.step == best.step:
                 self.best = best
@@ -194,6 +201,8 @@ class Run:
 
     def _measured_anew(self, kept: Kept) -> Kept:
         """The same parameters, and how good they are by a log Z that took longer."""
+        if kept.anew:
+            return kept
         now, model = self.at(kept.step), copy.deepcopy(self.average.model)
         work = max(DECISIVE, ANEW * self.meter.work(self.measured[-1].step))
         model.load_state_dict(kept.parameters)
@@ -201,7 +210,7 @@ class Run:
         log_z, error = log_partition_anew(model, self.meter.train, work, seed)
         of_rows = max(now.error**2 - (now.log_partition_stderr or 0.0) ** 2, 0.0) ** 0.5  # with gaps
         score = now.score + (now.log_partition or 0.0) - log_z
-        return Kept(score, kept.step, kept.parameters, math.hypot(error, of_rows))
+        return Kept(score, kept.step, kept.parameters, math.hypot(error, of_rows), anew=True)
 
     # -- what rules may do
 
@@ -247,7 +256,7 @@ class Run:
         `chosen` says how the model was found, where the run chose it.
         """
         numbers = [self._next, self._began, self._restarts, self.stopped]
-        numbers += [] if self.best is None else [self.best.score, self.best.error]
+        numbers += [] if self.best is None else [self.best.score, self.best.error, self.best.anew]
         tensors = gathered(self._parts) | {"run": torch.tensor(numbers, dtype=torch.float64)}
         if self.best is not None:
             tensors |= {f"best/{name}": p for name, p in self.best.parameters.items()}
@@ -292,8 +301,8 @@ class Run:
         self.measured = [Measurement.of(record) for record in facts["records"]]
         if facts["best"] is not None:
             now = self.at(facts["best"])
-            score, error = of_best or (now.score, now.error)  # older checkpoints say nothing more
-            self.best = Kept(score, facts["best"], part_of(tensors, "best"), error)
+            score, error, anew = of_best or (now.score, now.error, False)  # as older checkpoints don't say
+            self.best = Kept(score, facts["best"], part_of(tensors, "best"), error, bool(anew))
         return int(facts.get("step", self.measured[-1].step))
 
     def state(self, origin: Tensor | None) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import checks, kernels
+from harmonium.numerics import minimise
 from harmonium.random import Address
 
 
@@ -253,22 +254,11 @@ class Units(nn.Module, ABC):
         rows, w = self._rows_and_shares(x, weights)
         fitted = copy.deepcopy(self).double()
         parameters = list(fitted.parameters(recurse=False))
-        optimiser = torch.optim.LBFGS(
-            parameters,
-            max_iter=500,
-            tolerance_grad=1e-10,
-            tolerance_change=1e-15,
-            line_search_fn="strong_wolfe",
-        )
 
-        def loss() -> Tensor:
-            optimiser.zero_grad()
-            nll = w @ fitted.energy(rows) + fitted.cumulant(fitted.bias[None]).sum()
-            nll.backward()
-            return nll
+        def nll() -> Tensor:
+            return w @ fitted.energy(rows) + fitted.cumulant(fitted.bias[None]).sum()
 
-        with torch.enable_grad():
-            optimiser.step(loss)
+        minimise(nll, parameters, steps=500, slope=1e-10, change=0.0)
         self.load_state_dict(fitted.state_dict())
 
     def _rows_and_shares(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
