@@ -185,9 +185,9 @@ def location_and_scale(x: np.ndarray, shares: np.ndarray) -> tuple[float, float]
     >>> round(scale / 1e200, 9)
     1.0
     """
+    if x.min() == x.max():  # whose mean may be rounded
+        return float(x[0]), 0.0
     location = float(shares @ x)
     largest = float(np.abs(x - location).max())
-    if largest == 0.0:
-        return location, 0.0
     unit = 2.0 ** np.clip(np.floor(np.log2(largest)), -1022, 1022)  # a power of 2: it rounds nothing
     return location, unit * float(np.sqrt(shares @ ((x - location) / unit) ** 2))
