@@ -32,7 +32,7 @@ def truth(graph: nx.Graph) -> hm.BoltzmannMachine:
     return hm.BoltzmannMachine.from_couplings(couplings, torch.zeros(len(graph)), len(graph), units="spin")
 
 
-def by_machine(rows: torch.Tensor, strength: float, steps: int) -> np.ndarray:
+def by_machine(rows: torch.Tensor, strength: float, steps: int | None) -> np.ndarray:
     """Which pairs are coupled by a machine that fits the rows."""
     machine = hm.BoltzmannMachine(rows.shape[1], units="spin", lateral="visible", sparse=strength)
     hm.fit(machine, rows, steps=steps, progress=False)
@@ -65,7 +65,7 @@ def told(edges: np.ndarray, found: np.ndarray) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, help="by default those of the default call")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="*", default=[500, 2000, 8000])
     parser.add_argument("--strengths", type=float, nargs="*", default=[0.05, 0.1])

@@ -64,12 +64,12 @@ def densities(digits: Digits, layers: list[int]) -> dict[str, Callable[[], hm.En
     }
 
 
-def density(name: str, model: hm.EnergyModel, digits: Digits, steps: int | None) -> None:
+def density(name: str, model: hm.EnergyModel, digits: Digits, asked: argparse.Namespace) -> None:
     """log P of test rows, with its interval."""
     begin = time.process_time()
-    hm.fit(model, digits.train, validation=digits.valid, steps=steps, progress=False)
+    hm.fit(model, digits.train, validation=digits.valid, steps=asked.steps, progress=False)
     spent = time.process_time() - begin
-    found = hm.log_likelihood(model, digits.test)
+    found = hm.log_likelihood(model, digits.test, seconds=asked.seconds)
     bound = f", bound {found.details['bound']:.2f}" if "bound" in found.details else ""
     print(f"{name}: {found}{bound}; trained for {spent:.0f} s {list(found.warnings)}", flush=True)
 
@@ -105,6 +105,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, help=".npz of train, valid, test, ytrain and ytest")
     parser.add_argument("--layers", default="100,50", help="widths of the hidden layers")
     parser.add_argument("--steps", type=int)
+    parser.add_argument(
+        "--seconds", type=float, help="for an estimate of log P; by default hm.log_likelihood's own"
+    )
     parser.add_argument("--only", default="rbm,deep,belief,convolutional,labelled")
     asked = parser.parse_args()
     digits, layers = read(asked.data), [int(n) for n in asked.layers.split(",")]
@@ -113,4 +116,4 @@ if __name__ == "__main__":
         if name == "labelled":
             classes(digits, layers[0], asked.steps)
         else:
-            density(name, makers[name](), digits, asked.steps)
+            density(name, makers[name](), digits, asked)

@@ -1,5 +1,7 @@
 """Where the time of a sweep and of an update goes, against the plain matrix products of the same run.
 
+    python -m benchmarks.pieces [--help]
+
 All works of one shape are run in turn, again and again, so that a busy machine slows them alike. Printed are
 the lower decile and the median in milliseconds, and the median as a multiple of the yardstick's. With one
 thread the processor's own time is taken, which a busy machine disturbs less.

@@ -216,8 +216,8 @@ VARIANTS = {
     "natural gradient": Variant(
         ("recipes.settings:optimiser_name",), lambda name: name == "natural", lambda: {"optimiser": "centred"}
     ),
-    "exact gradient of few states": off("recipes.settings:few_states", lambda *_: False, bool),
-    "independent draws": off("recipes.settings:few_hidden_states", lambda *_: False, bool),
+    "exact gradient of few states": off("recipes.default_negatives:few_states", lambda *_: False, bool),
+    "independent draws": off("recipes.default_negatives:few_hidden_states", lambda *_: False, bool),
 }
 """What is left out, by name."""
 

@@ -1,12 +1,12 @@
-"""Tractable models on the density sets: hidden Chow-Liu trees and einsum networks.
+"""Tractable models on the density sets: hidden Chow-Liu trees, einsum networks, mixtures of Chow-Liu trees.
 
     python -m benchmarks.tractable                                    the table of what was measured so far
     python -m benchmarks.tractable --run [--data FOLDER] [--sets nltcs,plants] [--seconds 65] [--again]
 
-Each is spflow's, trained for --seconds of processor time on one thread on the training rows, chosen by the
-validation rows, and measured exactly; the settings are in MODELS. HARMONIUM_PEERS names a Python that has
-spflow. Beside them stands the default call of `benchmarks.density`, where it has been measured. What was
-measured is kept in benchmarks/results/tractable.json.
+Each is trained for --seconds of processor time on one thread on the training rows, chosen by the validation
+rows, and measured exactly; the settings are in MODELS, whose it is in RACES. HARMONIUM_PEERS names a Python
+that has spflow. Beside them stands the default call of `benchmarks.density`, where it has been measured. What
+was measured is kept in benchmarks/results/tractable.json, a row for each number of seconds.
 """
 
 from __future__ import annotations
@@ -36,25 +36,42 @@ MODELS: dict[str, dict[str, Any]] = {
         "rate": 0.02,
         "batch": 256,
     },
+    "continuous mixture of Chow-Liu trees, 1,024 points": {
+        "model": "mixture",
+        "latent": 4,
+        "layers": 6,
+        "points": 1024,
+        "rate": 0.005,
+        "point_rate": 0.01,
+        "batch": 128,
+        "share": 0.2,
+    },
 }
+RACES = {
+    "hclt": ("spflow", "_spflow_race.py"),
+    "einet": ("spflow", "_spflow_race.py"),
+    "mixture": ("torch", "_mixtures_race.py"),
+}
+"""The library that each kind of model needs, and its script."""
 PARTS = ("train", "valid", "test")
 HEAD = "| data | model | CPU s | passes or steps | train | valid | test |\n|---|---|---|---|---|---|---|"
 Row = dict[str, Any]
 
 
 def measure(rows: Any, settings: Row, seconds: float) -> Row | None:
-    """What one model reaches, or None where spflow is missing."""
+    """What one model reaches, or None where its library is missing."""
+    library, race = RACES[settings["model"]]
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "rows.npz", Path(folder) / "found.json"
         np.savez(file, **{part: getattr(rows, part) for part in PARTS})
-        script = [*command("spflow", "_spflow_race.py"), str(file), str(out), str(seconds)]
+        script = [*command(library, race), str(file), str(out), str(seconds)]
         text = json.dumps(settings | {"seed": 0})
         one = os.environ | {"OMP_NUM_THREADS": "1"}
         status = subprocess.run([*script, text], check=False, env=one).returncode
         if status == MISSING:
             return None
         if status:
-            raise RuntimeError(f"training by spflow ended with status {status}")
+            raise RuntimeError(f"{race} ended with status {status}")
         return dict(json.loads(out.read_text(encoding="utf-8")))
 
 
@@ -102,14 +119,14 @@ def main(arguments: list[str] | None = None) -> None:
     found = dict(_report.load("tractable")["rows"])
     for name in asked.sets.split(",") if asked.run else []:
         for model, settings in MODELS.items():
-            key = f"{name} / {model}"
+            key = f"{name} / {model} / {asked.seconds:g} s"
             path = asked.data / f"{name}.npz"
             if asked.models not in model or not path.exists() or (key in found and not asked.again):
                 continue
             row = measure(data.load(str(path)), settings, asked.seconds)
             if row is None:
-                print("spflow isn't installed", file=sys.stderr)
-                return
+                print(f"{model}: its library isn't installed", file=sys.stderr)
+                continue
             found[key] = {"data": name, "model": model} | row
             keep(found)
             print(line(found[key]), flush=True)

@@ -12,6 +12,7 @@ from couplings_registry import CASES, build, pattern
 from goodness import assert_means
 from harmonium.couplings import Dense
 from harmonium.learning import (
+    Average,
     Batches,
     Centring,
     ExactNegatives,
@@ -19,6 +20,7 @@ from harmonium.learning import (
     Learner,
     NaturalGradient,
     SharedNaturalGradient,
+    Update,
     equally_weighted,
     shared_weights,
     train,
@@ -372,6 +374,24 @@ def test_the_edges_of_a_known_graph_are_found():
     found = machine.joint_couplings()[0] != 0
     assert int((edges & ~found).sum()) == 0, "edges missed"
     assert int((found & ~edges).sum()) // 2 <= 2, "edges invented"
+
+
+def test_the_average_is_zero_where_training_mostly_was():
+    rbm = hm.RBM(hm.Bernoulli(2), hm.Bernoulli(2), couplings=hm.couplings.Sparse(0.1))
+    average = Average(rbm, horizon=10)
+    path = torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 0.0]], [[4.0, 3.0], [0.0, 0.0]]])
+    for k, weight in enumerate(path):
+        rbm.weight.data.copy_(weight)
+        average(Update(k + 1, rbm, None, None))
+    assert torch.equal(average.model.weight, torch.tensor([[2.0, 0.0], [0.0, 0.0]]))
+    again = Average(rbm, horizon=10)
+    again.load_state_dict(average.state_dict())
+    for one in (average, again):
+        one(Update(4, rbm, None, None))
+    assert torch.equal(average.model.weight, again.model.weight)
+    again.restart(rbm)
+    again(Update(1, rbm, None, None))
+    assert torch.equal(again.model.weight, rbm.weight)
 
 
 @pytest.mark.parametrize("optimiser", ["centred", "adam"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import harmonium as hm
-from benchmarks import _motifs, _report, algorithms, density, optimisers
+from benchmarks import _mixtures_race, _motifs, _report, algorithms, density, optimisers
 
 
 def row(library="harmonium", settings="defaults", seed=0, **changes):
@@ -144,3 +144,24 @@ def test_algorithms_are_measured_once_and_failures_are_told(tmp_path, monkeypatc
     printed = capsys.readouterr().out
     assert "| `pcd` | 1,234 | -12.500 [-12.600, -12.400] |" in printed
     assert "| `tap` |  | training diverged |" in printed
+
+
+def test_a_mixture_of_trees_is_a_density_and_its_matrix_product_that_of_its_nodes():
+    torch.manual_seed(0)
+    rows = (torch.rand(300, 5) < 0.4).double()
+    rows[:, 4] = rows[:, 1]  # told apart by the smoothing alone, and so neighbours
+    rows[:, 3] = (rows[:, 2] + (torch.rand(300) < 0.1)) % 2
+    parent = _mixtures_race.chow_liu(rows)
+    pairs = {frozenset(pair) for pair in enumerate(parent.tolist())}
+    assert frozenset((1, 4)) in pairs and frozenset((2, 3)) in pairs and len(pairs) == 5
+    states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 5).double()
+    logits = 3 * torch.randn(7, 2, 5).double()
+    by_node = torch.zeros(len(states), 7).double()
+    for column, above in enumerate(parent.tolist()):
+        given = states[:, above].long() * (column != above)
+        logit = logits[:, given, column].T
+        by_node += torch.nn.functional.logsigmoid(torch.where(states[:, column, None] > 0, logit, -logit))
+    seen = _mixtures_race.features(states, parent)
+    found = _mixtures_race.log_probability(seen, logits, parent)
+    assert torch.allclose(found, by_node.exp().mean(1).log()) and abs(found.exp().sum() - 1) < 1e-9
+    assert _mixtures_race.mean_log_probability(seen, logits, parent, piece=5) == pytest.approx(found.mean())

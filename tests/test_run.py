@@ -31,6 +31,7 @@ from harmonium.recipes.rules import (
     standard_rules,
 )
 from harmonium.recipes.run import Action
+from harmonium.recipes.tracking import exact_value
 from harmonium.recipes.user_warnings import overfitting
 from registry import uniforms
 
@@ -109,6 +110,24 @@ def test_training_may_be_stopped_at_any_update_and_says_which_model_it_returns(s
     whole = hm.fit(machine(), x, validation=x[:50], steps=200, callbacks=[stopped_at(step)], rules=())
     measured = whole.records[-1]["validation_log_likelihood"]
     assert measured == pytest.approx(hm.log_likelihood(whole.model, x[:50]).value, abs=1e-4)
+
+
+def test_a_lucky_record_neither_ends_a_run_nor_is_chosen(monkeypatch):
+    """log Z of one early model is recorded a nat too small, and its standard error as a tenth."""
+    x, _ = bars()
+    looked = []
+
+    def lucky(track, model, work, rows):
+        looked.append(exact_value(model))
+        return looked[-1] - (len(looked) == 12), 0.1
+
+    monkeypatch.setattr("harmonium.recipes.measurement.exactly_summable", lambda model: False)
+    monkeypatch.setattr("harmonium.recipes.measurement.LogPartitionTrack.measure", lucky)
+    monkeypatch.setattr("harmonium.recipes.run.DECISIVE", 0.05)
+    history = hm.fit(machine(), x, steps=800, rules=[StopEarly(), KeepBest()])
+    scores = [r["validation_log_likelihood"] for r in history.records]
+    assert max(scores) == scores[11] > max(scores[12:]) + 0.3  # which the records alone would follow
+    assert history.records[-1]["step"] == history.best_step == 800
 
 
 def test_a_restart_never_returns_less_than_what_was_had():
@@ -365,10 +384,10 @@ def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
 
 @pytest.mark.parametrize("better", [False, True])
 def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
-    from harmonium.recipes import rules
+    from harmonium.recipes import run as course
 
     rbm, asked, rows = machine(), [], bars()[0]
-    own = rules.log_partition_anew
+    own = course.log_partition_anew
 
     def noted(model, data, work, seed):
         asked.append(work)
@@ -390,11 +409,10 @@ def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
                     run.learner.model.weight.normal_(0.0, 2.0)
                 run.average.restart(run.learner.model)
 
-    monkeypatch.setattr(rules, "log_partition_anew", noted)
+    monkeypatch.setattr(course, "DECISIVE", 0.05)
+    monkeypatch.setattr(course, "log_partition_anew", noted)
     monkeypatch.setattr("harmonium.recipes.tracking.EXACT_WORK", 0)
-    history = hm.fit(
-        rbm, rows, steps=200, validation=rows, negatives="pcd", rules=[Lucky(), KeepBest(least=0.05)]
-    )
+    history = hm.fit(rbm, rows, steps=200, validation=rows, negatives="pcd", rules=[Lucky(), KeepBest()])
     assert len(asked) == 2
     assert (history.best_step == history.records[-1]["step"]) != better
 

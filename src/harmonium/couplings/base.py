@@ -172,10 +172,9 @@ class Operator(ABC):
     def settle(self, step: StepSize = no_step) -> None:  # noqa: B027  # most have nothing to do
         """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
-    def take_zeros(self, other: Operator) -> None:  # noqa: B027  # as before
-        """What is exactly zero in `other`, of the same kind, becomes so here. Nothing where zeros aren't
-        learned.
-        """
+    def with_learned_zeros(self) -> list[Tensor]:
+        """Those of the parameters in which training makes zeros that are exact, if any."""
+        return []
 
     def config(self) -> dict[str, Any]:
         """What the constructor needs (numbers and strings only)."""

@@ -80,10 +80,8 @@ class Sparse(Kind):
         sizes = torch.as_tensor(step(self.weight)).to(self.weight).expand(self.shape)
         shrink(groups, (1, 3) if size > 1 else (), self.strength * size**0.5 * self.by_groups(sizes))
 
-    @torch.no_grad()
-    def take_zeros(self, other: Operator) -> None:
-        if isinstance(other, Sparse):
-            self.weight.mul_(other.weight != 0)
+    def with_learned_zeros(self) -> list[Tensor]:
+        return [self.weight]
 
     def config(self) -> dict[str, Any]:
         return {"type": "Sparse", "strength": self.strength, "block": list(self.block)}

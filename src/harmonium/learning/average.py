@@ -19,6 +19,9 @@ from harmonium.numerics import without_gradients
 class Average:
     """Keeps a second model whose parameters follow the first one's as an exponential running mean.
 
+    A coupling is exactly zero in it that training had at zero in more than half of the updates that the mean
+    reaches back over: those that noise carries off now and then are at zero most of the time.
+
     Of Gaussian units it takes the mean of the locations b/γ, not that of the biases. With units at μ the bias
     is γμ, and the means of γμ and of log γ over a path along which γ grows don't belong together: they would
     put the units at μ (1 + ½ Var log γ), and where μ is ten standard deviations away from 0 this is a long
@@ -34,6 +37,9 @@ class Average:
     def __init__(self, model: EnergyModel, horizon: int = 200, share: float = 0.1) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self._own: list[Tensor] = list(self.model.parameters())
+        self._used = [
+            torch.ones_like(p) for p in self.model.with_learned_zeros()
+        ]  # in which share of updates
         self.horizon = checks.positive_integer("horizon", horizon)
         self.share = checks.fraction("share", share)
         self.updates = 0
@@ -49,11 +55,17 @@ class Average:
             return
         locations = [scale.location for scale in _gaussians(self.model)]
         torch._foreach_lerp_(self._own, list(update.model.parameters()), rate)
-        self.model.take_zeros(update.model)
+        self._keep_zeros(update.model, rate)
         for location, own, new in zip(
             locations, _gaussians(self.model), _gaussians(update.model), strict=True
         ):
             own.bias.copy_(own.units.precision * location.lerp(new.location, rate))
+
+    def _keep_zeros(self, model: EnergyModel, rate: float) -> None:
+        tensors = self._used, self.model.with_learned_zeros(), model.with_learned_zeros()
+        for used, own, new in zip(*tensors, strict=True):
+            used.lerp_((new != 0).to(used), rate)
+            own.mul_(used > 0.5)
 
     def restart(self, model: EnergyModel) -> None:
         """Begin again at `model`."""
@@ -62,12 +74,16 @@ class Average:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on."""
-        return {**self.model.state_dict(), "updates": torch.tensor(self.updates)}
+        used = {f"used{k}": x for k, x in enumerate(self._used)}
+        return {**self.model.state_dict(), **used, "updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict`."""
+        own = {name: state[name] for name in self.model.state_dict()}
+        self.model.load_state_dict(own)
         self.updates = int(state["updates"])
-        self.model.load_state_dict({k: v for k, v in state.items() if k != "updates"})
+        for k, used in enumerate(self._used):
+            used.copy_(state[f"used{k}"])
 
 
 def _gaussians(model: EnergyModel) -> list[Scale]:

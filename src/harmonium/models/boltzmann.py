@@ -104,10 +104,8 @@ class BoltzmannMachine(LateralMachine):
             shrink(parameter, (), share * torch.as_tensor(step(parameter)).to(parameter))
 
     @torch.no_grad()
-    def take_zeros(self, other: BoltzmannMachine) -> None:
-        if self.sparse:
-            for own, new in zip(self._couplings(), other._couplings(), strict=True):
-                own.mul_(new != 0)
+    def with_learned_zeros(self) -> list[Tensor]:
+        return self._couplings() if self.sparse else []
 
     def _couplings(self) -> list[Tensor]:
         found = (self.weight, self.visible_lateral, self.hidden_lateral)

@@ -327,8 +327,9 @@ class EnergyModel(Structure, nn.Module, ABC):
     def settle(self, step: StepSize = no_step) -> None:
         """What follows each step of training, of these sizes: exact zeros, ties, proximal steps."""
 
-    def take_zeros(self: Same, other: Same) -> None:
-        """Make exactly zero what training has made so in `other`, a model of the same kind. Nothing here."""
+    def with_learned_zeros(self) -> list[Tensor]:
+        """Those of the parameters in which training makes zeros that are exact. None here."""
+        return []
 
     # -- states ----------------------------------------------------------------------------------------------
 

@@ -105,9 +105,8 @@ class PairwiseModel(BlockModel):
         for coupling in self.couplings():
             coupling.operator.settle(step)
 
-    def take_zeros(self, other: PairwiseModel) -> None:
-        for own, new in zip(self.couplings(), other.couplings(), strict=True):
-            own.operator.take_zeros(new.operator)
+    def with_learned_zeros(self) -> list[Tensor]:
+        return [x for coupling in self.couplings() for x in coupling.operator.with_learned_zeros()]
 
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (batch,), nats."""

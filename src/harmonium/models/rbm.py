@@ -46,9 +46,8 @@ class TwoBlocks(PairwiseModel):
         if "weight" not in self._parameters:  # a matrix of its own has nothing to settle
             super().settle(step)
 
-    def take_zeros(self, other: PairwiseModel) -> None:
-        if "weight" not in self._parameters:
-            super().take_zeros(other)
+    def with_learned_zeros(self) -> list[Tensor]:
+        return [] if "weight" in self._parameters else super().with_learned_zeros()
 
     def pair(self) -> Pair | None:
         return Pair(self._operator(), *self.layers) if type(self).field is PairwiseModel.field else None

@@ -85,6 +85,11 @@ class Measurement:
         found = (self.validation_log_likelihood, self.train_log_likelihood, -math.inf)
         return next(x for x in found if x is not None)
 
+    @property
+    def error(self) -> float:
+        """Standard error of the score of validation rows."""
+        return self.validation_log_likelihood_stderr or 0.0
+
     def record(self) -> Record:
         """What is known, as a row of `History`."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mixing"}

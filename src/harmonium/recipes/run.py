@@ -17,9 +17,12 @@ from harmonium.learning import Average, Learner, NegativePhase, StopTraining, Up
 from harmonium.learning.loop import check_finite
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
+from harmonium.random import derived_seed
 from harmonium.recipes.history import History, Record
-from harmonium.recipes.measurement import Measurement, Meter
+from harmonium.recipes.measurement import DECISIVE, Measurement, Meter, log_partition_anew
 from harmonium.recipes.schedule import Schedule
+
+ANEW = 0.03  # of the work of the run, that each log Z may cost which is estimated anew
 
 
 class Action(NamedTuple):
@@ -40,11 +43,17 @@ class Rule(Protocol):
 
 
 class Kept(NamedTuple):
-    """Parameters worth keeping, when they were had, and how good they are."""
+    """Parameters worth keeping, when they were had, how good they are, and the standard error of that.
+
+    Attributes:
+        anew: whether log Z was estimated anew for that.
+    """
 
     score: float
     step: int
     parameters: dict[str, Tensor]
+    error: float = 0.0
+    anew: bool = False
 
 
 class Run:
@@ -118,7 +127,7 @@ class Run:
         self.history.records.append(now.record())
         unknown = now.score == -math.inf  # then the latest are as good as any
         if self.best is None or now.score > self.best.score or unknown and self.best.score == now.score:
-            self.best = self._kept(now)
+            self.best = self.kept(now)
         return now
 
     def _judge(self, now: Measurement) -> None:
@@ -144,7 +153,7 @@ class Run:
         if not self.measured or self.measured[-1].step != step:
             self._measure(step)
             self._tell()
-        self.chosen = self._kept(self.measured[-1])
+        self.chosen = self.kept(self.measured[-1])
         for rule in self.rules:
             self._do(rule.conclude(self))
         self.learner.model.load_state_dict(self.chosen.parameters)
@@ -156,9 +165,6 @@ class Run:
             return error
         self.learner.model.load_state_dict(self.best.parameters)
         return FloatingPointError(f"{error} The model is that of update {self.best.step}.")
-
-    def _kept(self, now: Measurement) -> Kept:
-        return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()))
 
     # -- what rules may ask
 
@@ -175,6 +181,36 @@ class Run:
     def at(self, step: int) -> Measurement:
         """What was measured after so many updates."""
         return next(m for m in reversed(self.measured) if m.step == step)
+
+    def kept(self, now: Measurement) -> Kept:
+        """The averaged parameters as they are, which `now` was measured of."""
+        return Kept(now.score, now.step, copy.deepcopy(self.average.model.state_dict()), now.error)
+
+    def better(self, best: Kept, last: Kept, errors: float, hint: float) -> bool:
+        """Whether the validation rows like `best` more than `last` by so many standard errors: the largest of
+        many records is often the luckiest, so where they say so by `hint` errors, log Z of both is estimated
+        anew, for longer.
+        """
+        estimated = self.average.model.has_free_energy() and self.meter.objective is None
+        error = math.hypot(best.error, last.error)
+        if best.score - last.score > hint * error > 0.0 and estimated:
+            best, last = self._measured_anew(best), self._measured_anew(last)
+            if self.best is not None and self.best.step == best.step:
+                self.best = best
+        return best.score - last.score > errors * math.hypot(best.error, last.error)
+
+    def _measured_anew(self, kept: Kept) -> Kept:
+        """The same parameters, and how good they are by a log Z that took longer."""
+        if kept.anew:
+            return kept
+        now, model = self.at(kept.step), copy.deepcopy(self.average.model)
+        work = max(DECISIVE, ANEW * self.meter.work(self.measured[-1].step))
+        model.load_state_dict(kept.parameters)
+        seed = derived_seed(self.schedule.settings.seed, now.step, 1)
+        log_z, error = log_partition_anew(model, self.meter.train, work, seed)
+        of_rows = max(now.error**2 - (now.log_partition_stderr or 0.0) ** 2, 0.0) ** 0.5  # with gaps
+        score = now.score + (now.log_partition or 0.0) - log_z
+        return Kept(score, kept.step, kept.parameters, math.hypot(error, of_rows), anew=True)
 
     # -- what rules may do
 
@@ -220,6 +256,7 @@ class Run:
         `chosen` says how the model was found, where the run chose it.
         """
         numbers = [self._next, self._began, self._restarts, self.stopped]
+        numbers += [] if self.best is None else [self.best.score, self.best.error, self.best.anew]
         tensors = gathered(self._parts) | {"run": torch.tensor(numbers, dtype=torch.float64)}
         if self.best is not None:
             tensors |= {f"best/{name}": p for name, p in self.best.parameters.items()}
@@ -252,7 +289,7 @@ class Run:
         found = {name: tuple(x.shape) for name, x in part_of(tensors, "model").items()}
         if found != shapes:
             raise ValueError(f"resume: {path} is of another model, with parameters of the shapes {found}.")
-        self._next, began, restarts, stopped = tensors.pop("run").tolist()
+        self._next, began, restarts, stopped, *of_best = tensors.pop("run").tolist()
         self._began, self._restarts, self.stopped = int(began), int(restarts), bool(stopped)
         for _ in range(self._restarts):
             tempered = self.learner.negatives.tempered()
@@ -263,8 +300,9 @@ class Run:
         self.history.warnings[:], self.history.notes[:] = facts["warnings"], facts["notes"]
         self.measured = [Measurement.of(record) for record in facts["records"]]
         if facts["best"] is not None:
-            score = self.at(facts["best"]).score
-            self.best = Kept(score, facts["best"], part_of(tensors, "best"))
+            now = self.at(facts["best"])
+            score, error, anew = of_best or (now.score, now.error, False)  # as older checkpoints don't say
+            self.best = Kept(score, facts["best"], part_of(tensors, "best"), error, bool(anew))
         return int(facts.get("step", self.measured[-1].step))
 
     def state(self, origin: Tensor | None) -> dict[str, Tensor]:
