@@ -57,6 +57,31 @@ def of_library(place, name):
     return hm.load(place / "m.safetensors"), pd.read_csv(place / name)
 
 
+def test_text_of_a_file_stays_text_where_it_looks_like_numbers(ask, place, tmp_path, capsys):
+    r = np.random.default_rng(1)
+    columns = {"gears": ["3", "4", "rotary"], "zip": ["007", "12", "none"], "moved": ["True", "False", "?!"]}
+    table = pd.DataFrame({name: r.choice(words, 60) for name, words in columns.items()})
+    schema = hm.Schema.of(table)
+    model = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    model.schema = schema
+    hm.save(model, tmp_path / "m.safetensors")
+    later = table[(table.gears != "rotary") & (table.zip != "none") & (table.moved != "?!")].copy()
+    assert len(later) > 5
+    later.iloc[0] = None
+    later.to_csv(tmp_path / "later.csv", index=False)
+    some = ["--given", "later.csv", "-n", str(len(later))]
+    for name, *more in (
+        ("impute", "later.csv", "-o", "filled.csv"),
+        ("sample", *some, "-o", "drawn.csv"),
+        ("evaluate", "later.csv"),
+        ("conditional", "later.csv", "--column", "zip"),
+    ):
+        assert main([name, "m.safetensors", *more]) == 0, capsys.readouterr().err
+    for name in ("filled.csv", "drawn.csv"):
+        found = pd.read_csv(tmp_path / name, dtype=str)
+        assert (found.iloc[1:].to_numpy() == later.iloc[1:].to_numpy()).all()
+
+
 def test_guesses_are_written_with_their_uncertainty(ask, place):
     status, out, _ = ask("impute", "gaps.csv", "-o", "f.csv", "--uncertainty", "u.csv")
     model, gaps = of_library(place, "gaps.csv")

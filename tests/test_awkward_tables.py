@@ -79,6 +79,52 @@ def test_every_question_is_answered(case):
             assert not whole[name].isna().any() and whole[name][known].tolist() == gaps[name][known].tolist()
 
 
+def emptied(frame, gone):
+    """The frame without some cells, its columns as pandas reads such a file; one that is empty is NaN."""
+    columns = {c: frame[c].mask(gone[:, k]) for k, c in enumerate(frame)}
+    return pd.DataFrame({c: np.nan if x.isna().all() else x for c, x in columns.items()}, index=frame.index)
+
+
+ALL = np.ones((4, 6), bool)
+PATTERNS = {
+    "all": ALL,
+    "a row": ALL & (np.arange(4) == 2)[:, None],
+    "two columns": ALL & np.isin(np.arange(6), (1, 3)),
+    "all but two columns": ALL & ~np.isin(np.arange(6), (1, 3)),
+    "all but one cell": ALL & (np.arange(24) != 9).reshape(4, 6),
+    "all but one of each row": ~np.eye(4, 6, dtype=bool),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """(a machine of six kinds of columns, four rows of its table)."""
+    categories = pd.Categorical(WORDS, ["p", "q", "s", "z"])
+    frame = base(flag=FLAGS, level=categories, many=R.poisson(4, ROWS), here="yes")
+    frame = frame[["flag", "c", "x", "level", "many", "here"]]
+    schema = hm.Schema.of(frame)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    return rbm, frame.head(4)
+
+
+@pytest.mark.parametrize("case", PATTERNS)
+def test_cells_may_be_empty_in_every_pattern(mixed, case):
+    rbm, whole = mixed
+    gaps = emptied(whole, PATTERNS[case])
+    log_p = hm.log_likelihood(rbm, gaps).value
+    assert log_p == pytest.approx(0.0 if case == "all" else log_p, abs=1e-6)
+    assert hm.log_likelihood(rbm, gaps[gaps.columns[::-1]]).value == pytest.approx(log_p, abs=1e-9)
+    for filled in (hm.impute(rbm, gaps), *hm.impute(rbm, gaps, draws=2), hm.sample(rbm, 4, given=gaps)):
+        assert not filled.isna().any(axis=None)
+        hm.log_likelihood(rbm, filled)  # its values are those of the columns
+        known = ~PATTERNS[case]
+        assert (filled.to_numpy(object)[known] == whole.to_numpy(object)[known]).all()
+    if case in ("all", "all but one of each row"):
+        assert hm.surprise(rbm, gaps).cells.shape == (4, 6)
+        assert len(hm.conditional(rbm, gaps, "flag")) == len(hm.conditional(rbm, gaps, ["x", "c"])) == 4
+
+
 REFUSED = {
     "arrow's null": (pd.array([None] * ROWS, dtype=pd.ArrowDtype(pa.null())), "is empty in every row"),
     "empty strings' type": (pd.array([None] * ROWS, dtype="string[pyarrow]"), "is empty in every row"),

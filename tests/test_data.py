@@ -420,7 +420,7 @@ def test_infinite_values_are_counted_and_placed(tmp_path, monkeypatch, value, ch
     x[4, 2] = x[7, 0] = value
     for ending in (".npy", ".npz", ".h5"):
         refused = refusal(data.load, write(tmp_path / f"x{ending}", x))
-        assert "must have a finite number in every cell, got 2 without one" in refused
+        assert "must have a finite number in every cell that isn't empty, got 2 without one" in refused
         assert "the first in row 5, column 3, is infinite" in refused
     np.savez(tmp_path / "parts.npz", train=ROWS, test=x)
     assert "parts.npz: test must have a finite number" in refusal(data.load, tmp_path / "parts.npz")
@@ -429,6 +429,11 @@ def test_infinite_values_are_counted_and_placed(tmp_path, monkeypatch, value, ch
     for ending in (".csv", ".parquet"):
         words = "got 2 without one: the first in row 5, column 3 (c2), is infinite"
         assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
+        x[0, 1] = np.nan  # a cell may be empty, and is no fault
+        assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
+        x[0, 1] = ROWS[0, 1]
+    empty = write(tmp_path / "empty.npy", np.full((20, 3), np.nan))
+    assert "must hold a number in some cell, got 20 rows of empty cells." in refusal(data.load, empty)
 
 
 @pytest.mark.parametrize("chunk", [1, 2**24])
@@ -503,7 +508,7 @@ def test_parquet_with_gaps(tmp_path, column):
     ("column", "words"),
     [
         (["a", "b"], "got 'a' in row 1, column 1 ('k')"),
-        ([None, None], "got 2 without one"),
+        ([None, None], "got 2 rows of empty cells"),
         (["1", "2"], "got '1' in row 1"),
         ([[1], [2]], "in row 1"),
         (pd.to_datetime(["2020-01-01", "2020-01-02"]), "got Timestamp('2020-01-01 00:00:00') in row 1"),

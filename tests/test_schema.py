@@ -451,6 +451,16 @@ def test_whole_numbers_that_never_repeat_are_said():
     assert not hm.Schema.of(frame.head(40)).warnings
 
 
+def test_one_sentence_tells_of_many_columns():
+    alike = {f"c{k}": k for k in range(30)}
+    ids = {name: 1000 + np.random.default_rng(k).permutation(60) * 7 for k, name in enumerate("mn")}
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), **alike, **ids})
+    constant, different = hm.Schema.of(frame).warnings
+    assert constant.startswith("X: 30 columns are constant, and need no units: 'c0' (0), 'c1' (1), ")
+    assert constant.endswith("'c11' (11) and 18 more.")
+    assert different.startswith("X: 2 columns hold another whole number in each of 60 rows: 'm' and 'n'; ")
+
+
 def test_wrong_tables_are_named():
     frame = people()
     for table, words in (

@@ -149,6 +149,13 @@ class Form:
         return frame
 
 
+def _holds_numbers(column: pd.Series) -> bool:
+    """Whether these are numbers, which True and False are to pandas."""
+    from pandas.api import types
+
+    return types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype)
+
+
 def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
     """A column with its empty cells filled; the others and, where it has room for the new ones, its dtype
     stay as they are.
@@ -158,7 +165,7 @@ def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
     empty = column.isna().to_numpy()
     if not empty.any():
         return column
-    was, new = (pd.api.types.is_numeric_dtype(x.dtype) for x in (column, values))
+    was, new = (_holds_numbers(x) for x in (column, values))
     if was and not new:  # NaN throughout, since what is known would be words
         return values.set_axis(column.index).rename(column.name)
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -11,8 +11,7 @@ from harmonium.answers.imputation import impute
 from harmonium.cli import screen
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
-from harmonium.cli.rows import check
-from harmonium.data.gaps import incomplete
+from harmonium.cli.rows import check, incomplete_rows
 from harmonium.models.table import Table as Rows
 
 
@@ -34,7 +33,7 @@ def run(
     require_energy_model(saved.model)
     if not drawn:
         check_units(saved)
-    given, notes = incomplete(source)
+    given, notes = incomplete_rows(saved, source)
     check(saved, given, str(source))
     rows, names = rows_of_file(saved, given), given.columns or saved.columns
     doubt = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harmonium import checks, data
 from harmonium.cli.arrange import in_order, windows, windows_of
 from harmonium.cli.folder import Saved
+from harmonium.data.gaps import incomplete
 from harmonium.models import EnergyModel, TemporalRBM
 from harmonium.models.intake import rows_of
 from harmonium.models.table import Table
@@ -36,7 +38,8 @@ class Asked(NamedTuple):
 @singledispatch
 def _rows_for(model: EnergyModel, asked: Asked) -> tuple[Table, list[str]]:
     """The rows as they are."""
-    return data.load_table(asked.source, asked.split, asked.learned_from)
+    text = () if model.schema is None else model.schema.of_text()
+    return data.load_table(asked.source, asked.split, asked.learned_from, text)
 
 
 @_rows_for.register(TemporalRBM)
@@ -49,6 +52,12 @@ def _(model: TemporalRBM, asked: Asked) -> tuple[Table, list[str]]:
     whole, split = windows(whole, model.lags, asked.sequence), split or "test"
     table = whole.table(split)
     return table, [*whole.notes, f"{whole.name}: the {len(table):,} {split} frames."]
+
+
+def incomplete_rows(saved: Saved, path: Path) -> tuple[Table, list[str]]:
+    """(the one table of a file in the types of the model's, notes on how it was read)."""
+    schema = saved.model.schema
+    return incomplete(path, () if schema is None else schema.of_text())
 
 
 def check(saved: Saved, table: Table, source: str) -> None:

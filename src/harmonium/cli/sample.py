@@ -13,6 +13,7 @@ from harmonium.cli import screen, torchrun, values
 from harmonium.cli.arrange import sequences
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
+from harmonium.cli.rows import incomplete_rows
 from harmonium.data.gaps import incomplete
 from harmonium.models import EnergyModel, TemporalRBM
 from harmonium.models.intake import partly_known
@@ -66,7 +67,7 @@ def _(model: TemporalRBM, asked: Asked) -> Any:
 
 
 def _known(saved: Saved, path: Path, number: int) -> Tensor:
-    rows, notes = incomplete(path)
+    rows, notes = incomplete_rows(saved, path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
     found = partly_known(saved.model, rows, str(path))

@@ -98,6 +98,10 @@ class Kind(ABC):
         """log |d code / d value| of each cell, (rows,), nats; 0 where values are counted, and where empty."""
         return np.zeros(len(codes))
 
+    def is_text(self) -> bool:
+        """Whether the values are text."""
+        return False
+
     @abstractmethod
     def describe(self) -> str:
         """The kind in a few words."""

@@ -101,6 +101,9 @@ class Constant(Kind):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         return np.array([self.value] * len(codes) or [None], dtype=object)[: len(codes)]
 
+    def is_text(self) -> bool:
+        return isinstance(self.value, str)
+
     def describe(self) -> str:
         return f"constant {self.value!r}"
 
@@ -148,6 +151,9 @@ class Binary(Kind):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         assert self.values is not None
         return _labels(self.values, np.where(np.isnan(codes), np.nan, codes > 0))
+
+    def is_text(self) -> bool:
+        return self.values is not None and isinstance(self.values[0], str)
 
     def describe(self) -> str:
         return "two values" if self.values is None else f"{self.values[0]!r} or {self.values[1]!r}"
@@ -206,6 +212,9 @@ class Category(Kind):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         assert self.values is not None
         return _labels(self.values, codes)
+
+    def is_text(self) -> bool:
+        return self.values is not None and isinstance(self.values[0], str)
 
     def describe(self) -> str:
         if self.values is None:

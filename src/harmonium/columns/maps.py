@@ -104,11 +104,11 @@ class Map:
         return f"log({u})" if self.power == 0 else f"({u})^{self.power:g}"
 
 
-def _yeo_johnson(u: np.ndarray, power: float) -> np.ndarray:
+def _yeo_johnson(u: np.ndarray, power: float | np.ndarray) -> np.ndarray:
     size = np.log1p(np.abs(u))
-    up = size if power == 0 else np.expm1(power * size) / power
-    down = size if power == 2 else np.expm1((2.0 - power) * size) / (2.0 - power)
-    return np.where(u >= 0, up, -down)
+    bend = np.where(u >= 0, power, 2.0 - power)
+    image = np.where(bend == 0, size, np.expm1(bend * size) / np.where(bend == 0, 1.0, bend))
+    return np.copysign(image, u)
 
 
 def _inverse(t: np.ndarray, power: float) -> np.ndarray:
@@ -171,22 +171,20 @@ def _of(x: np.ndarray, name: str, asked: Map) -> Map:
 
 def _best_power(u: np.ndarray) -> float:
     """The power of the largest likelihood, to a twentieth."""
+    if len(u) == 0:
+        return 1.0
     u = u[:: max(1, len(u) // FITTED)]
-    slopes = float((np.sign(u) * np.log1p(np.abs(u))).mean()) if len(u) else 0.0
-
-    def loss(power: float) -> float:
-        spread = float(_yeo_johnson(u, power).std())
-        return math.log(max(spread, 1e-300)) - (power - 1.0) * slopes
-
-    return min((k / 20 for k in range(41)), key=loss) if len(u) else 1.0
+    powers = np.arange(41) / 20
+    slopes = float((np.sign(u) * np.log1p(np.abs(u))).mean())
+    spread = _yeo_johnson(u, powers[:, None]).std(1)
+    return float(powers[np.argmin(np.log(np.maximum(spread, 1e-300)) - (powers - 1.0) * slopes)])
 
 
 def held_out(t: Map, x: np.ndarray) -> np.ndarray:
     """log-density of each number under a normal distribution of t fitted to the other folds, (n,), nats."""
-    image, fold = t.forward(x), np.arange(len(x)) % FOLDS
-    found = t.log_slope(x)
+    image, found = t.forward(x), t.log_slope(x)
     for k in range(FOLDS):
-        others, mine = image[fold != k], image[fold == k]
+        others = np.delete(image, np.s_[k::FOLDS])
         scale = float(others.std()) or 1.0
-        found[fold == k] += -0.5 * ((mine - others.mean()) / scale) ** 2 - math.log(scale)
+        found[k::FOLDS] -= 0.5 * ((image[k::FOLDS] - others.mean()) / scale) ** 2 + math.log(scale)
     return found - 0.5 * math.log(2.0 * math.pi)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,6 @@ class Rest:
         rows = np.linspace(0, len(frame) - 1, min(len(frame), SAMPLE)).astype(np.int64)
         self.frame = frame.iloc[rows]
         self.kept = [k for k, title in enumerate(titles) if title not in leave_out]
-        self._parts: dict[int, np.ndarray] | None = None
 
     def excludes(self, kind: Kind, place: int) -> bool:
         """Whether a column scatters less, given the others, than its kind ever does.
@@ -43,19 +43,29 @@ class Rest:
         """
         if not isinstance(kind, (Count, Whole)):
             return False
-        x = self.frame.iloc[:, place].to_numpy(dtype=float, na_value=np.nan)
+        x = kind.encode(self.frame.iloc[:, place])
         known = ~np.isnan(x)
-        x, given = kind.encode(self.frame.iloc[:, place])[known], self._others(place)[known]
-        if len(x) < ROWS * (given.shape[1] + 1):
+        if known.sum() < ROWS * (self._width(place) + 1):
             return False
+        x, given = x[known], self._others(place)[known]
         left = _residuals(x, given) ** 2 * len(x) / (len(x) - given.shape[1] - 1)
         over = left - _least(kind, x)
         return float(over.mean()) < -SURE * float(over.std()) / len(x) ** 0.5
 
+    @cached_property
+    def _parts(self) -> dict[int, np.ndarray]:
+        return {k: _standardised(self.frame.iloc[:, k]) for k in self.kept}
+
+    @cached_property
+    def _total(self) -> int:
+        return sum(x.shape[1] for x in self._parts.values())
+
+    def _width(self, place: int) -> int:
+        """Number of standardised columns beside one."""
+        return self._total - self._parts[place].shape[1]
+
     def _others(self, place: int) -> np.ndarray:
-        """Standardised columns beside one, (rows, n), 0 where a cell is empty."""
-        if self._parts is None:
-            self._parts = {k: _standardised(self.frame.iloc[:, k]) for k in self.kept}
+        """Those columns, (rows, n), 0 where a cell is empty."""
         return np.concatenate(
             [np.empty((len(self.frame), 0)), *(x for k, x in self._parts.items() if k != place)], axis=1
         )

@@ -118,6 +118,10 @@ class Schema:
         """All columns with their kinds and dtypes."""
         return tuple(self._columns.values())
 
+    def of_text(self) -> tuple[str, ...]:
+        """Names of the columns whose values are text."""
+        return tuple(name for name, column in self._columns.items() if column.kind.is_text())
+
     def __len__(self) -> int:
         return len(self._columns)
 
@@ -203,8 +207,8 @@ class Schema:
         """Where in the table each column of `columns` is, as far as it is there; None where they are in one
         order.
         """
-        found = labels_of(frame) or ()
-        order = tuple(found.index(column) for column in self.columns if column in found)
+        found = {label: k for k, label in enumerate(labels_of(frame) or ())}
+        order = tuple(found[column] for column in self.columns if column in found)
         return None if list(order) == sorted(order) else order
 
     def encode(self, frame: Any, name: str = "X", *, partial: bool = False, first: int = 0) -> np.ndarray:
@@ -310,7 +314,8 @@ class Schema:
     def _matched(self, frame: Any, name: str, partial: bool) -> pd.DataFrame:
         frame = table_of(frame, name)
         found, expected = labels_of(frame) or (), self.names
-        missing = [] if partial else [column for column in expected if column not in found]
+        known = set(found)
+        missing = [] if partial else [column for column in expected if column not in known]
         unknown = [c for c in found if c not in self._columns and c not in self.left_out]
         if missing or unknown:
             faults = {"missing": missing, "unknown": unknown}

@@ -45,7 +45,7 @@ def columns_of(
     _named("leave_out", leave_out, frame)
     binary = _all_binary(frame)
     rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
-    columns, warnings = [], []
+    columns: list[Column] = []
     for k, label in enumerate(frame.columns):
         title = str(label)
         if title in leave_out:
@@ -59,15 +59,38 @@ def columns_of(
             kind = known.get(title, _kind_of(facts, rest, k) if kind is None else kind).fitted(facts)
         except Refused as refused:
             raise ValueError(refused.sentence(name, title, first)) from None
-        if isinstance(kind, Constant):
-            warnings.append(f"{name}: column {title!r} is constant ({kind.value!r}), and needs no unit.")
-        if title not in known and facts.whole and facts.distinct == len(column) >= ALL_DIFFERENT:
-            warnings.append(
-                f"{name}: column {title!r} holds another whole number in each of {facts.rows:,} rows: if they"
-                " name the rows, leave it out (leave_out=, --leave-out)."
-            )
         columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
-    return columns, warnings
+    return columns, [f"{name}: {said}" for said in _warnings(columns, known, len(frame))]
+
+
+def _warnings(columns: Sequence[Column], known: Mapping[str, Kind], rows: int) -> list[str]:
+    """One sentence on all columns of which the same is to be said."""
+    constant = [(c, c.kind.value) for c in columns if isinstance(c.kind, Constant)]
+    names = [
+        repr(str(c.name))
+        for c in columns
+        if str(c.name) not in known
+        and c.facts is not None
+        and c.facts.whole
+        and c.facts.distinct == rows >= ALL_DIFFERENT
+    ]
+    found = []
+    if len(constant) == 1:
+        found = [f"column {str(constant[0][0].name)!r} is constant ({constant[0][1]!r}), and needs no unit."]
+    elif constant:
+        told = listed([f"{str(c.name)!r} ({value!r})" for c, value in constant])
+        found = [f"{len(constant)} columns are constant, and need no units: {told}."]
+    if len(names) == 1:
+        found.append(
+            f"column {names[0]} holds another whole number in each of {rows:,} rows: if they name the rows,"
+            " leave it out (leave_out=, --leave-out)."
+        )
+    elif names:
+        found.append(
+            f"{len(names)} columns hold another whole number in each of {rows:,} rows: {listed(names)}; those"
+            " that name the rows should be left out (leave_out=, --leave-out)."
+        )
+    return found
 
 
 def _kind_of(facts: Facts, rest: Rest, place: int) -> Kind:

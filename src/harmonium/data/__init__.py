@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-def load(source: str | os.PathLike[str]) -> Dataset:
+def load(source: str | os.PathLike[str], text: Collection[str] = ()) -> Dataset:
     """Rows to learn from, to select on and to measure with.
 
     A file .npz or .h5 may hold `train`, `valid` and `test`. A part that it doesn't hold, and both where a
@@ -49,6 +50,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
 
     Args:
         source: the name of a bundled set, or the path of a file.
+        text: names of columns that a file .csv holds text in, even where it looks like numbers.
 
     Raises:
         DataError: unknown name or ending; file missing or unreadable; no table in it (rows and columns, or
@@ -63,7 +65,7 @@ def load(source: str | os.PathLike[str]) -> Dataset:
     if name is not None:
         return BUNDLED[name]()
     path = Path(source)
-    content = read(path)
+    content = read(path, text)
     return assemble(str(path), content.parts, content.columns, content.notes, content.frame)
 
 
@@ -97,20 +99,21 @@ def load_table(
     source: str | os.PathLike[str],
     split: str | None = None,
     learned_from: str | None = None,
+    text: Collection[str] = (),
 ) -> tuple[Table, list[str]]:
-    """The same with the names of the columns; arguments and errors are those of `load_rows`."""
+    """The same with the names of the columns; arguments and errors are those of `load_rows` and `load`."""
     if split is not None:
         checks.one_of("split", split, PARTS)
     elif _bundled(source) is None and processes.by_first(partial(fingerprint, source)) != learned_from:
         path = Path(source)
-        content = read(path)
+        content = read(path, text)
         if WHOLE in content.parts:
             whole = content.parts[WHOLE]
             if whole.dtype != object:
                 whole = checked(str(path), content.parts, content.columns).parts[WHOLE]
             table = Table(whole, content.columns, 1, content.frame)
             return table, [*content.notes, f"{path}: all {len(whole):,} rows."]
-    data = load(source)
+    data = load(source, text)
     split = split or "test"
     rows = data.table(split)
     return rows, [*data.notes, f"{data.name}: the {len(rows):,} {split} rows."]

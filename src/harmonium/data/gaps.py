@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,11 @@ def load_gaps(path: Path) -> tuple[np.ndarray, tuple[str, ...] | None]:
     return table.array(), table.columns
 
 
-def incomplete(path: Path) -> tuple[Table, list[str]]:
-    """The same as a table, and notes on how it was read; raises as `load_gaps`."""
-    content = read(path)
+def incomplete(path: Path, text: Collection[str] = ()) -> tuple[Table, list[str]]:
+    """The same as a table, and notes on how it was read; raises as `load_gaps`. Columns named in `text` are
+    read as text.
+    """
+    content = read(path, text)
     if WHOLE not in content.parts:
         raise DataError(f"{path} must hold a single table, got the parts {', '.join(content.parts)}.")
     if content.parts[WHOLE].dtype == object:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,10 @@ class Content:
     frame: Any = None
 
 
-def read(path: Path) -> Content:
+def read(path: Path, text: Collection[str] = ()) -> Content:
     """The content of a file .npy, .npz, .csv, .parquet or .h5, chosen by its ending; missing cells are NaN.
+
+    A file .csv doesn't say the types of its columns: those named in `text` are text whatever they hold.
 
     Raises:
         DataError: no such file, an ending of another kind, or a file that can't be read as what it ends in.
@@ -50,7 +53,7 @@ def read(path: Path) -> Content:
         with processes.agreeing():  # the file may be missing on one machine
             _read(path, laid_out.lay_out)
         with processes.agreeing():
-            return _read(path, reader)
+            return _read(path, partial(_csv, text=text) if reader is _csv else reader)
     finally:
         if path.suffix.lower() == ".parquet" and path.exists():
             laid_out.clear(path)
@@ -132,10 +135,10 @@ def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Co
     return Content({part: array(part) for part in PARTS if part in keys}, notes=notes)
 
 
-def _csv(path: Path) -> Content:
+def _csv(path: Path, text: Collection[str] = ()) -> Content:
     from harmonium.data.tables import read_csv
 
-    found = read_csv(path)
+    found = read_csv(path, text)
     return Content({WHOLE: found.values}, found.names, found.notes, found.frame)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,7 @@ class Read(NamedTuple):
     frame: pd.DataFrame | None
 
 
-def read_csv(path: Path) -> Read:
+def read_csv(path: Path, text: Collection[str] = ()) -> Read:
     """A file of cells separated by commas, semicolons, tabs, bars or blanks; the first line may name the
     columns, which may then hold text.
 
@@ -51,7 +52,8 @@ def read_csv(path: Path) -> Read:
     numbers are written with decimal commas or separators of thousands are read as what they mean, and ? as an
     empty cell; a note says so. What numbers or names the
     rows in a first column without a name, as pandas and R write it, and a first line that numbers the columns
-    (four or more from 0) are left out, and a note says so. Missing cells are NaN.
+    (four or more from 0) are left out, and a note says so. Missing cells are NaN. Columns whose names are in
+    `text` are read as text even where all of their cells are numbers.
 
     Raises:
         DataError: a cell is no number where columns have no names; names and numbers in one line; lines that
@@ -59,23 +61,23 @@ def read_csv(path: Path) -> Read:
     """
     import pandas as pd
 
-    line, text, below = _first_lines(path)
-    separator = _separator(text, below)
-    cells = _cells(text, separator)
+    line, first, below = _first_lines(path)
+    separator = _separator(first, below)
+    cells = _cells(first, separator)
     numbered = _numbers_columns(path, cells, separator)
     header = numbered or _is_header(path, line, cells)
+    options: dict[str, Any] = {
+        "header": None,
+        "skiprows": line if header else line - 1,
+        "sep": r"\s+" if separator == " " else separator,
+        "encoding": "utf-8-sig",
+        "low_memory": False,  # one type for each column
+        **_to_the_last_bit(pd.__version__),
+        "skipinitialspace": True,
+        "na_values": [EMPTY] if header and not numbered else None,
+    }
     try:
-        frame = pd.read_csv(
-            path,
-            header=None,
-            skiprows=line if header else line - 1,
-            sep=r"\s+" if separator == " " else separator,
-            encoding="utf-8-sig",
-            low_memory=False,  # one type for each column
-            **_to_the_last_bit(pd.__version__),
-            skipinitialspace=True,
-            na_values=[EMPTY] if header and not numbered else None,
-        )
+        frame = pd.read_csv(path, **options)
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} must hold at least one row, got a first line and nothing below.") from None
     if header and frame.shape[1] == len(cells) + 1 and len(frame) > 1 and _row_names(frame[0]):
@@ -93,6 +95,9 @@ def read_csv(path: Path) -> Read:
         return Read(_values(path, frame, names), None, notes, None)
     frame, names, more = _without_row_names(path, frame, names)
     frame, names, unused = _without_blank_ends(path, frame, names)
+    for place, name in zip(frame.columns, names, strict=True):
+        if name in text and pd.api.types.infer_dtype(frame[place], skipna=True) != "string":
+            frame[place] = pd.read_csv(path, **options, usecols=[place], dtype=str)[place]
     frame.columns = list(names)
     frame, as_meant = written_numbers(path, frame, separator)
     values = _values(path, frame, names, words=True)

@@ -103,7 +103,7 @@ def survey(title: str, rows: Table, free: bool = False) -> Survey:
         found = processes.gather_array(np.array([own], dtype=np.float64)).tolist()
         result = joint(Survey(low, high, bool(whole), bool(zero)) for low, high, whole, zero in found)
     if free and not math.isfinite(result.low):
-        raise DataError(table.not_finite(rows, title))
+        raise DataError(f"{title} must hold a number in some cell, got {len(rows):,} rows of empty cells.")
     return result
 
 
@@ -117,7 +117,7 @@ def _surveyed(title: str, rows: Table, free: bool, part: slice) -> Survey:
                 continue
         least, most = float(block.min()), float(block.max())
         if not (math.isfinite(least) and math.isfinite(most)):
-            raise DataError(table.not_finite(rows, title))
+            raise DataError(table.not_finite(rows, title, free))
         whole = result.whole and bool(block.dtype.kind in "biu" or (block == np.floor(block)).all())
         zero = whole and least >= -1 and most <= 1 and bool((block == 0).any())
         result = joint([result, Survey(least, most, whole, zero)])

@@ -313,11 +313,13 @@ def _type(dtype: np.dtype) -> str:
 # -- what is wrong with it -------------------------------------------------------------------------------
 
 
-def not_finite(table: Table, name: str) -> str:
-    """The sentence on cells without a finite number: how many they are, and where the first is."""
+def not_finite(table: Table, name: str, free: bool = False) -> str:
+    """The sentence on cells without a finite number: how many they are, and where the first is; only on
+    infinite ones where cells may be `free`.
+    """
     number, first = 0, ""
     for rows, piece in pieces(table.values):
-        bad = ~torch.isfinite(piece)
+        bad = piece.isinf() if free else ~torch.isfinite(piece)
         count = int(bad.sum())
         if count and not first:
             row, column = bad.nonzero()[0].tolist()
@@ -325,9 +327,8 @@ def not_finite(table: Table, name: str) -> str:
             first = f"{table.place(int(rows[0]) + row, column)}, is {kind}"
             first += f"; {FREE_CELLS}" if kind != "infinite" else ""
         number += count
-    return (
-        f"{name} must have a finite number in every cell, got {number:,} without one: the first in {first}."
-    )
+    where = "every cell that isn't empty" if free else "every cell"
+    return f"{name} must have a finite number in {where}, got {number:,} without one: the first in {first}."
 
 
 def _refuse_row_numbers(table: Table, name: str) -> None:

@@ -33,6 +33,7 @@ class Order(NamedTuple):
     """Where the columns of parts that are worked on at once are, and the way back to the layer's order."""
 
     parts: list[list[int]]
+    units: list[Units | None]  # those parts as one, where no parameter is theirs
     columns: list[Tensor]  # of states, for each group
     sites: list[Tensor]
     back: dict[int, Tensor]  # by the number of columns
@@ -116,8 +117,8 @@ class Mixed(Units):
             edges = self._edges([p.code_width if codes else p.width for p in parts])
             return torch.cat([function(p, x[..., c]) for p, c in zip(parts, edges, strict=True)], -1)
         pieces = [
-            function(_joined([parts[i] for i in group]), x.index_select(-1, c))
-            for group, c in zip(order.parts, columns, strict=True)
+            function(units or _joined([parts[i] for i in group]), x.index_select(-1, c))
+            for group, units, c in zip(order.parts, order.units, columns, strict=True)
         ]
         found = torch.cat(pieces, -1)
         return found.index_select(-1, order.back[found.shape[-1]])
@@ -234,7 +235,11 @@ def _order_of(parts: list[Units], device: torch.device) -> Order:
         end[-1]: torch.argsort(torch.cat(place)).to(device) for end, place in zip(ends, places, strict=True)
     }
     columns, sites = ([place.to(device) for place in each] for each in places)
-    return Order(list(groups.values()), columns, sites, back)
+    units = [
+        None if JOINED.get(type(parts[group[0]]), (None,)) else _joined([parts[i] for i in group])
+        for group in groups.values()
+    ]
+    return Order(list(groups.values()), units, columns, sites, back)
 
 
 def _joined(parts: list[Units]) -> Units:
