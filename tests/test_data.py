@@ -433,7 +433,7 @@ def test_infinite_values_are_counted_and_placed(tmp_path, monkeypatch, value, ch
         assert words in refusal(data.load, write(tmp_path / f"x{ending}", x))
         x[0, 1] = ROWS[0, 1]
     empty = write(tmp_path / "empty.npy", np.full((20, 3), np.nan))
-    assert "must hold a number in some cell, got 20 rows of empty cells." in refusal(data.load, empty)
+    assert "must hold a number in some cell, got 20 rows of empty cells (NaN)." in refusal(data.load, empty)
 
 
 @pytest.mark.parametrize("chunk", [1, 2**24])

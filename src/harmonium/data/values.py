@@ -103,7 +103,9 @@ def survey(title: str, rows: Table, free: bool = False) -> Survey:
         found = processes.gather_array(np.array([own], dtype=np.float64)).tolist()
         result = joint(Survey(low, high, bool(whole), bool(zero)) for low, high, whole, zero in found)
     if free and not math.isfinite(result.low):
-        raise DataError(f"{title} must hold a number in some cell, got {len(rows):,} rows of empty cells.")
+        raise DataError(
+            f"{title} must hold a number in some cell, got {len(rows):,} rows of empty cells (NaN)."
+        )
     return result
 
 

@@ -190,4 +190,4 @@ def location_and_scale(x: np.ndarray, shares: np.ndarray) -> tuple[float, float]
     location = float(shares @ x)
     largest = float(np.abs(x - location).max())
     unit = 2.0 ** np.clip(np.floor(np.log2(largest)), -1022, 1022)  # a power of 2: it rounds nothing
-    return location, unit * float(np.sqrt(shares @ ((x - location) / unit) ** 2))
+    return location, float(unit * np.sqrt(shares @ ((x - location) / unit) ** 2))
