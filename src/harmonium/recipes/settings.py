@@ -119,6 +119,9 @@ def default_learning_rate(
     A natural-gradient step of size η moves the distribution by η²/2 · parameters · (1/batch + 1/chains) nats
     (Kullback-Leibler) even where there is nothing to learn, and the chains must be able to follow. So the
     size falls with the square root of the number of parameters. See `centred_rate` for the centred gradient.
+    Where columns are learned given others by sums no chains follow, and the size is the same for any number:
+    of 8,000 digits of 784 pixels 100 hidden units tell 8.9 % of unseen ones wrongly so after 300 updates, and
+    13.9 % with a step that falls (docs/machines.md).
     """
     size = LEARNING_RATES.get(method, 0.01)
     kick = (1.0 / batch + 1.0 / chains) / (2.0 * NOISE)
@@ -126,9 +129,11 @@ def default_learning_rate(
     if method == "centred" and machine is not None:
         return centred_rate(machine, rows, kick)
     if method == "natural":
-        size, number = GIVEN_RATE if summed else size, sum(p.numel() for p in model.parameters())
+        number = sum(p.numel() for p in model.parameters())
         if machine is not None and shared_gradient_fits(model):
             size, number = SHARED_RATE, sum(parameter_blocks(machine))
+        elif summed:
+            return GIVEN_RATE
         size = min(size, float((number * kick) ** -0.5))
     return size
 
