@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -276,8 +277,10 @@ def test_weights_are_routed_through_pipelines_and_searches():
     with sklearn.config_context(enable_metadata_routing=True):
         features = RBMTransformer(**QUICK).set_fit_request(sample_weight=True)
         columns = ColumnTransformer([("rbm", features, list("abcd")), ("words", OneHotEncoder(), ["kind"])])
-        told = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(columns, told), {"columntransformer__rbm__n_hidden": [2]}, cv=2)
+        told = LogisticRegression().set_fit_request(sample_weight=True)
+        right = get_scorer("accuracy").set_score_request(sample_weight=True)  # oldest: not by Pipeline.score
+        numbers = {"columntransformer__rbm__n_hidden": [2]}
+        search = GridSearchCV(make_pipeline(columns, told), numbers, cv=2, scoring=right)
         search.fit(frame, y, sample_weight=weights)
         learned = search.best_estimator_[0].named_transformers_["rbm"]
         alone = RBMTransformer(**QUICK | {"n_hidden": 2}).fit(frame[list("abcd")], sample_weight=weights)
