@@ -207,6 +207,13 @@ def test_the_noise_of_a_natural_step_is_two_nats_whatever_the_number_of_paramete
     assert default_learning_rate(small, "natural", rows_of(small, np.zeros((9, 20)), "X"), 256, 512) == 0.4
 
 
+def test_the_step_is_the_same_for_any_number_of_parameters_where_no_chains_follow():
+    for n in (300, 20):
+        rbm = hm.RBM(hm.Bernoulli(n), hm.Bernoulli(n))
+        rows = rows_of(rbm, np.zeros((9, n)), "X")
+        assert default_learning_rate(rbm, "natural", rows, 256, 512, summed=True) == 1.0
+
+
 @pytest.mark.parametrize(("free", "rate", "prior"), [(1, 1.0, 0.2), (9, 0.4, 0.02)])
 def test_what_is_learned_given_others_by_sums_has_whole_steps_and_a_narrower_prior(free, rate, prior):
     rows = np.random.default_rng(0).integers(0, 2, (40, 12))

@@ -37,9 +37,8 @@ class Average:
     def __init__(self, model: EnergyModel, horizon: int = 200, share: float = 0.1) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self._own: list[Tensor] = list(self.model.parameters())
-        self._used = [
-            torch.ones_like(p) for p in self.model.with_learned_zeros()
-        ]  # in which share of updates
+        # the share of updates in which each coupling was other than zero
+        self._used = [torch.ones_like(p) for p in self.model.with_learned_zeros()]
         self.horizon = checks.positive_integer("horizon", horizon)
         self.share = checks.fraction("share", share)
         self.updates = 0

@@ -189,7 +189,7 @@ class Run:
     def better(self, best: Kept, last: Kept, errors: float, hint: float) -> bool:
         """Whether the validation rows like `best` more than `last` by so many standard errors: the largest of
         many records is often the luckiest, so where they say so by `hint` errors, log Z of both is estimated
-        anew, for longer.
+        anew, for longer, and what is known of the best parameters is that from then on.
         """
         estimated = self.average.model.has_free_energy() and self.meter.objective is None
         error = math.hypot(best.error, last.error)
@@ -210,7 +210,9 @@ class Run:
         log_z, error = log_partition_anew(model, self.meter.train, work, seed)
         of_rows = max(now.error**2 - (now.log_partition_stderr or 0.0) ** 2, 0.0) ** 0.5  # with gaps
         score = now.score + (now.log_partition or 0.0) - log_z
-        return Kept(score, kept.step, kept.parameters, math.hypot(error, of_rows), anew=True)
+        error = math.hypot(error, of_rows)
+        score, error = processes.from_first((score, error))  # all have to go the same way
+        return Kept(score, kept.step, kept.parameters, error, anew=True)
 
     # -- what rules may do
 

@@ -114,8 +114,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
         chains: persistent chains; default 512.
         gibbs_steps: sweeps of the chains between updates; default 2.
-        learning_rate: default 0.4 (natural; 1 for filters, and for few classes given features; less for many
-            parameters), by the covariance of the rows (centred), 0.002 (adam; 0.02 with an exact gradient of
+        learning_rate: default 0.4 (natural; 1 for filters; less for many parameters; 1 for few classes given
+            features), by the covariance of the rows (centred), 0.002 (adam; 0.02 with an exact gradient of
             all rows). It falls to 2 % over the second half, and is halved when training diverges.
         weight_decay: strength λ of the penalty (λ/2) Σ W². The default is a Gaussian prior of variance ½ on
             the couplings, λ = 2 / rows, for bounded visible units and 100 rows or more, which then follows
