@@ -30,8 +30,8 @@ from harmonium.recipes.rules import (
     Temper,
     standard_rules,
 )
-from harmonium.recipes.run import Action
-from harmonium.recipes.tracking import exact_value
+from harmonium.recipes.run.course import Action
+from harmonium.recipes.run.likelihoods import exact_value
 from harmonium.recipes.user_warnings import overfitting
 from registry import uniforms
 
@@ -121,9 +121,9 @@ def test_a_lucky_record_neither_ends_a_run_nor_is_chosen(monkeypatch):
         looked.append(exact_value(model))
         return looked[-1] - (len(looked) == 12), 0.1
 
-    monkeypatch.setattr("harmonium.recipes.measurement.exactly_summable", lambda model: False)
-    monkeypatch.setattr("harmonium.recipes.measurement.LogPartitionTrack.measure", lucky)
-    monkeypatch.setattr("harmonium.recipes.run.DECISIVE", 0.05)
+    monkeypatch.setattr("harmonium.recipes.run.measurement.exactly_summable", lambda model: False)
+    monkeypatch.setattr("harmonium.recipes.run.measurement.LogPartitionTrack.measure", lucky)
+    monkeypatch.setattr("harmonium.recipes.run.course.DECISIVE", 0.05)
     history = hm.fit(machine(), x, steps=800, rules=[StopEarly(), KeepBest()])
     scores = [r["validation_log_likelihood"] for r in history.records]
     assert max(scores) == scores[11] > max(scores[12:]) + 0.3  # which the records alone would follow
@@ -366,7 +366,7 @@ def test_restarted_chains_make_their_sweeps_in_one_call(monkeypatch):
 
 def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
     asked = []
-    from harmonium.recipes import measurement
+    from harmonium.recipes.run import measurement
 
     exchange, track = measurement.annealed_log_partition, measurement.LogPartitionTrack
 
@@ -384,7 +384,7 @@ def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
 
 @pytest.mark.parametrize("better", [False, True])
 def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
-    from harmonium.recipes import run as course
+    from harmonium.recipes.run import course
 
     rbm, asked, rows = machine(), [], bars()[0]
     own = course.log_partition_anew
@@ -411,7 +411,7 @@ def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
 
     monkeypatch.setattr(course, "DECISIVE", 0.05)
     monkeypatch.setattr(course, "log_partition_anew", noted)
-    monkeypatch.setattr("harmonium.recipes.tracking.EXACT_WORK", 0)
+    monkeypatch.setattr("harmonium.recipes.run.likelihoods.EXACT_WORK", 0)
     history = hm.fit(rbm, rows, steps=200, validation=rows, negatives="pcd", rules=[Lucky(), KeepBest()])
     assert len(asked) == 2
     assert (history.best_step == history.records[-1]["step"]) != better

@@ -28,13 +28,13 @@ from torch import Tensor
 
 from harmonium.models import PairwiseModel
 from harmonium.random import derived_seed
-from harmonium.recipes.measurement import (
+from harmonium.recipes.run.course import Action, Kept, Run
+from harmonium.recipes.run.measurement import (
     MEASURED_SHARE,
     SUBSET,
     Measurement,
     log_likelihood,
 )
-from harmonium.recipes.run import Action, Kept, Run
 
 
 class Rule:

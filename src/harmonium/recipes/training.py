@@ -32,19 +32,20 @@ from harmonium.models.forbidden import check_possible
 from harmonium.models.intake import Rows, encoded
 from harmonium.models.table import as_table
 from harmonium.random import Address, Purpose
-from harmonium.recipes import arguments, default_negatives, real_columns, settings
-from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
-from harmonium.recipes.greedy import fit_layers
-from harmonium.recipes.history import History, ProgressBar
-from harmonium.recipes.initialisation import let_chains_jump, start
-from harmonium.recipes.interruption import Interruption
-from harmonium.recipes.measurement import SUBSET, Meter
-from harmonium.recipes.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
+from harmonium.recipes import arguments, default_negatives, settings
+from harmonium.recipes.layerwise import fit_layers
+from harmonium.recipes.model_choice import Maker, Trials, choose, machines_for, schema_for
 from harmonium.recipes.rules import Rule, standard_rules
-from harmonium.recipes.run import Run, same_settings
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.course import Run, same_settings
+from harmonium.recipes.run.history import History, ProgressBar
+from harmonium.recipes.run.interruption import Interruption
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.measurement import SUBSET, Meter
 from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
+from harmonium.recipes.start import real_columns
+from harmonium.recipes.start.initialisation import let_chains_jump, start
+from harmonium.recipes.start.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.sampling.free import filled
 from harmonium.units import Units

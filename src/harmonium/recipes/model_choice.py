@@ -26,10 +26,10 @@ from harmonium.models.intake import Rows
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
 from harmonium.random import derived_seed
-from harmonium.recipes.history import History
-from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
-from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.weights import conditional_log_weights, log_weights_of
+from harmonium.recipes.run.history import History
+from harmonium.recipes.run.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
+from harmonium.recipes.run.weights import conditional_log_weights, log_weights_of
+from harmonium.recipes.start.real_columns import FEW
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried

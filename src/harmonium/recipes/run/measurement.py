@@ -23,11 +23,11 @@ from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import EnergyModel, Objective
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.recipes.history import Record
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.history import Record
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.likelihoods import LogPartitionTrack, exact_value, exactly_summable
+from harmonium.recipes.run.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.recipes.settings import Settings
-from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way

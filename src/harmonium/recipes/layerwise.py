@@ -14,8 +14,8 @@ from harmonium import processes, store
 from harmonium.models import RBM, DeepBeliefNetwork
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.recipes.history import History
-from harmonium.recipes.run import same_settings
+from harmonium.recipes.run.course import same_settings
+from harmonium.recipes.run.history import History
 
 UNFIT = ("state", "objective")
 """What several runs one after the other have no use for."""

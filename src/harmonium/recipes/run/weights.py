@@ -12,7 +12,7 @@ from harmonium.likelihood.clamped import exact_sums
 from harmonium.likelihood.row_exchange import annealed
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows
-from harmonium.recipes.tracking import free_energies
+from harmonium.recipes.run.likelihoods import free_energies
 
 PAIRS = 2**20  # of a row and a state that are summed at every measurement
 GAPPED = 500  # rows with gaps, an even choice, that chains fill

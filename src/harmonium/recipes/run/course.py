@@ -18,9 +18,9 @@ from harmonium.learning.loop import check_finite
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import derived_seed
-from harmonium.recipes.history import History, Record
-from harmonium.recipes.measurement import DECISIVE, Measurement, Meter, log_partition_anew
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.history import History, Record
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.measurement import DECISIVE, Measurement, Meter, log_partition_anew
 
 ANEW = 0.03  # of the work of the run, that each log Z may cost which is estimated anew
 
