@@ -184,7 +184,7 @@ def test_trials_leave_most_of_the_minutes_to_the_run(monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: 0.005 * next(ticks)
     )  # a time for each look at it, on any machine
-    for module in ("training", "run.learning_rate"):
+    for module in ("model_choice", "run.learning_rate"):
         monkeypatch.setattr(importlib.import_module(f"harmonium.recipes.{module}"), "time", clock)
     history = hm.fit(causes(200, 8), minutes=0.05)
     assert history.settings["hidden_tried"] and 0.02 < history.settings["minutes"] < 0.05

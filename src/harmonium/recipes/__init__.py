@@ -3,7 +3,7 @@
 In the order in which a run meets them:
 
     training           `fit`, which puts the others together
-    layerwise          deep belief networks; `pretraining` the same for deep Boltzmann machines
+    layerwise          greedy training of deep belief networks, and pretraining of deep Boltzmann machines
     model_choice       a model for a table that comes without one: units, and hidden units by trial
     split              rows to learn from and rows to select on
     settings           the numbers nobody should have to choose: a new default goes there
@@ -16,7 +16,7 @@ In the order in which a run meets them:
 A new algorithm goes to `harmonium.learning`.
 """
 
-from harmonium.recipes.pretraining import pretrain
+from harmonium.recipes.layerwise import pretrain
 from harmonium.recipes.run.history import History
 from harmonium.recipes.training import fit
 
