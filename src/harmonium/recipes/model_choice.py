@@ -33,18 +33,17 @@ from harmonium.recipes.run.history import History
 from harmonium.recipes.run.likelihoods import (
     DECISIVE,
     MEASURED_SHARE,
+    SUBSET,
     conditional_log_weights,
     log_partition_anew,
     log_weights_of,
 )
-from harmonium.recipes.run.measurement import SUBSET
 from harmonium.recipes.settings import UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start.real_columns import FEW
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
-WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
 
 
 class Score(NamedTuple):
@@ -247,7 +246,8 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
 
     def pays(more: int, fewer: int) -> bool:
         gain, stderr = score(more).ahead_of(score(fewer))
-        return processes.from_first(gain > max(stderr, WORTH * abs(float(score(more).rows.mean()))))
+        worth = 0.002 * abs(float(score(more).rows.mean()))  # a smaller share isn't worth more hidden units
+        return processes.from_first(gain > max(stderr, worth))
 
     tried: dict[int, Score] = {}
     best = number = first_number(make(1).visible.width)

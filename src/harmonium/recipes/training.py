@@ -38,7 +38,8 @@ from harmonium.recipes.run.checkpointing import Interruption, checkpoint_at
 from harmonium.recipes.run.course import Run
 from harmonium.recipes.run.history import History, ProgressBar
 from harmonium.recipes.run.learning_rate import Schedule
-from harmonium.recipes.run.measurement import SUBSET, Meter
+from harmonium.recipes.run.likelihoods import SUBSET
+from harmonium.recipes.run.measurement import Meter
 from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start import real_columns

@@ -37,11 +37,8 @@ from harmonium.sampling.chains import State
 from harmonium.sampling.free import filled
 from harmonium.sampling.tempering import Ladder, Replicas, broad
 
-LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
-
-PAIRS = 2**20  # of a row and a state that are summed at every measurement
-GAPPED = 500  # rows with gaps, an even choice, that chains fill
+SUBSET, GAPPED = 4000, 500  # rows measured along the way; rows with gaps, which chains fill
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 LEAST_WORK, DECISIVE = 0.03, 0.5  # seconds of one core for an estimate at least; for one that decides
 
@@ -60,7 +57,7 @@ def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, f
     held = ~torch.isnan(v)
     if bool(held.all()):
         return -free_energies(model, v), 0.0
-    value, _ = exact_sums(model, v, held, PAIRS)
+    value, _ = exact_sums(model, v, held, 2**20)  # pairs of a row and a state: cheap beside the chains
     if bool(torch.isnan(value).any()) and len(v) > GAPPED:
         some = torch.linspace(0, len(v) - 1, GAPPED, device=v.device).long()
         v, held, value = v[some], held[some], value[some]
@@ -104,8 +101,8 @@ def exactly_summable(model: EnergyModel) -> bool:
 
 @exactly_summable.register(MarkovRandomField)
 def _(model: MarkovRandomField) -> bool:
-    narrow = max(model.cardinalities) ** (model.width() + 1) <= LARGEST_TABLE
-    return narrow or _few_states(model)
+    cheap = max(model.cardinalities) ** (model.width() + 1) <= 2**16  # the largest table of the contraction
+    return cheap or _few_states(model)
 
 
 @exactly_summable.register(BlockModel)

@@ -34,8 +34,6 @@ from harmonium.units import Bernoulli
 
 CLOUDS = 8  # at most, and hidden units for them; wide tables are looked at along twice as many directions
 PER_CLOUD = 20  # rows, at least: fewer are outliers, or clouds by chance
-SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
-NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
 WORTH = 0.05  # nats per row by which clouds must be likelier than one normal of any covariance
 
 
@@ -140,7 +138,8 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     """(the cloud of each row, or None without clouds, mean log-likelihood of one normal of any covariance).
 
     The number of clouds has the best integrated likelihood (BIC with the doubt added: Biernacki, Celeux &
-    Govaert 2000) of mixtures with one covariance for all; rows are standardised, (rows, columns).
+    Govaert 2000) of mixtures with one covariance for all; where a row leaves more than 0.02 nats of doubt, on
+    average, about which cloud it is of, there are none. Rows are standardised, (rows, columns).
     """
     labels, normal = _mixtures(y.tobytes(), y.shape[1])
     return (None if labels is None else labels.copy()), normal
@@ -170,7 +169,7 @@ def _mixtures(values: bytes, columns: int) -> tuple[np.ndarray | None, float]:
         score = mixture.bic(seen) / 2 + len(y) * doubt
         if k == 1:
             normal = float(mixture.score(seen))
-        if score >= best or doubt > SURE:
+        if score >= best or doubt > 0.02:
             worse += 1
             if worse == 2:
                 break
@@ -186,9 +185,10 @@ def _mixtures(values: bytes, columns: int) -> tuple[np.ndarray | None, float]:
 def fit_machine(y: Tensor, labels: Tensor, hidden: int) -> tuple[Machine, float]:
     """The likeliest small machine of several that are fitted, and its mean log-likelihood.
 
-    Clouds far apart leave no gradient between the Gaussians of a machine. So it is fitted to clouds that lie
-    near each other at first, and that are drawn apart step by step (deterministic annealing: Rose 1998). The
-    first try is a code that is exact for clouds in a row: unit l is on for all clouds beyond the l-th.
+    Clouds far apart leave no gradient between the Gaussians of a machine. So it is fitted to clouds of which
+    the nearest lie three deviations apart at first, and that are drawn apart step by step (deterministic
+    annealing: Rose 1998). The first try is a code that is exact for clouds in a row: unit l is on for all
+    clouds beyond the l-th.
 
     Args:
         y: rows, (rows, columns).
@@ -262,7 +262,7 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
     origin = shares @ centres
     about, noise = centres - origin, z - centres[labels]
     gaps = torch.pdist(about)
-    factor = min(1.0, NEAR / float(gaps.min()))
+    factor = min(1.0, 3.0 / float(gaps.min()))
     u = kernels.uniform(
         Address(seed, Purpose.START), (z.shape[1], hidden), torch.float64, torch.device("cpu")
     )

@@ -33,7 +33,7 @@ from harmonium.numerics import column_moments
 from harmonium.recipes.split import seen_first
 from harmonium.recipes.start.initialisation import untrained
 
-TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
+FEW = 10  # values of a column, at most, that are few: each comes on average as many times at least
 
 
 def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
@@ -65,7 +65,8 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     deviation = column_moments(seen_first(rows)[:, moved].double())[1]
     distance = torch.zeros_like(origin, dtype=torch.float64)
     distance[moved] = origin[moved].double().abs() / deviation.clamp(min=1e-300)
-    far = (distance > TOO_FAR).nonzero().flatten().tolist()
+    # their square is in log P, where float32 then rounds in the second digit
+    far = (distance > 400.0).nonzero().flatten().tolist()
     if not far:
         return []
     return [
@@ -122,9 +123,6 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
         visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
-
-
-FEW = 10  # values at most, each of which comes on average as many times at least
 
 
 class FewValued(NamedTuple):
