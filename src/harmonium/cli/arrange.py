@@ -19,6 +19,12 @@ from harmonium.data.tables import as_numbers
 from harmonium.models.table import Table
 
 
+def of_text(options: FitOptions) -> tuple[str, ...] | None:
+    """Names of the columns to be read as text: none for a machine of numbers, else those that look like it."""
+    numbers = options.model in ("temporal", "convolutional") or options.visible is not None
+    return () if numbers else None
+
+
 def arranged(options: FitOptions, dataset: Dataset) -> Dataset:
     """The data set as its machine learns it: codes of the schema that `hm.fit` would give its table, where it
     has names and the units aren't asked for; in the order of the machine.
