@@ -501,7 +501,11 @@ CODED = """zip,improved,doses,asked,paid,month,grade
 10115,Some,None,None,None,,2
 90210,Marked,12,False,"3,400",12,-1
 """
-CODES = {"zip": ["01234", "10115", "90210"], "improved": ["None", "Some", "Marked"], "month": ["07", None, "12"]}
+CODES = {
+    "zip": ["01234", "10115", "90210"],
+    "improved": ["None", "Some", "Marked"],
+    "month": ["07", None, "12"],
+}
 
 
 def test_codes_keep_their_zeros_and_none_among_words_is_a_word(tmp_path):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harmonium.columns.facts import CODE
+from harmonium.columns.facts import CODE, DIGITS
 from harmonium.columns.frames import listed
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ NONE = "None"
 """An empty cell among numbers; among words one of them, as in none, some, marked."""
 
 PADDED = rb"(^|[^0-9A-Za-z.+-])0[0-9]"
-DIGITS = r"[0-9]+"
 
 
 def as_written(
@@ -93,7 +92,7 @@ def _whole(column: pd.Series) -> bool:
 
 
 def _are_codes(cells: Sequence[str]) -> bool:
-    return all(re.fullmatch(DIGITS, cell) for cell in cells) and any(map(CODE.fullmatch, cells))
+    return all(DIGITS.fullmatch(cell) for cell in cells) and any(map(CODE.fullmatch, cells))
 
 
 def _holds(path: Path, pattern: bytes) -> bool:
