@@ -402,8 +402,8 @@ def test_all_wrong_columns_are_named_in_one_sentence():
     assert str(error.value) == (
         "t.csv: column 'names' holds another text in each of 30 rows, which names the rows and can't be"
         " learned: leave it out (leave_out= of hm.Schema.of, --leave-out on the command line); 3 more columns"
-        " can't be learned as they are: 'empty', 'blank' (is empty in every row), 'infinite' (must hold finite"
-        " numbers, got inf in row 30)."
+        " can't be learned as they are: 'empty', 'blank' (is empty in every row), 'infinite' (must hold"
+        " finite numbers, got inf in row 30)."
     )
     with pytest.raises(ValueError, match="; another column can't be learned as it is: 'blank'") as error:
         hm.Schema.of(frame, leave_out=["names", "infinite"])

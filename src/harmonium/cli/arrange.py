@@ -20,7 +20,7 @@ from harmonium.models.table import Table
 
 
 def of_text(options: FitOptions) -> tuple[str, ...] | None:
-    """Names of the columns to be read as text: none for a machine of numbers, else those that look like it."""
+    """Names of the columns to be read as text: none for a machine of numbers, else what looks like it."""
     numbers = options.model in ("temporal", "convolutional") or options.visible is not None
     return () if numbers else None
 

@@ -79,8 +79,10 @@ def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
         alike.setdefault(problem.told(first), []).append(repr(title))
     told = [f"{', '.join(titles)} ({told})" for told, titles in alike.items()]
     told += [f"{len(others) - NAMED} more"] * (len(others) > NAMED)
-    number = "another column" if len(others) == 1 else f"{len(others)} more columns"
-    return f"{said[:-1]}; {number} can't be learned as {'it is' if len(others) == 1 else 'they are'}: {', '.join(told)}."
+    number, they = f"{len(others)} more columns", "they are"
+    if len(others) == 1:
+        number, they = "another column", "it is"
+    return f"{said[:-1]}; {number} can't be learned as {they}: {', '.join(told)}."
 
 
 def _warnings(columns: Sequence[Column], known: Mapping[str, Kind], rows: int) -> list[str]:

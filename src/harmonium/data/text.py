@@ -1,4 +1,4 @@
-"""Text in a file .csv that pandas takes for numbers or for nothing: codes such as 01234, and the word None."""
+"""Text in a file .csv that pandas takes for numbers or nothing: codes such as 01234, and the word None."""
 
 from __future__ import annotations
 
