@@ -5,9 +5,7 @@ import math
 import torch
 
 import harmonium as hm
-from harmonium.learning import (
-    StopTraining,
-)
+from harmonium.learning import StopTraining
 from registry import uniforms
 
 

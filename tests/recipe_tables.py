@@ -4,9 +4,7 @@ import math
 
 import torch
 
-from harmonium.recipes.settings import (
-    Settings,
-)
+from harmonium.recipes.settings import Settings
 from registry import uniforms
 
 

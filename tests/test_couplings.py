@@ -9,12 +9,7 @@ import torch
 import harmonium as hm
 from couplings_registry import CASES, build, joint
 from goodness import assert_means
-from harmonium.learning import (
-    Centring,
-    SharedNaturalGradient,
-    equally_weighted,
-    shared_weights,
-)
+from harmonium.learning import Centring, SharedNaturalGradient, equally_weighted, shared_weights
 from harmonium.learning.centred_gradient import centre_gradients
 from harmonium.learning.particles import Particles
 from harmonium.learning.phases import accumulate_phases

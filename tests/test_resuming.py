@@ -5,13 +5,8 @@ import torch
 
 import harmonium as hm
 from bars_in_rows import bars, machine, stopped_at
-from harmonium.learning import (
-    NegativePhase,
-    equally_weighted,
-)
-from harmonium.recipes.rules import (
-    Rule,
-)
+from harmonium.learning import NegativePhase, equally_weighted
+from harmonium.recipes.rules import Rule
 from harmonium.recipes.run.course import Action
 from registry import uniforms
 

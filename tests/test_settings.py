@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 import harmonium as hm
-from harmonium.learning import (
-    ALGORITHMS,
-    ExactNegatives,
-    PersistentChains,
-)
+from harmonium.learning import ALGORITHMS, ExactNegatives, PersistentChains
 from harmonium.learning.algorithms import takes
 from harmonium.models.intake import rows_of
 from harmonium.recipes.default_negatives import negative_phase
