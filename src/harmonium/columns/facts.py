@@ -62,8 +62,12 @@ class Facts:
     decimals: int | None = None
 
 
-def facts_of(column: pd.Series) -> Facts:
+def facts_of(column: pd.Series, meant: bool = False) -> Facts:
     """Look at a column.
+
+    Args:
+        column: the column.
+        meant: whether text is meant as text, although it may look like dates or numbers.
 
     Raises:
         Refused: it holds dates, values of several types, infinite numbers, or things that are none of text,
@@ -90,7 +94,7 @@ def facts_of(column: pd.Series) -> Facts:
     if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
         return _of_numbers(column)
     if inferred in ("string", "boolean"):
-        return _listed("boolean" if inferred == "boolean" else "text", column)
+        return _listed("boolean" if inferred == "boolean" else "text", column, meant)
     if inferred in ("date", "datetime", "datetime64", "timedelta", "timedelta64", "time", "period"):
         raise _dates(inferred)
     raise _mixed(column)
@@ -161,10 +165,10 @@ def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
     return codes, plain(values)
 
 
-def _listed(family: Literal["boolean", "text"], column: pd.Series) -> Facts:
+def _listed(family: Literal["boolean", "text"], column: pd.Series, meant: bool = False) -> Facts:
     codes, values = factor(column)
     rows = int((codes >= 0).sum())
-    if family == "text":
+    if family == "text" and not meant:
         _refuse_numbers_as_text(codes, values)
     few = len(values) <= MOST
     return Facts(family if rows else "empty", rows, len(values), tuple(sorted(values)) if few else None)
@@ -201,8 +205,8 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             f"must hold values of one type, got numbers ({values[plainly.index(True)]!r}) and text"
             f" ({other[0]!r})",
             row,
-            f"na_values={other[0]!r} tells pandas that the cell is empty, as an empty cell of a file does; or"
-            f" {LEAVE_OUT}",
+            f"leave the cell empty where nothing is known (na_values={other[0]!r} tells pandas so), say that"
+            f" these are categories (kinds=), or {LEAVE_OUT}",
         )
 
 

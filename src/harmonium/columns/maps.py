@@ -38,6 +38,15 @@ class Map:
             return above & (np.asarray(x) < self.high)
         return np.isfinite(x)
 
+    def nearest(self, x: np.ndarray, step: float = 0.0) -> np.ndarray:
+        """The numbers, those on a bound or beyond it by a step inside of it."""
+        if self.name in ("log", "logit"):
+            x = np.where(x <= self.low, max(self.low + step, math.nextafter(self.low, math.inf)), x)
+        if self.name == "logit":
+            assert self.high is not None
+            x = np.where(x >= self.high, min(self.high - step, math.nextafter(self.high, -math.inf)), x)
+        return x
+
     def domain(self) -> str:
         """Where that is, in words."""
         if self.name == "log":

@@ -221,8 +221,17 @@ class Number(Kind):
         return self.t().backward(codes * self.scale + self.location)
 
     def rounded(self, x: np.ndarray) -> np.ndarray:
-        """Values with as many decimals as the column has."""
-        return x if self.decimals is None else np.round(x, self.decimals)
+        """Values with as many decimals as the column has, within the bounds that its map has."""
+        if self.decimals is None:
+            return self.t().nearest(x)
+        return self.t().nearest(np.round(x, self.decimals), 10.0**-self.decimals)
+
+    def with_known(self, values: np.ndarray, column: pd.Series) -> np.ndarray:
+        """Values with the numbers of a column, of one row or of them all, in place of those that are its
+        codes' less exactly.
+        """
+        x = numbers_of(column)
+        return np.where(np.isnan(x), values, np.round(x) if self.decimals == 0 else x)
 
     def log_jacobian(self, codes: np.ndarray) -> np.ndarray:
         assert self.location is not None and self.scale is not None

@@ -163,7 +163,7 @@ def _named(argument: str, names: Any, frame: pd.DataFrame) -> None:
 
 
 def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
-    facts = facts_of(column)
+    facts = facts_of(column, meant=asked)
     if asked:
         return facts
     every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED

@@ -29,8 +29,9 @@ from harmonium.learning.loop import Callback, Transform, divides
 from harmonium.models import RBM, EnergyModel, Objective
 from harmonium.models.energy import energy_model
 from harmonium.models.forbidden import check_possible
-from harmonium.models.intake import Rows, encoded
+from harmonium.models.intake import Rows
 from harmonium.models.table import as_table
+from harmonium.models.words import encoded
 from harmonium.random import Address, Purpose
 from harmonium.recipes import arguments, default_negatives, real_columns, settings
 from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
