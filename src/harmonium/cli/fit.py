@@ -20,7 +20,7 @@ from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
 from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import History, fit
-from harmonium.recipes.choice import Maker
+from harmonium.recipes.model_choice import Maker
 
 
 def run(options: FitOptions) -> None:

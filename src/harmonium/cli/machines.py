@@ -22,7 +22,7 @@ from harmonium.models import (
     LabelledRBM,
     TemporalRBM,
 )
-from harmonium.recipes.choice import first_number
+from harmonium.recipes.model_choice import first_number
 from harmonium.units import Units
 
 FILTERS, KERNEL = 32, 7  # of a convolutional machine, where none are asked for

@@ -19,7 +19,7 @@ from harmonium.models.space import Space
 from harmonium.models.support import greys
 from harmonium.models.table import Table
 from harmonium.models.words import known_words
-from harmonium.recipes.choice import told_by
+from harmonium.recipes.model_choice import told_by
 from harmonium.units import Units
 
 Test = Callable[[np.ndarray], np.ndarray]
