@@ -19,7 +19,7 @@ from harmonium import data, likelihood, store
 from harmonium.cli import finish, main
 from harmonium.columns.choice import kind_of
 from harmonium.columns.facts import facts_of
-from harmonium.columns.maps import MAPS, Map, held_out
+from harmonium.columns.maps import FOLDS, MAPS, Map, held_out
 from harmonium.models.intake import rows_of
 
 NAN = float("nan")
@@ -325,6 +325,20 @@ def test_the_map_is_the_one_that_held_out_numbers_ask_for():
         assert number.map == name
         if name != "linear":
             assert held_out(number.t(), x).mean() > held_out(Map(), x).mean() + 0.05
+
+
+@pytest.mark.parametrize("t", [Map(), Map("power", power=0.5, unit=2.0)])
+def test_held_out_densities_are_normal_ones_fitted_to_the_other_folds(t):
+    from scipy import stats
+
+    r = np.random.default_rng(0)
+    for x in (r.normal(1e3, 2, 23), np.append(r.normal(size=40), 1e12), np.repeat([2.0, 3.0], 11)):
+        fold, found = np.arange(len(x)) % FOLDS, held_out(t, x)
+        for k in range(FOLDS):
+            others = t.forward(x[fold != k])
+            law = stats.norm(others.mean(), others.std())
+            expected = law.logpdf(t.forward(x[fold == k])) + t.log_slope(x[fold == k])
+            assert found[fold == k] == pytest.approx(expected, rel=1e-9)
 
 
 def test_kinds_of_whole_numbers():

@@ -78,6 +78,8 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
 
     column = looked_up(column)
     dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+        return _of_numbers(column)
     if isinstance(dtype, pd.CategoricalDtype):
         return _declared(column)
     if not column.notna().any():
@@ -90,6 +92,13 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
         return _of_numbers(column)
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         raise _dates(dtype)
+    return _of_objects(column, meant)
+
+
+def _of_objects(column: pd.Series, meant: bool) -> Facts:
+    """The facts of a column whose dtype doesn't say what its cells are."""
+    from pandas.api import types
+
     inferred = types.infer_dtype(column, skipna=True)
     if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
         return _of_numbers(column)
@@ -266,7 +275,7 @@ def _of_numbers(column: pd.Series) -> Facts:
     whole = bool((different == np.floor(different)).all())
     values = None
     if len(different) <= MOST:
-        values = tuple(int(v) for v in different) if whole else tuple(plain(different))
+        values = tuple(map(int, different.tolist()) if whole else different.tolist())
     few = x if len(x) <= SAMPLE else x[np.linspace(0, len(x) - 1, SAMPLE).astype(np.int64)]
     return Facts(
         family="number",

@@ -188,7 +188,8 @@ class Number(Kind):
     def fitted(self, facts: Facts) -> Kind:
         if facts.family != "number":
             raise Refused("must hold numbers")
-        said = self if self.decimals is not None else replace(self, decimals=facts.decimals)
+        found = self.decimals is None and facts.decimals is not None
+        said = replace(self, decimals=facts.decimals) if found else self
         if said.complete():
             return said
         t = maps.fitted(facts.numbers, self.t(), self.map, facts.whole)

@@ -48,11 +48,10 @@ def columns_of(
     rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
     columns: list[Column] = []
     refused: dict[str, Refused] = {}
-    for k, label in enumerate(frame.columns):
+    for k, (label, column) in enumerate(frame.items()):
         title = str(label)
         if title in leave_out:
             continue
-        column = frame.iloc[:, k]
         if title not in known and _is_index(column, title):
             raise ValueError(index_as_data(name, title))
         try:
