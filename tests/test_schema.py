@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 import tracemalloc
 
@@ -119,6 +120,40 @@ def test_what_is_given_is_given_in_the_words_of_the_table(model):
     ):
         with pytest.raises(ValueError, match=words):
             hm.sample(model, 2, given=given)
+
+
+def test_real_numbers_that_are_given_come_back_to_the_last_bit():
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"x": r.normal(size=80), "n": r.integers(10**8, 2 * 10**8, 80), "s": ["a", "b"] * 40}
+    )
+    schema = hm.Schema.of(frame)
+    model = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    model.schema = schema
+    given = frame[["n", "x"]].head(6).copy()
+    given.loc[2, "x"] = NAN
+    drawn = hm.sample(model, 6, given=given, sweeps=2)
+    assert drawn["n"].tolist() == given["n"].tolist() and drawn["n"].dtype == frame["n"].dtype
+    known = given["x"].notna()
+    assert drawn["x"][known].tolist() == given["x"][known].tolist() and drawn["x"].notna().all()
+    drawn = hm.sample(model, 3, given={"x": 0.123456789123, "s": "a"}, sweeps=2)
+    assert (drawn["x"] == 0.123456789123).all() and drawn["n"].nunique() == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        (kinds.Number("log", location=0.0, scale=1.0, decimals=0), 1.0, math.inf),
+        (kinds.Number("log", location=0.0, scale=1.0, low=-2.0, decimals=1), -1.9, math.inf),
+        (kinds.Number("logit", location=0.0, scale=1.0, low=0.0, high=1.0, decimals=2), 0.01, 0.99),
+        (kinds.Number("logit", location=0.0, scale=1.0, low=0.0, high=100.0), 5e-324, np.nextafter(100, 0)),
+    ],
+)
+def test_rounded_numbers_stay_where_their_map_is_defined(kind, least, most):
+    codes = np.array([-800.0, -30.0, -3.0, 0.0, NAN, 3.0, 60.0])
+    x = kind.decode(codes)
+    assert np.isnan(x[4]) and np.nanmin(x) == least and np.nanmax(x) <= most
+    assert np.isfinite(kind.encode(pd.Series(np.delete(x, 4)))).all()
 
 
 # -- models ----------------------------------------------------------------------------------------------

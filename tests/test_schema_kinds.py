@@ -10,7 +10,7 @@ import harmonium as hm
 from harmonium import columns as kinds
 from harmonium.columns.choice import kind_of
 from harmonium.columns.facts import facts_of
-from harmonium.columns.maps import Map, held_out
+from harmonium.columns.maps import FOLDS, Map, held_out
 from people_table import people
 
 
@@ -26,6 +26,20 @@ def test_the_map_is_the_one_that_held_out_numbers_ask_for():
         assert number.map == name
         if name != "linear":
             assert held_out(number.t(), x).mean() > held_out(Map(), x).mean() + 0.05
+
+
+@pytest.mark.parametrize("t", [Map(), Map("power", power=0.5, unit=2.0)])
+def test_held_out_densities_are_normal_ones_fitted_to_the_other_folds(t):
+    from scipy import stats
+
+    r = np.random.default_rng(0)
+    for x in (r.normal(1e3, 2, 23), np.append(r.normal(size=40), 1e12), np.repeat([2.0, 3.0], 11)):
+        fold, found = np.arange(len(x)) % FOLDS, held_out(t, x)
+        for k in range(FOLDS):
+            others = t.forward(x[fold != k])
+            law = stats.norm(others.mean(), others.std())
+            expected = law.logpdf(t.forward(x[fold == k])) + t.log_slope(x[fold == k])
+            assert found[fold == k] == pytest.approx(expected, rel=1e-9)
 
 
 def test_kinds_of_whole_numbers():
@@ -76,7 +90,7 @@ WRONG = {
     "numbers as text": (["1.5", "2.75", "3"] * 10, "holds numbers as text, such as '1.5'"),
     "a mark": (
         [str(k % 12) for k in range(29)] + ["?"],
-        r"must hold .* text \('\?'\) in row 29: na_values='\?' tells pandas that the cell is empty",
+        r"must hold .* text \('\?'\) in row 29: leave the cell empty where nothing is known \(na_values",
     ),
     "huge": ([2**60, 5, 6] * 10, r"must hold whole numbers below 2\*\*53"),
 }
@@ -89,6 +103,18 @@ def test_wrong_columns_are_named(case):
     with pytest.raises(ValueError, match=f"^X: column 'x' {words}") as error:
         hm.fit(frame, steps=1)
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+def test_text_that_looks_like_numbers_or_dates_may_be_categories():
+    for column in (
+        [str(k % 12) for k in range(29)] + ["some"],
+        [f"2020-01-{k % 3 + 1:02}" for k in range(30)],
+    ):
+        frame = pd.DataFrame({**GOOD, "x": column})
+        schema = hm.Schema.of(frame, kinds={"x": kinds.Category()})
+        assert set(schema["x"].values) == set(column)
+        with pytest.raises(ValueError, match="^X: column 'x' must hold numbers"):
+            hm.Schema.of(frame, kinds={"x": kinds.Number()})
 
 
 def test_all_wrong_columns_are_named_in_one_sentence():

@@ -12,9 +12,10 @@ from torch import Tensor
 from harmonium.columns import Number, Schema
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.models import EnergyModel
-from harmonium.models.intake import Rows, in_words
+from harmonium.models.intake import Rows
 from harmonium.models.support import sites_of
 from harmonium.models.table import pieces
+from harmonium.models.words import in_words
 
 if TYPE_CHECKING:
     import pandas as pd

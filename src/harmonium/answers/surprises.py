@@ -4,6 +4,7 @@ have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,10 @@ def conditional(
     for site in asked.values():  # for one column any value will do, since the ratio of two is the same
         valid = Support(model.observed_space).valid[:, site.columns].to(whole)
         whole[:, site.columns] = valid if len(asked) == 1 else torch.nan
-    found = {}
+    found, kinds = {}, _kinds(form.schema, len(sites_of(model)))
     numbers = [site.number for site in asked.values()]
     for label, cell in zip(asked, cells(model, whole, numbers, draws=draws, seed=seed), strict=True):
-        frame = _distribution(cell, _kind(form.schema, cell.site), asked[label])
+        frame = _distribution(cell, kinds[cell.site], asked[label])
         found[label] = frame.set_axis(form.frame_of_cells(codes_of(model, states).numpy()).index, axis=0)
     return next(iter(found.values())) if single else pd.concat(found, axis=1)
 
@@ -148,9 +149,9 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     form, states = Form.of(model, X, rows), rows.states()
     codes = codes_of(model, states)
     bits, excess = (torch.full(codes.shape, torch.nan, dtype=torch.float64) for _ in range(2))
-    best = codes.cpu().clone()
+    best, kinds = codes.cpu().clone(), _kinds(form.schema, codes.shape[1])
     for cell in cells(model, states, draws=draws, seed=seed):
-        kind = _kind(form.schema, cell.site)
+        kind = kinds[cell.site]
         p = cell.probabilities
         bits[:, cell.site] = -cell.known - _log_slope(kind, codes[:, cell.site])
         entropy = -(p * torch.where(p > 0, cell.log_p, 0.0)).sum(1)
@@ -193,8 +194,9 @@ def _known_site(model: EnergyModel, schema: Schema | None, label: Any) -> Site:
     )
 
 
-def _kind(schema: Schema | None, number: int) -> Kind | None:
-    return None if schema is None else schema[schema.columns[number]]
+def _kinds(schema: Schema | None, n: int) -> Sequence[Kind | None]:
+    """What each column that has a unit is; of `n` columns nothing is known without a schema."""
+    return [None] * n if schema is None else [schema[name] for name in schema.columns]
 
 
 def _log_slope(kind: Kind | None, codes: Tensor) -> Tensor | float:

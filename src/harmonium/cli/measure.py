@@ -14,7 +14,8 @@ from harmonium.cli.plain import plain
 from harmonium.data import Dataset
 from harmonium.likelihood import Estimate, log_likelihood
 from harmonium.models import EnergyModel
-from harmonium.models.intake import log_jacobian, observed, with_latent
+from harmonium.models.intake import observed, with_latent
+from harmonium.models.words import log_jacobian
 from harmonium.random import Address, Purpose
 from harmonium.sampling import sample_states
 from harmonium.sampling.free import filled

@@ -17,6 +17,7 @@ from harmonium.cli.rows import incomplete_rows
 from harmonium.data.gaps import incomplete
 from harmonium.models import EnergyModel, TemporalRBM
 from harmonium.models.intake import partly_known
+from harmonium.models.table import Table as Rows
 from harmonium.sampling import continuation, sample_states
 
 
@@ -51,9 +52,11 @@ class Asked(NamedTuple):
 @singledispatch
 def _drawn(model: EnergyModel, asked: Asked) -> Any:
     """Rows as a table of the model's words."""
-    known = None if asked.given is None else _known(asked.saved, asked.given, asked.number)
+    rows, known = None, None
+    if asked.given is not None:
+        rows, known = _known(asked.saved, asked.given, asked.number)
     drawn = sample_states(model, asked.number, known, seed=asked.seed, sweeps=asked.sweeps)
-    return values.rows_in_words(model, drawn)
+    return values.rows_in_words(model, drawn, rows)
 
 
 @_drawn.register(TemporalRBM)
@@ -66,7 +69,8 @@ def _(model: TemporalRBM, asked: Asked) -> Any:
     return continuation(model, found[-1], asked.number, seed=asked.seed)[0].numpy()
 
 
-def _known(saved: Saved, path: Path, number: int) -> Tensor:
+def _known(saved: Saved, path: Path, number: int) -> tuple[Rows, Tensor]:
+    """(What a file gives, as states)."""
     rows, notes = incomplete_rows(saved, path)
     if len(rows) not in (1, number):
         raise ValueError(f"{path} must hold 1 row or {number} (as many as -n asks for), got {len(rows)}.")
@@ -74,4 +78,4 @@ def _known(saved: Saved, path: Path, number: int) -> Tensor:
     for note in notes + values.moved(found, str(path)):
         screen.say(note, not processes.first())
     known = found.states()
-    return known[0] if len(known) == 1 else known
+    return rows, known[0] if len(known) == 1 else known

@@ -18,6 +18,7 @@ from harmonium.models.intake import Rows, observed, rows_of
 from harmonium.models.space import Space
 from harmonium.models.support import greys
 from harmonium.models.table import Table
+from harmonium.models.words import known_words
 from harmonium.recipes.model_choice import told_by
 from harmonium.units import Units
 
@@ -163,9 +164,11 @@ def moved(rows: Rows, title: str) -> list[str]:
     return [] if rows.order is None else [f"{title}: its columns were put in the order of the model by name."]
 
 
-def rows_in_words(model: EnergyModel, x: Tensor) -> Any:
-    """States as a table of the model's schema, or of plain numbers where it has none."""
-    return table(model.observed_space, x) if model.schema is None else model.schema.decode(x)
+def rows_in_words(model: EnergyModel, x: Tensor, given: Any = None) -> Any:
+    """States as a table of the model's schema, with what was given, or of plain numbers where it has none."""
+    if model.schema is None:
+        return table(model.observed_space, x)
+    return model.schema.decode(x, None if given is None else known_words(model.schema, given))
 
 
 def table(space: Units | Space, x: Tensor) -> np.ndarray:

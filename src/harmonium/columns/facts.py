@@ -62,8 +62,12 @@ class Facts:
     decimals: int | None = None
 
 
-def facts_of(column: pd.Series) -> Facts:
+def facts_of(column: pd.Series, meant: bool = False) -> Facts:
     """Look at a column.
+
+    Args:
+        column: the column.
+        meant: whether text is meant as text, although it may look like dates or numbers.
 
     Raises:
         Refused: it holds dates, values of several types, infinite numbers, or things that are none of text,
@@ -74,6 +78,8 @@ def facts_of(column: pd.Series) -> Facts:
 
     column = looked_up(column)
     dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+        return _of_numbers(column)
     if isinstance(dtype, pd.CategoricalDtype):
         return _declared(column)
     if not column.notna().any():
@@ -86,11 +92,18 @@ def facts_of(column: pd.Series) -> Facts:
         return _of_numbers(column)
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         raise _dates(dtype)
+    return _of_objects(column, meant)
+
+
+def _of_objects(column: pd.Series, meant: bool) -> Facts:
+    """The facts of a column whose dtype doesn't say what its cells are."""
+    from pandas.api import types
+
     inferred = types.infer_dtype(column, skipna=True)
     if inferred in ("integer", "floating", "mixed-integer-float", "decimal"):
         return _of_numbers(column)
     if inferred in ("string", "boolean"):
-        return _listed("boolean" if inferred == "boolean" else "text", column)
+        return _listed("boolean" if inferred == "boolean" else "text", column, meant)
     if inferred in ("date", "datetime", "datetime64", "timedelta", "timedelta64", "time", "period"):
         raise _dates(inferred)
     raise _mixed(column)
@@ -161,10 +174,10 @@ def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
     return codes, plain(values)
 
 
-def _listed(family: Literal["boolean", "text"], column: pd.Series) -> Facts:
+def _listed(family: Literal["boolean", "text"], column: pd.Series, meant: bool = False) -> Facts:
     codes, values = factor(column)
     rows = int((codes >= 0).sum())
-    if family == "text":
+    if family == "text" and not meant:
         _refuse_numbers_as_text(codes, values)
     few = len(values) <= MOST
     return Facts(family if rows else "empty", rows, len(values), tuple(sorted(values)) if few else None)
@@ -201,8 +214,8 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             f"must hold values of one type, got numbers ({values[plainly.index(True)]!r}) and text"
             f" ({other[0]!r})",
             row,
-            f"na_values={other[0]!r} tells pandas that the cell is empty, as an empty cell of a file does; or"
-            f" {LEAVE_OUT}",
+            f"leave the cell empty where nothing is known (na_values={other[0]!r} tells pandas so), say that"
+            f" these are categories (kinds=), or {LEAVE_OUT}",
         )
 
 
@@ -262,7 +275,7 @@ def _of_numbers(column: pd.Series) -> Facts:
     whole = bool((different == np.floor(different)).all())
     values = None
     if len(different) <= MOST:
-        values = tuple(int(v) for v in different) if whole else tuple(plain(different))
+        values = tuple(map(int, different.tolist()) if whole else different.tolist())
     few = x if len(x) <= SAMPLE else x[np.linspace(0, len(x) - 1, SAMPLE).astype(np.int64)]
     return Facts(
         family="number",

@@ -188,7 +188,8 @@ class Number(Kind):
     def fitted(self, facts: Facts) -> Kind:
         if facts.family != "number":
             raise Refused("must hold numbers")
-        said = self if self.decimals is not None else replace(self, decimals=facts.decimals)
+        found = self.decimals is None and facts.decimals is not None
+        said = replace(self, decimals=facts.decimals) if found else self
         if said.complete():
             return said
         t = maps.fitted(facts.numbers, self.t(), self.map, facts.whole)
@@ -221,8 +222,17 @@ class Number(Kind):
         return self.t().backward(codes * self.scale + self.location)
 
     def rounded(self, x: np.ndarray) -> np.ndarray:
-        """Values with as many decimals as the column has."""
-        return x if self.decimals is None else np.round(x, self.decimals)
+        """Values with as many decimals as the column has, within the bounds that its map has."""
+        if self.decimals is None:
+            return self.t().nearest(x)
+        return self.t().nearest(np.round(x, self.decimals), 10.0**-self.decimals)
+
+    def with_known(self, values: np.ndarray, column: pd.Series) -> np.ndarray:
+        """Values with the numbers of a column, of one row or of them all, in place of those that are its
+        codes' less exactly.
+        """
+        x = numbers_of(column)
+        return np.where(np.isnan(x), values, np.round(x) if self.decimals == 0 else x)
 
     def log_jacobian(self, codes: np.ndarray) -> np.ndarray:
         assert self.location is not None and self.scale is not None

@@ -16,6 +16,7 @@ from harmonium.columns import show
 from harmonium.columns.base import Kind, Refused
 from harmonium.columns.column import Column, column_of
 from harmonium.columns.frames import is_frame, labels_of, listed
+from harmonium.columns.numeric import Number
 from harmonium.columns.told import columns_of, table_of
 from harmonium.units import Mixed, Units
 
@@ -257,16 +258,19 @@ class Schema:
             pd.DataFrame({str(k): [v] for k, v in known.items()}, index=[0]), name, partial=True
         )
 
-    def decode(self, x: Any) -> pd.DataFrame:
+    def decode(self, x: Any, known: pd.DataFrame | None = None) -> pd.DataFrame:
         """Rows of a table from codes or from visible states, with its names, dtypes and categories; cells are
         empty where they are NaN.
 
         Args:
             x: (rows, len(columns)) or (rows, width).
+            known: a table, perhaps of fewer columns, of one row for all or of them all, whose real numbers
+                are put in place of those that states hold less exactly.
         """
         import pandas as pd
 
         codes = self._codes(x)
+        places = {str(label): k for k, label in enumerate(() if known is None else known.columns)}
         series, done = [], 0
         for column in self._columns.values():
             if column.kind.unit_type() is None:
@@ -274,6 +278,9 @@ class Schema:
             else:
                 values = column.kind.decode(codes[:, done])
                 done += 1
+                place = places.get(str(column.name))
+                if known is not None and place is not None and isinstance(column.kind, Number):
+                    values = column.kind.with_known(values, known.iloc[:, place])
             series.append(column.storage.series(values, column.name))
         frame = pd.concat(series, axis=1) if len(series) > 1 else series[0].to_frame()
         frame.columns = pd.Index([column.name for column in self._columns.values()])

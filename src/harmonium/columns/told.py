@@ -48,11 +48,10 @@ def columns_of(
     rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
     columns: list[Column] = []
     refused: dict[str, Refused] = {}
-    for k, label in enumerate(frame.columns):
+    for k, (label, column) in enumerate(frame.items()):
         title = str(label)
         if title in leave_out:
             continue
-        column = frame.iloc[:, k]
         if title not in known and _is_index(column, title):
             raise ValueError(index_as_data(name, title))
         try:
@@ -163,7 +162,7 @@ def _named(argument: str, names: Any, frame: pd.DataFrame) -> None:
 
 
 def _facts(column: pd.Series, title: str, asked: bool) -> Facts:
-    facts = facts_of(column)
+    facts = facts_of(column, meant=asked)
     if asked:
         return facts
     every = facts.whole and facts.distinct == facts.rows == len(column) >= NUMBERED

@@ -38,9 +38,10 @@ def as_written(
         read: the columns at some labels of the frame as text, nothing taken for an empty cell.
     """
     titles = dict(zip(frame.columns, names, strict=True))
-    texts = [k for k in frame if _is_text(frame[k])]
+    kinds = {k: dtype.kind for k, dtype in frame.dtypes.items()}
+    texts = [k for k, kind in kinds.items() if kind not in "biuf" and _is_text(frame[k])]
     if asked is None:
-        numbers = [k for k in frame if _whole(frame[k])]
+        numbers = [k for k, kind in kinds.items() if kind in "iu" or kind == "f" and _whole(frame[k])]
         numbers = numbers if numbers and _holds(path, PADDED) else []
     else:
         numbers = [k for k in frame if titles[k] in asked and k not in texts]
@@ -84,9 +85,7 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _whole(column: pd.Series) -> bool:
-    """Whether all numbers of a column are whole, and there are some."""
-    if column.dtype.kind != "f":
-        return column.dtype.kind in "iu"
+    """Whether all numbers of a column with gaps are whole, and there are some."""
     known = column.dropna()
     return bool(len(known)) and bool((known % 1 == 0).all())
 

@@ -34,10 +34,10 @@ def written_numbers(
         DataError: a comma may be either a decimal comma or one between thousands.
     """
     found, notes = {}, []
-    for k, label in enumerate(names):
-        column = frame.iloc[:, k]
-        if label in text or column.dtype.kind not in "OT" and str(column.dtype) not in ("str", "string"):
+    for k, (label, dtype) in enumerate(zip(names, frame.dtypes, strict=True)):
+        if label in text or dtype.kind not in "OT" and str(dtype) not in ("str", "string"):
             continue
+        column = frame.iloc[:, k]
         how = _way(path, label, column.dropna().unique(), separator)
         if how is None:
             continue

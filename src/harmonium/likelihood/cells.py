@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
 from harmonium.units import Tail, Units
+from harmonium.units.known import site_alone
 from harmonium.units.mixed import parts_of
 
 DRAWS = 32  # of what is free in a row
@@ -129,7 +130,7 @@ def cells(
     every = sites_of(model)
     if sites is None:
         sites = [site.number for site in every if not given_always(model, site)]
-    states = _completed(model, v, checks.positive_integer("draws", draws), seed)
+    states = _states(model, v, checks.positive_integer("draws", draws), seed)
     for site in (every[number] for number in sites):
         yield _cell(model, v, states, site)
 
@@ -149,11 +150,55 @@ def log_probabilities_of_cells(model: EnergyModel, v: Tensor, *, draws: int = DR
 State = tuple[Tensor, ...]
 
 
-@torch.no_grad()
-def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
-    """States that agree with what is known, (draws, rows, width): visible ones, and hidden ones where the
-    model can't sum them out.
+class States(NamedTuple):
+    """States that agree with what is known, (draws, rows, width) each.
+
+    Attributes:
+        blocks: visible ones, and hidden ones where the model can't sum them out.
+        fields: those on the hidden units of a pair of blocks that are summed out, None elsewhere.
+        given: the field on the visible units of what is always given, None where there is none.
     """
+
+    blocks: State
+    fields: Tensor | None = None
+    given: Tensor | None = None
+
+    @property
+    def visible(self) -> Tensor:
+        """Of all draws, (draws · rows, n_visible)."""
+        return self.blocks[0].flatten(0, 1)
+
+    def at(self, draws: slice, rows: Tensor, columns: slice) -> States:
+        """What it takes of some draws and rows, each (draws · rows, width): beside the fields on hidden units
+        the columns of a site are enough.
+        """
+
+        def some(x: Tensor, columns: slice = slice(None)) -> Tensor:
+            return x[draws, :, columns][:, rows].flatten(0, 1)
+
+        if self.fields is None:
+            return States(tuple(map(some, self.blocks)))
+        given = None if self.given is None else some(self.given, columns)
+        return States((some(self.blocks[0], columns),), some(self.fields), given)
+
+
+@torch.no_grad()
+def _states(model: EnergyModel, v: Tensor, draws: int, seed: int) -> States:
+    blocks = _completed(model, v, draws, seed)
+    pair = model.pair() if len(blocks) == 1 else None
+    if pair is None:
+        return States(blocks)
+    flat, shape = blocks[0].flatten(0, 1), blocks[0].shape[:2]
+    given = model.field_of_given(flat)
+    return States(
+        blocks,
+        pair.hidden_field(flat).unflatten(0, shape),
+        None if given is None else given.unflatten(0, shape),
+    )
+
+
+def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
+    """The blocks of such states."""
     if not bool(torch.isnan(v).any()) and model.has_free_energy():
         return (v[None],)
     copies = -(-draws // ROUNDS)
@@ -184,13 +229,14 @@ def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
 
 # ---------------------------------------------------------------- one column
 @torch.no_grad()
-def _cell(model: EnergyModel, v: Tensor, states: State, site: Site) -> Cell:
+def _cell(model: EnergyModel, v: Tensor, states: States, site: Site) -> Cell:
     values, log_weights = _points(model, states, site)
     found, known = [], []
-    size = max(1, CHUNK // (len(values) * len(states[0]) * (states[0].shape[2] + 1)))
+    width = (states.blocks[0] if states.fields is None else states.fields).shape[2]
+    size = max(1, CHUNK // (len(values) * len(states.blocks[0]) * (width + 1)))
     for rows in torch.arange(len(v), device=v.device).split(size):
         log_p, own = _conditional(
-            model, v[rows], tuple(x[:, rows] for x in states), site, values, log_weights
+            model, v[rows], states.at(slice(None), rows, site.columns), site, values, log_weights
         )
         found.append(log_p)
         known.append(own)
@@ -203,28 +249,27 @@ def _is_real(site: Site) -> bool:
 
 
 def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
-    model: EnergyModel, v: Tensor, states: State, site: Site, values: Tensor, log_weights: Tensor
+    model: EnergyModel, v: Tensor, states: States, site: Site, values: Tensor, log_weights: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(log P at every value, and at the value that the row has) by the formulas above."""
-    draws, own_value = len(states[0]), v[:, site.columns].double()
+    draws, own_value = len(states.blocks[0]) // len(v), v[:, site.columns].double()
     free = torch.isnan(own_value).any(1)
-    state = tuple(x.flatten(0, 1) for x in states)
     own = torch.where(free[:, None], values[:1], own_value).repeat(draws, 1)
-    log_p = _log_weights_of(model, state, site, values[None])
+    log_p = _log_weights_of(model, states, site, values[None])
     norm = torch.logsumexp(log_p + log_weights, 1, keepdim=True)
     log_p = (log_p - norm).unflatten(0, (draws, len(v)))
-    at_own = (_log_weights_of(model, state, site, own[:, None]) - norm).unflatten(0, (draws, len(v)))
+    at_own = (_log_weights_of(model, states, site, own[:, None]) - norm).unflatten(0, (draws, len(v)))
     at_own = torch.where(free[:, None], 0.0, at_own)
     mean = torch.logsumexp(log_p - at_own, 0)
     norm = torch.logsumexp(mean + log_weights, 1, keepdim=True)
     return mean - norm, torch.where(free, torch.nan, math.log(draws) - norm[:, 0])
 
 
-def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor) -> Tensor:
+def _log_weights_of(model: EnergyModel, states: States, site: Site, values: Tensor) -> Tensor:
     """The ℓ of every row at its values, (rows or 1, points, columns): (rows, points), float64."""
-    pair = model.pair() if len(state) == 1 else None
-    if pair is not None:
-        return _by_fields(pair, (state[0], model.field_of_given(state[0])), site, values)
+    state, pair = states.blocks, model.pair()
+    if states.fields is not None and pair is not None:
+        return _by_fields(pair, states, site, values)
     points = values.shape[1]
     full = [x.repeat_interleave(points, 0) for x in state]
     full[0][:, site.columns] = values.expand(len(state[0]), -1, -1).flatten(0, 1).to(full[0])
@@ -232,33 +277,25 @@ def _log_weights_of(model: EnergyModel, state: State, site: Site, values: Tensor
     return -energy.double().unflatten(0, (len(state[0]), points))
 
 
-def _by_fields(pair: Pair, given: tuple[Tensor, Tensor | None], site: Site, values: Tensor) -> Tensor:
-    """Another value in one cell moves the fields of the hidden units by a multiple of one row of W; `given`
-    are rows, and the field on them of what is always given.
-    """
-    (v, own), (operator, visible, hidden) = given, pair
+def _by_fields(pair: Pair, states: States, site: Site, values: Tensor) -> Tensor:
+    """Another value in one cell moves the fields of the hidden units by a multiple of one row of W."""
+    (operator, visible, hidden), own = pair, states.given
+    assert states.fields is not None
     weight = operator.rows(site.columns).double()
-    rest = pair.hidden_field(v).double() - v[:, site.columns].double() @ weight
+    rest = states.fields.double() - states.blocks[0].double() @ weight
     fields = rest[:, None, :] + values @ weight
     cumulants = hidden.cumulant(fields.flatten(0, 1)).sum(1).unflatten(0, fields.shape[:2])
     linear = values @ visible.bias[site.columns].double()
     if own is not None:
-        linear = linear + (values * own[:, None, site.columns].double()).sum(2)
-    return cumulants + linear - _potential(visible, site, values)
-
-
-def _potential(visible: Units, site: Site, values: Tensor) -> Tensor:
-    """U of one site at each value, (rows or 1, points)."""
-    flat = values.flatten(0, 1)
-    full = visible.mode(torch.zeros_like(visible.bias)[None]).double().repeat(len(flat), 1)
-    full[:, site.columns] = flat
-    return visible.potential(full)[:, site.number].unflatten(0, values.shape[:2])
+        linear = linear + (values * own[:, None].double()).sum(2)
+    own_energy = site_alone(visible, site.start).potential(values.flatten(0, 1))[:, 0]
+    return cumulants + linear - own_energy.unflatten(0, values.shape[:2])
 
 
 # ---------------------------------------------------------------- its points
-def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tensor]:
+def _points(model: EnergyModel, states: States, site: Site) -> tuple[Tensor, Tensor]:
     """(values (points, columns), log weights (points,)), float64."""
-    space, device = model.visible_space, states[0].device
+    space, device = model.visible_space, states.blocks[0].device
     values: Tensor | None = None
     if space.cardinalities:
         values = torch.arange(float(space.cardinalities[site.number]))[:, None]
@@ -267,14 +304,15 @@ def _points(model: EnergyModel, states: State, site: Site) -> tuple[Tensor, Tens
     if values is not None:
         return values.to(device, torch.float64), torch.zeros(len(values), dtype=torch.float64, device=device)
     check_one_number(site)
-    low, high, deviation = _reach(model, states[0].flatten(0, 1), site)
+    low, high, deviation = _reach(model, states.visible, site)
     floor, ceiling = _bounds(space, site)
-    some = torch.linspace(0, states[0].shape[1] - 1, min(ROWS, states[0].shape[1]), device=device).long()
-    state = tuple(x[0, some] for x in states)
+    rows = states.blocks[0].shape[1]
+    few = torch.linspace(0, rows - 1, min(ROWS, rows), device=device).long()
+    some = states.at(slice(1), few, site.columns)
     for _ in range(DOUBLINGS):
         low, high = max(low, floor), min(high, ceiling)
         points, log_weights = _integral(low, high, deviation) if _is_real(site) else _sum(low, high)
-        log_p = _log_weights_of(model, state, site, points.to(device)[None, :, None])
+        log_p = _log_weights_of(model, some, site, points.to(device)[None, :, None])
         ends = log_p[:, [0, -1]] < log_p.amax(1, keepdim=True) - NEGLIGIBLE
         lower, upper = bool(ends[:, 0].all()) or low <= floor, bool(ends[:, 1].all()) or high >= ceiling
         if lower and upper:

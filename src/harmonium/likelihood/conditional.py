@@ -27,7 +27,7 @@ from harmonium.likelihood.partition import WORK
 from harmonium.likelihood.rows import RowEstimates, free_energies, in_codes, visible_states
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel
-from harmonium.models.intake import log_jacobian
+from harmonium.models.words import log_jacobian
 
 
 def conditional_log_likelihood(

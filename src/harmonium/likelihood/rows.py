@@ -18,7 +18,8 @@ from harmonium.likelihood.partition import KNOWN, WORK, annealed_log_partition
 from harmonium.likelihood.tempered import Budget, Progress
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.energy import energy_model
-from harmonium.models.intake import encoded, in_words, log_jacobian, rows_of, states_of
+from harmonium.models.intake import rows_of, states_of
+from harmonium.models.words import encoded, in_words, log_jacobian
 from harmonium.random import Address, Purpose
 from harmonium.sampling.free import filled
 from harmonium.units import Units

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from harmonium import checks, kernels, processes
-from harmonium.columns import Schema
-from harmonium.columns.frames import is_frame, labels_of, listed, numbered
+from harmonium.columns.frames import labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
 from harmonium.models.space import Space
 from harmonium.models.support import Support, between
@@ -26,12 +25,12 @@ from harmonium.models.table import (
     Table,
     as_numbers,
     as_table,
-    by_name,
     not_finite,
     pieces,
     rows_at_once,
     take,
 )
+from harmonium.models.words import encoded, frame_of, in_words, is_free, known_codes, table_of
 from harmonium.random import Address, Purpose
 from harmonium.units import Units
 
@@ -207,7 +206,7 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
         TypeError, ValueError: as `rows_of`; another number of rows; a name that the model doesn't know.
     """
     if model.schema is not None:
-        given = _known_codes(model.schema, given, name)
+        given = known_codes(model.schema, given, name)
     if isinstance(given, Mapping) or (model.columns is not None and hasattr(given, "to_frame")):
         return rows_of(model, _evidence(model, dict(given.items()), name), name, free=True).states()[0]
     x, space = as_numbers(given, name), model.observed_space
@@ -227,7 +226,7 @@ def partly_known(model: EnergyModel, given: Any, name: str = "given") -> Rows:
     if model.schema is None or not in_words(model.schema, given):
         return rows_of(model, given, name, free=True)
     codes = encoded(model.schema, given, name, partial=True)
-    return replace(rows_of(model, codes, name, free=True), order=model.schema.order(_frame(given)))
+    return replace(rows_of(model, codes, name, free=True), order=model.schema.order(frame_of(given)))
 
 
 def features_of(model: EnergyModel, v: Any, name: str = "v") -> Tensor:
@@ -252,56 +251,6 @@ def hidden_of(model: EnergyModel, h: Any, name: str = "h") -> Tensor:
 # -- columns ---------------------------------------------------------------------------------------------
 
 
-def table_of(
-    model: EnergyModel, data: Any, name: str, columns: tuple[str, ...] | None = None
-) -> tuple[Table, tuple[int, ...] | None]:
-    """The data as a table of numbers, columns in the order of the model; and their numbers in the table
-    given, None where nothing has moved.
-    """
-    if model.schema is None or not in_words(model.schema, data):
-        return by_name(as_table(data, name), columns or model.columns, name)
-    return encoded(model.schema, data, name), model.schema.order(_frame(data))
-
-
-def in_words(schema: Schema, data: Any) -> bool:
-    """Whether data are in the words of a schema: their columns have names, and aren't encoded yet."""
-    if isinstance(data, Table):
-        return not data.coded and (data.frame is not None or data.columns is not None)
-    return is_frame(data) and (numbered(schema.names) or not numbered(labels_of(data)))
-
-
-def encoded(schema: Schema, data: Any, name: str, *, partial: bool = False) -> Table:
-    """A table in the words of a schema as its codes; one that is encoded already stays as it is."""
-    if not in_words(schema, data):
-        return as_table(data, name)
-    first = data.first if isinstance(data, Table) else 0
-    codes = schema.encode(_frame(data), name, partial=partial, first=first)
-    return Table(codes, schema.columns, first, coded=True)
-
-
-def _frame(data: Any) -> Any:
-    """The data frame of a table."""
-    if not isinstance(data, Table):
-        return data
-    if data.frame is not None:
-        return data.frame
-    from pandas import DataFrame
-
-    return DataFrame(data.array(), columns=list(data.columns or ()))
-
-
-def log_jacobian(model: EnergyModel, data: Any, name: str = "X", held: Tensor | None = None) -> Tensor | None:
-    """What log P of each row's states gains to become that of the table's own units, (rows,), nats; None for
-    data that aren't in the words of a schema. Columns whose states are `held`, (n_visible,), add nothing.
-    """
-    if model.schema is None or not (isinstance(data, Table) and data.coded or in_words(model.schema, data)):
-        return None
-    codes = np.array(encoded(model.schema, data, name).values)
-    if held is not None:
-        codes[:, [bool(held[columns.start]) for columns in model.schema.slices().values()]] = np.nan
-    return torch.from_numpy(model.schema.log_jacobian(codes)).to(model.device)
-
-
 def coded(space: Space | Units, table: Table, name: str) -> bool:
     """Whether the columns are compact codes; an error where they are neither these nor states."""
     codes = space.code_width
@@ -314,17 +263,9 @@ def coded(space: Space | Units, table: Table, name: str) -> bool:
     return table.width != space.width
 
 
-def _known_codes(schema: Schema, given: Any, name: str) -> Any:
-    """What is known of rows, in the words of a schema, as its codes; anything else as it is."""
-    if isinstance(given, Mapping) or type(given).__name__ == "Series" and hasattr(given, "to_frame"):
-        codes = schema.encode_known({k: None if _is_free(v) else v for k, v in given.items()}, name)
-        return Table(codes, schema.columns, coded=True)
-    return encoded(schema, given, name, partial=True) if in_words(schema, given) else given
-
-
 def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
     """One row from values by the names of their columns, NaN where there is none."""
-    known = {key: value for key, value in known.items() if not _is_free(value)}
+    known = {key: value for key, value in known.items() if not is_free(value)}
     own = model.evidence_row(known)
     if own is not None:
         return Table(own[None].numpy(), model.columns)
@@ -341,10 +282,6 @@ def _evidence(model: EnergyModel, known: dict[Any, Any], name: str) -> Table:
         value = int(value) if isinstance(value, (bool, np.bool_)) else value
         row[0, model.columns.index(str(key))] = checks.number(f"{name}[{key!r}]", value)
     return Table(row, model.columns)
-
-
-def _is_free(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
 
 
 # -- values ----------------------------------------------------------------------------------------------

@@ -24,9 +24,10 @@ from harmonium.learning.loop import Callback
 from harmonium.learning.state import part_of
 from harmonium.likelihood.tempered import cost
 from harmonium.models import RBM, EnergyModel
-from harmonium.models.intake import Rows, encoded
+from harmonium.models.intake import Rows
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
+from harmonium.models.words import encoded
 from harmonium.random import derived_seed
 from harmonium.recipes.run.checkpointing import same_settings
 from harmonium.recipes.run.history import History

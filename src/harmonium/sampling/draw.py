@@ -11,6 +11,7 @@ from harmonium import checks, processes, random
 from harmonium.models import EnergyModel, path_to
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import known_states, observed
+from harmonium.models.words import known_words
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import Clamp
 from harmonium.sampling.gibbs import advance
@@ -64,7 +65,9 @@ def sample(
     torch.Size([5, 3])
     """
     states = sample_states(model, n, given, seed=seed, sweeps=sweeps)
-    return states if model.schema is None else model.schema.decode(states)
+    if model.schema is None:
+        return states
+    return model.schema.decode(states, None if given is None else known_words(model.schema, given))
 
 
 def sample_states(

@@ -51,6 +51,20 @@ def _match_site(units: Units, part: Units, i: int, here: slice, x: Tensor, weigh
         parameter[i : i + 1] = getattr(site, name)
 
 
+def site_alone(units: Units, start: int) -> Units:
+    """One site of a layer as a layer of its own, the one whose columns begin at `start`; its bias stays
+    behind.
+    """
+    for part in parts_of(units):
+        if start < part.width:
+            break
+        start -= part.width
+    i = start // (part.width // part.n)
+    alone = part.with_tensors(**{name: p[i : i + 1] for name, p in part.shape_parameters().items()})
+    alone.n = 1
+    return alone
+
+
 def known_energies(units: Units, x: Tensor) -> Tensor:
     """-log P of the known cells of each row under independent units, (rows,), nats; NaN marks free cells."""
     free = torch.isnan(x)
