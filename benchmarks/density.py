@@ -40,7 +40,8 @@ from harmonium import data
 from harmonium.likelihood.exact import exact_log_partition
 from harmonium.likelihood.partition import annealed_log_partition
 from harmonium.likelihood.tempered import Budget
-from harmonium.recipes import settings, training
+from harmonium.recipes import model_choice
+from harmonium.recipes.run import learning_rate
 
 PUBLISHED = {
     "nltcs": (-5.99, "HCLT"),
@@ -93,7 +94,7 @@ Rows = dict[str, Row]
 def count_own_time() -> None:
     """Let `minutes=` count the processor time of this process, whatever else the machine does."""
     clock: Any = SimpleNamespace(monotonic=time.process_time)
-    settings.time = training.time = clock
+    model_choice.time = learning_rate.time = clock
 
 
 def train_default(rows: Any, head: Row, minutes: float | None) -> tuple[hm.RBM, Row]:

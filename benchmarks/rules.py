@@ -168,18 +168,23 @@ def table(name: str, asked: argparse.Namespace) -> Table | None:
 
 
 # ---------------------------------------------------------------- what is left out
+def given(answer: Any) -> bool:
+    """Whether a part has answered."""
+    return answer is not None
+
+
 class Variant(NamedTuple):
     """The default call but for one thing: other arguments of it, a part that is switched off, and the parts
     of harmonium whose answers tell whether the thing does anything in the default call.
     """
 
     parts: tuple[str, ...] = ()
-    acts: Callable[[Any], Any] = lambda answer: answer is not None
+    acts: Callable[[Any], Any] = given
     arguments: Callable[[], dict[str, Any]] = dict
     without: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
-START = "recipes.initialisation:"
+START = "recipes.start.initialisation:"
 RULES = tuple(type(rule).__name__ for rule in standard_rules())
 
 
@@ -194,7 +199,7 @@ def but(name: str) -> Variant:
     return Variant(parts_of(name), arguments=lambda: {"rules": rules})
 
 
-def off(part: str, instead: Any, acts: Callable[[Any], Any]) -> Variant:
+def off(part: str, instead: Any, acts: Callable[[Any], Any] = given) -> Variant:
     """A part of the recipe replaced."""
     return Variant((part,), acts, without=lambda: patch("harmonium." + part.replace(":", "."), instead))
 
@@ -206,9 +211,9 @@ VARIANTS = {
     "principal directions": off(START + "couple_along_principal_directions", lambda *_: [], len),
     "bold couplings": off(START + "couple_boldly", lambda *_: None, lambda _: True),
     "clouds": off(START + "couple_to_clouds", lambda *_: False, bool),
-    "jumps between clouds": off(START + "jumps", lambda *_: None, lambda found: found is not None),
+    "jumps between clouds": off(START + "jumps", lambda *_: None),
     "chains from rows": off("learning:PersistentChains.begin", lambda *_: None, lambda _: True),
-    "recentring": off("recipes.real_columns:far_column_means", lambda *_: None, lambda x: x is not None),
+    "recentring": off("recipes.start.real_columns:far_column_means", lambda *_: None),
     "weight decay": Variant(
         ("recipes.settings:default_weight_decay",), lambda decay: decay > 0, lambda: {"weight_decay": 0.0}
     ),

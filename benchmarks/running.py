@@ -34,10 +34,10 @@ import harmonium as hm
 from benchmarks import _report, rules
 from benchmarks.density import log_partition
 from harmonium import data
-from harmonium.recipes.measurement import Measurement
 from harmonium.recipes.rules import Rule, standard_rules
-from harmonium.recipes.run import Run
-from harmonium.recipes.tracking import free_energies
+from harmonium.recipes.run.course import Run
+from harmonium.recipes.run.likelihoods import free_energies
+from harmonium.recipes.run.measurement import Measurement
 
 SMALL = 16  # hidden units whose states can all be summed
 FILES = {"nltcs": 40, "plants": 100, "baudio": 100, "accidents": 100}
@@ -128,7 +128,7 @@ def measure(table: Table, seed: int, asked: argparse.Namespace) -> Row:
     """One run: what was recorded, and what was found afterwards."""
     rbm = hm.RBM(table.visible(table.rows.shape[1]), hm.Bernoulli(table.hidden), seed=seed)
     snapshots, cpu = Snapshots(), time.process_time()
-    with patch("harmonium.recipes.tracking.EXACT_WORK", 0):
+    with patch("harmonium.recipes.run.likelihoods.EXACT_WORK", 0):
         history = hm.fit(
             rbm,
             table.rows,

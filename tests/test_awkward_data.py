@@ -11,8 +11,8 @@ import harmonium as hm
 from awkward import binary_among_real, votes
 from harmonium.cli import main
 from harmonium.estimators import RBMTransformer
-from harmonium.recipes.choice import units_for
-from harmonium.recipes.real_columns import ScaleFloor
+from harmonium.recipes.model_choice import units_for
+from harmonium.recipes.start.real_columns import ScaleFloor
 from registry import uniforms
 
 BITS = (uniforms(1, 40, 6, torch.float32) < 0.4).float()

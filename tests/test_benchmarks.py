@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from itertools import count
 
+import numpy as np
 import pytest
 
 import benchmarks
+import harmonium as hm
 
 PROGRAMS = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_"))
 
@@ -25,3 +28,17 @@ def test_what_rules_leave_out_is_there() -> None:
     assert len(parts) > 20
     for part in parts:
         pkgutil.resolve_name(f"harmonium.{part}")
+
+
+def test_the_minutes_of_a_density_are_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import density
+    from harmonium.recipes import model_choice
+    from harmonium.recipes.run import learning_rate
+
+    for module in (model_choice, learning_rate):
+        monkeypatch.setattr(module, "time", module.time)  # put back afterwards
+    monkeypatch.setattr("time.process_time", count().__next__)  # a second passes between two looks at it
+    density.count_own_time()
+    rows = np.arange(200).reshape(50, 4) % 2
+    history = hm.fit(hm.RBM(hm.Bernoulli(4), hm.Bernoulli(2)), rows, steps=400, minutes=1.0)
+    assert history.records[-1]["step"] < 100

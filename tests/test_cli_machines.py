@@ -53,17 +53,18 @@ def asked(run, out, data):
 
 def test_labelled_from_a_table_with_names(tmp_path, run):
     data, out = tmp_path / "votes.csv", tmp_path / "out"
-    frame().to_csv(data, index=False)
+    frame().rename(columns={"age": "age, years"}).to_csv(data, index=False)
     arguments = ("--model", "labelled", "--label", "party", "--objective", "discriminative")
-    run("fit", data, "--out", out, *arguments, "--leave-out", "age", "--hidden", 6, "--steps", 150, "-q")
+    run("fit", data, "--out", out, *arguments, "--leave-out", '"age, years"', "--hidden", 6, "--steps", 150, "-q")
     model = hm.load(out / "model.safetensors")
     assert isinstance(model, hm.LabelledRBM)
     assert model.classes == ["left", "right"] and model.kind == "discriminative"
     new = tmp_path / "new.csv"
-    frame(40).to_csv(new, index=False)
+    rows = frame(40).drop(columns="age")
+    rows.to_csv(new, index=False)
     found = asked(run, out, new)
     assert found["details"]["label_error"] < 0.2
-    assert found["value"] == pytest.approx(hm.log_likelihood(model, frame(40)).value, abs=1e-6)
+    assert found["value"] == pytest.approx(hm.log_likelihood(model, rows).value, abs=1e-6)
     pd.DataFrame({"party": ["left"]}).to_csv(tmp_path / "left.csv", index=False)
     run("sample", out, "-n", 8, "--given", tmp_path / "left.csv", "-o", tmp_path / "rows.csv")
     assert (pd.read_csv(tmp_path / "rows.csv")["party"] == "left").all()

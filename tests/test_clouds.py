@@ -8,7 +8,7 @@ import harmonium as hm
 from awkward import CLOUDS, clouds
 from harmonium.learning import AncestralNegatives, PersistentChains, equally_weighted
 from harmonium.random import Address, Purpose
-from harmonium.recipes.clouds import couple_to_clouds
+from harmonium.recipes.start.clouds import couple_to_clouds
 from harmonium.sampling import initial_chains
 from harmonium.sampling.jumps import CloudJumps
 from registry import uniforms

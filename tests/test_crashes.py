@@ -208,7 +208,7 @@ def test_trials_are_gone_on_with_and_not_made_again(tmp_path, monkeypatch):
 def test_trials_of_other_settings_and_runs_that_were_given_a_model_are_told_apart(tmp_path, monkeypatch):
     path = tmp_path / "c.safetensors"
     monkeypatch.setattr(
-        "harmonium.recipes.training.choose", lambda make, trials: trials.told(trials) or 1 / 0
+        "harmonium.recipes.model_choice.choose", lambda make, trials: trials.told(trials) or 1 / 0
     )
     with pytest.raises(ZeroDivisionError):
         hm.fit(rows(), steps=24, checkpoint=path)

@@ -496,6 +496,45 @@ def test_csv_with_gaps(tmp_path, text, rows):
     assert np.array_equal(data.load_rows(path)[0], rows, equal_nan=True)
 
 
+CODED = """zip,improved,doses,asked,paid,month,grade
+01234,None,3,True,"1,200",07,02
+10115,Some,None,None,None,,2
+90210,Marked,12,False,"3,400",12,-1
+"""
+CODES = {
+    "zip": ["01234", "10115", "90210"],
+    "improved": ["None", "Some", "Marked"],
+    "month": ["07", None, "12"],
+}
+
+
+def test_codes_keep_their_zeros_and_none_among_words_is_a_word(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(CODED)
+    content = data.read(path)
+    for name, cells in CODES.items():
+        assert content.frame[name].astype(object).where(content.frame[name].notna(), None).tolist() == cells
+    for name, cells in {"doses": [3, np.nan, 12], "paid": [1200, np.nan, 3400], "grade": [2, 2, -1]}.items():
+        assert np.array_equal(content.frame[name], cells, equal_nan=True)
+    assert content.frame["asked"].tolist()[::2] == [True, False] and content.frame["asked"].isna()[1]
+    assert [note for note in content.notes if "paid" not in note] == [
+        "x.csv: the whole numbers of columns 'zip' and 'month' begin with zeros, and were read as text.",
+        "x.csv: None in column 'improved' was read as a word: cells that are empty hold nothing.",
+    ]
+
+
+def test_columns_that_a_schema_knows_as_text_are_text_however_they_look(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('a,b,c,d\n"1,200",01,01,None\n"3,400",02,None,None\n')
+    content = data.read(path, text=("a", "c", "d"))
+    assert content.frame["a"].tolist() == ["1,200", "3,400"]
+    assert content.frame["b"].tolist() == [1, 2]
+    assert content.frame["c"].tolist() == ["01", "None"]
+    assert content.frame["d"].tolist() == ["None", "None"]
+    assert not content.notes
+    assert np.array_equal(data.read(path, text=()).frame["c"], [1, np.nan], equal_nan=True)
+
+
 @pytest.mark.parametrize("column", [[1.5, None], [None, True], pd.array([1, None], dtype="Int64")])
 def test_parquet_with_gaps(tmp_path, column):
     path = tmp_path / "x.parquet"

@@ -24,7 +24,7 @@ from harmonium.likelihood.row_exchange import exchanged
 from harmonium.likelihood.tempered import Budget
 from harmonium.models.intake import rows_of
 from harmonium.random import Address, Purpose
-from harmonium.recipes.pretraining import pretrain
+from harmonium.recipes.layerwise import pretrain
 from harmonium.sampling import BlockGibbs, Chains, Clamp
 from harmonium.sampling.free import moved
 from harmonium.store import from_bytes, to_bytes

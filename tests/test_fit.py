@@ -17,7 +17,7 @@ from harmonium.learning import (
     train,
 )
 from harmonium.likelihood.interval import GUARD, student
-from harmonium.recipes.tracking import LogPartitionTrack
+from harmonium.recipes.run.likelihoods import LogPartitionTrack
 from registry import uniforms
 from statistics_budget import tail_probability
 

@@ -6,7 +6,7 @@ import torch
 
 import harmonium as hm
 from harmonium.models.intake import rows_of
-from harmonium.recipes.real_columns import centred, far_column_means, shift_visible
+from harmonium.recipes.start.real_columns import centred, far_column_means, shift_visible
 
 CLUSTERS = np.array([[2.0, 0.0, -1.0], [-2.0, 1.0, 1.0]])
 

@@ -26,11 +26,11 @@ from harmonium.learning import (
 )
 from harmonium.learning.algorithms import takes
 from harmonium.models.intake import rows_of
-from harmonium.recipes.choice import Score, Trials, choose, first_number, scored, units_for
 from harmonium.recipes.default_negatives import negative_phase
-from harmonium.recipes.measurement import Measurement
+from harmonium.recipes.model_choice import Score, Trials, choose, first_number, scored, units_for
 from harmonium.recipes.rules import KeepBest, RollBack, Shrink, Temper, interaction_gap
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.measurement import Measurement
 from harmonium.recipes.settings import (
     Settings,
     UserSettings,
@@ -166,7 +166,7 @@ def test_minutes_are_spent_to_the_end_at_steps_that_fall_with_time(monkeypatch):
             now[0] += 0.02 if now[0] < 1030.0 else 0.06
             return now[0]
 
-    monkeypatch.setattr("harmonium.recipes.schedule.time", Clock)
+    monkeypatch.setattr("harmonium.recipes.run.learning_rate.time", Clock)
     rbm = hm.RBM(hm.Bernoulli(12), hm.Bernoulli(4))
     history = hm.fit(rbm, causes(90, 12), minutes=1.0)  # too few rows to hold some out and to turn early
     table = history.table()
@@ -184,7 +184,7 @@ def test_trials_leave_most_of_the_minutes_to_the_run(monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: 0.005 * next(ticks)
     )  # a time for each look at it, on any machine
-    for module in ("training", "schedule"):
+    for module in ("model_choice", "run.learning_rate"):
         monkeypatch.setattr(importlib.import_module(f"harmonium.recipes.{module}"), "time", clock)
     history = hm.fit(causes(200, 8), minutes=0.05)
     assert history.settings["hidden_tried"] and 0.02 < history.settings["minutes"] < 0.05

@@ -30,8 +30,8 @@ from harmonium.recipes.rules import (
     Temper,
     standard_rules,
 )
-from harmonium.recipes.run import Action
-from harmonium.recipes.tracking import exact_value
+from harmonium.recipes.run.course import Action
+from harmonium.recipes.run.likelihoods import exact_value
 from harmonium.recipes.user_warnings import overfitting
 from registry import uniforms
 
@@ -121,9 +121,9 @@ def test_a_lucky_record_neither_ends_a_run_nor_is_chosen(monkeypatch):
         looked.append(exact_value(model))
         return looked[-1] - (len(looked) == 12), 0.1
 
-    monkeypatch.setattr("harmonium.recipes.measurement.exactly_summable", lambda model: False)
-    monkeypatch.setattr("harmonium.recipes.measurement.LogPartitionTrack.measure", lucky)
-    monkeypatch.setattr("harmonium.recipes.run.DECISIVE", 0.05)
+    monkeypatch.setattr("harmonium.recipes.run.likelihoods.EXACT_WORK", 0)
+    monkeypatch.setattr("harmonium.recipes.run.likelihoods.LogPartitionTrack.measure", lucky)
+    monkeypatch.setattr("harmonium.recipes.run.course.DECISIVE", 0.05)
     history = hm.fit(machine(), x, steps=800, rules=[StopEarly(), KeepBest()])
     scores = [r["validation_log_likelihood"] for r in history.records]
     assert max(scores) == scores[11] > max(scores[12:]) + 0.3  # which the records alone would follow
@@ -193,9 +193,9 @@ def test_the_width_of_a_run_that_is_resumed_is_read_from_its_checkpoint(tmp_path
     def quickly(make, trial):
         return make(5), {5: -1.0, 8: -1.2}
 
-    monkeypatch.setattr("harmonium.recipes.training.choose", quickly)
+    monkeypatch.setattr("harmonium.recipes.model_choice.choose", quickly)
     first = hm.fit(x, minutes=0.02, checkpoint=path)
-    monkeypatch.setattr("harmonium.recipes.training.choose", None)  # no trials are made again
+    monkeypatch.setattr("harmonium.recipes.model_choice.choose", None)  # no trials are made again
     again = hm.fit(x, minutes=0.02, checkpoint=path, resume=True)
     assert torch.equal(again.model.weight, first.model.weight)
     assert again.settings["hidden_tried"] == first.settings["hidden_tried"]
@@ -366,7 +366,7 @@ def test_restarted_chains_make_their_sweeps_in_one_call(monkeypatch):
 
 def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
     asked = []
-    from harmonium.recipes import measurement
+    from harmonium.recipes.run import likelihoods, measurement
 
     exchange, track = measurement.annealed_log_partition, measurement.LogPartitionTrack
 
@@ -374,9 +374,10 @@ def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
         asked.append(seed)
         return exchange(model, budget, seed, data)
 
-    monkeypatch.setattr(measurement, "annealed_log_partition", noted)
+    for module in (measurement, likelihoods):
+        monkeypatch.setattr(module, "annealed_log_partition", noted)
+        monkeypatch.setattr(module, "exactly_summable", lambda model: False)
     monkeypatch.setattr(measurement, "LogPartitionTrack", lambda seed: asked.append(seed) or track(seed))
-    monkeypatch.setattr(measurement, "exactly_summable", lambda model: False)
     hm.fit(machine(), bars()[0], steps=10, negatives="pt", seed=5)
     hm.fit(hm.BoltzmannMachine(6, 2), bars()[0][:, :6], steps=10, seed=5)
     assert 5 not in asked and len(set(asked)) == len(asked) >= 3
@@ -384,7 +385,7 @@ def test_estimates_along_the_way_share_no_draws_with_the_chains(monkeypatch):
 
 @pytest.mark.parametrize("better", [False, True])
 def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
-    from harmonium.recipes import run as course
+    from harmonium.recipes.run import course
 
     rbm, asked, rows = machine(), [], bars()[0]
     own = course.log_partition_anew
@@ -411,7 +412,7 @@ def test_the_best_is_asked_again_before_it_is_preferred(monkeypatch, better):
 
     monkeypatch.setattr(course, "DECISIVE", 0.05)
     monkeypatch.setattr(course, "log_partition_anew", noted)
-    monkeypatch.setattr("harmonium.recipes.tracking.EXACT_WORK", 0)
+    monkeypatch.setattr("harmonium.recipes.run.likelihoods.EXACT_WORK", 0)
     history = hm.fit(rbm, rows, steps=200, validation=rows, negatives="pcd", rules=[Lucky(), KeepBest()])
     assert len(asked) == 2
     assert (history.best_step == history.records[-1]["step"]) != better

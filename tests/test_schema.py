@@ -394,6 +394,35 @@ def test_wrong_columns_are_named(case):
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
+def test_all_wrong_columns_are_named_in_one_sentence():
+    wrong = {key: WRONG[key][0] for key in ("names", "empty", "infinite")}
+    frame = pd.DataFrame({**GOOD, **wrong, "blank": [None] * 30})
+    with pytest.raises(ValueError) as error:
+        hm.Schema.of(frame, first=1, name="t.csv")
+    assert str(error.value) == (
+        "t.csv: column 'names' holds another text in each of 30 rows, which names the rows and can't be"
+        " learned: leave it out (leave_out= of hm.Schema.of, --leave-out on the command line); 3 more columns"
+        " can't be learned as they are: 'empty', 'blank' (is empty in every row), 'infinite' (must hold"
+        " finite numbers, got inf in row 30)."
+    )
+    with pytest.raises(ValueError, match="; another column can't be learned as it is: 'blank'") as error:
+        hm.Schema.of(frame, leave_out=["names", "infinite"])
+    assert str(error.value).endswith("(is empty in every row).")
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [(1, "names the rows and can't be learned: "), (2, "too many for categories: join some of them, ")],
+)
+def test_codes_that_are_too_many_may_be_numbers(times, words):
+    codes = [f"{k:05d}" for k in range(30)] + [f"{k:05d}" for k in range(10)] * (times - 1)
+    frame = pd.DataFrame({"x": codes, "y": [0, 1] * (len(codes) // 2)})
+    with pytest.raises(
+        ValueError, match=f"{words}write them without leading zeros if they are numbers, or leave"
+    ):
+        hm.Schema.of(frame)
+
+
 @pytest.mark.parametrize(
     "written",
     [

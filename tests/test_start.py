@@ -7,7 +7,7 @@ import harmonium as hm
 from harmonium.learning import PersistentChains, TemperedChains
 from harmonium.learning.unit_scales import couple_standardised
 from harmonium.models.intake import rows_of
-from harmonium.recipes.initialisation import couple_along_principal_directions, start
+from harmonium.recipes.start.initialisation import couple_along_principal_directions, start
 from registry import uniforms
 
 
@@ -176,7 +176,7 @@ def test_weights_count_where_not_all_rows_are_looked_at(units, monkeypatch):
     x = (uniforms(3, 3000, 5) < torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])).double()
     weights = torch.where(x[:, 1] > 0, 0.0, 1.0 + 8.0 * x[:, 2])
     x = x + normals(4, 3000, 5) * (units is hm.Gaussian)
-    monkeypatch.setattr("harmonium.recipes.initialisation.couple", lambda *_: None)
+    monkeypatch.setattr("harmonium.recipes.start.initialisation.couple", lambda *_: None)
     monkeypatch.setattr("harmonium.recipes.split.FIRST_CELLS", 1)
     mean = weights / weights.sum() @ x
     deviation = (weights / weights.sum() @ (x - mean).square()).sqrt()

@@ -11,12 +11,18 @@ import numpy as np
 
 from harmonium import checks
 from harmonium.cli import machines
-from harmonium.cli.options import FitOptions
+from harmonium.cli.options import FitOptions, names_in
 from harmonium.columns import Category, Schema
 from harmonium.columns.frames import listed
 from harmonium.data import PARTS, Dataset
 from harmonium.data.tables import as_numbers
 from harmonium.models.table import Table
+
+
+def of_text(options: FitOptions) -> tuple[str, ...] | None:
+    """Names of the columns to be read as text: none for a machine of numbers, else what looks like it."""
+    numbers = options.model in ("temporal", "convolutional") or options.visible is not None
+    return () if numbers else None
 
 
 def arranged(options: FitOptions, dataset: Dataset) -> Dataset:
@@ -32,7 +38,7 @@ def arranged(options: FitOptions, dataset: Dataset) -> Dataset:
     last = _moved(options, dataset)
     frame = dataset.frame.rename(columns=str)
     _check(last, list(frame.columns), dataset.name)
-    left_out = [name for name in (options.leave_out or "").split(",") if name]
+    left_out = names_in(options.leave_out)
     kinds: dict[str, Any] = {last[0]: Category()} if options.model == "labelled" else {}
     ordered = frame[[*(name for name in frame.columns if name not in last), *last]]
     schema = Schema.of(ordered, leave_out=left_out, kinds=kinds, name=dataset.name, first=1)

@@ -12,7 +12,7 @@ import torch
 
 from harmonium import checks, data, processes, store
 from harmonium.cli import folder, machines, torchrun
-from harmonium.cli.arrange import arranged
+from harmonium.cli.arrange import arranged, of_text
 from harmonium.cli.entry import Interrupted, deafen, os_sentence
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
 from harmonium.cli.options import FitOptions, resumed
@@ -20,7 +20,7 @@ from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
 from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import History, fit
-from harmonium.recipes.choice import Maker
+from harmonium.recipes.model_choice import Maker
 
 
 def run(options: FitOptions) -> None:
@@ -35,7 +35,8 @@ def _run(options: FitOptions, device: str) -> None:
     if options.resume:
         options = resumed(options, processes.by_first(partial(folder.read_settings, options.out)))
     check_options(options)
-    dataset = arranged(options, with_shape(data.load(options.data), options.shape))
+    dataset = data.load(options.data, of_text(options))
+    dataset = arranged(options, with_shape(dataset, options.shape))
     facts = processes.by_first(partial(data_facts, options.data, dataset))
     if options.resume:
         processes.by_first(partial(check_same_data, options, facts["fingerprint"]))

@@ -15,7 +15,7 @@ from harmonium import __version__, store
 from harmonium.cli.options import SETTINGS
 from harmonium.models import EnergyModel
 from harmonium.models.space import Space
-from harmonium.recipes.greedy import layers_of
+from harmonium.recipes.layerwise import layers_of
 from harmonium.units import Units
 
 MODEL = "model.safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harmonium.cli import values
-from harmonium.cli.options import FitOptions, flag
+from harmonium.cli.options import FitOptions, flag, names_in
 from harmonium.columns import Schema
 from harmonium.data import PARTS, Dataset
 from harmonium.models import (
@@ -22,7 +22,7 @@ from harmonium.models import (
     LabelledRBM,
     TemporalRBM,
 )
-from harmonium.recipes.choice import first_number
+from harmonium.recipes.model_choice import first_number
 from harmonium.units import Units
 
 FILTERS, KERNEL = 32, 7  # of a convolutional machine, where none are asked for
@@ -135,7 +135,7 @@ def context_of(options: FitOptions, data: Dataset) -> list[str]:
     if text.isdecimal() and 0 < int(text) < data.width:
         names = data.columns or [str(k) for k in range(data.width)]
         return list(names[-int(text) :])
-    return [name for name in text.split(",") if name]
+    return names_in(text)
 
 
 def _temporal(wanted: Wanted) -> EnergyModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -70,6 +71,15 @@ class FitOptions:
     def to_json(self) -> dict[str, Any]:
         """What `resumed` needs."""
         return {"source": self.data, **self.given()}
+
+
+def names_in(text: str | None) -> list[str]:
+    """Names of columns that an option holds, separated by commas; one with a comma in quotation marks.
+
+    >>> names_in('name,"weight, kg"'), names_in(None)
+    (['name', 'weight, kg'], [])
+    """
+    return [name for name in next(csv.reader([text or ""], skipinitialspace=True)) if name]
 
 
 def flag(name: str) -> str:

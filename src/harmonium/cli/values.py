@@ -18,7 +18,7 @@ from harmonium.models.intake import Rows, observed, rows_of
 from harmonium.models.space import Space
 from harmonium.models.support import greys
 from harmonium.models.table import Table
-from harmonium.recipes.choice import told_by
+from harmonium.recipes.model_choice import told_by
 from harmonium.units import Units
 
 Test = Callable[[np.ndarray], np.ndarray]

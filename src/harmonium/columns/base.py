@@ -34,9 +34,12 @@ class Refused(ValueError):
 
     def sentence(self, name: str, column: Any, first: int = 0) -> str:
         """The whole sentence; rows are counted from `first`."""
-        where = "" if self.row is None else f" in row {self.row + first}"
         remedy = self.remedy and f": {self.remedy}"
-        return f"{name}: column {column!r} {self.problem}{where}{remedy}."
+        return f"{name}: column {column!r} {self.told(first)}{remedy}."
+
+    def told(self, first: int = 0) -> str:
+        """What is wrong, and in which row."""
+        return self.problem if self.row is None else f"{self.problem} in row {self.row + first}"
 
 
 def got(needs: str, value: Any, row: int) -> Refused:

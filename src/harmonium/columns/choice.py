@@ -9,7 +9,7 @@ import numpy as np
 
 from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.discrete import Binary, Category, Constant
-from harmonium.columns.facts import MOST, Facts
+from harmonium.columns.facts import DIGITS, MOST, Facts
 from harmonium.columns.maps import FOLDS, Map
 from harmonium.columns.numeric import Count, Number, Whole
 
@@ -59,17 +59,19 @@ def _refuse_too_many(facts: Facts) -> None:
             f"has {facts.distinct:,} categories for {facts.rows:,} rows that hold one",
             remedy="take away those that don't come with .cat.remove_unused_categories(), or " + LEAVE_OUT,
         )
+    codes = all(isinstance(value, str) and DIGITS.fullmatch(value) for value in facts.values or (None,))
+    remedy = "write them without leading zeros if they are numbers, or " * codes + LEAVE_OUT
     if not facts.declared and facts.distinct == facts.rows:
         raise Refused(
             f"holds another text in each of {facts.rows:,} rows, which names the rows and can't be learned",
-            remedy=LEAVE_OUT,
+            remedy=remedy,
         )
     if facts.distinct > MOST or (
         not facts.declared and facts.distinct > facts.rows // 2 and facts.rows > FEW
     ):
         raise Refused(
             f"holds {facts.distinct:,} different texts in {facts.rows:,} rows, too many for categories",
-            remedy="join some of them, or " + LEAVE_OUT,
+            remedy=f"join some of them, {'' if codes else 'or '}{remedy}",
         )
 
 

@@ -21,6 +21,7 @@ LARGEST = 1e150  # number whose square float64 holds
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
+DIGITS = re.compile(r"[0-9]+")
 CODE = re.compile(r"0\d+")  # which no number is written as
 SIGN = re.compile("[%‰$€£¥]")  # of a share or a currency
 LEVELS = 20  # different texts that may be categories although they are numbers with a sign

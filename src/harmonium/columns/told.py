@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL_DIFFERENT = 50  # rows from which whole numbers that never repeat may be names
+NAMED = 100  # columns that a sentence on those that can't be learned names
 NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their numbers
 
 
@@ -46,6 +47,7 @@ def columns_of(
     binary = _all_binary(frame)
     rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
     columns: list[Column] = []
+    refused: dict[str, Refused] = {}
     for k, label in enumerate(frame.columns):
         title = str(label)
         if title in leave_out:
@@ -57,10 +59,30 @@ def columns_of(
             facts = _facts(column, title, asked=title in known)
             kind = _zero_or_one(facts) if binary else known.get(title)
             kind = known.get(title, _kind_of(facts, rest, k) if kind is None else kind).fitted(facts)
-        except Refused as refused:
-            raise ValueError(refused.sentence(name, title, first)) from None
-        columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
+        except Refused as problem:
+            refused[title] = problem
+        else:
+            columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
+    if refused:
+        raise ValueError(_sentence(refused, name, first))
     return columns, [f"{name}: {said}" for said in _warnings(columns, known, len(frame))]
+
+
+def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
+    """The sentence on the first column that can't be learned, and what is wrong with the others in short."""
+    (title, problem), *others = refused.items()
+    said = problem.sentence(name, title, first)
+    if not others:
+        return said
+    alike: dict[str, list[str]] = {}
+    for title, problem in others[:NAMED]:
+        alike.setdefault(problem.told(first), []).append(repr(title))
+    told = [f"{', '.join(titles)} ({told})" for told, titles in alike.items()]
+    told += [f"{len(others) - NAMED} more"] * (len(others) > NAMED)
+    number, they = f"{len(others)} more columns", "they are"
+    if len(others) == 1:
+        number, they = "another column", "it is"
+    return f"{said[:-1]}; {number} can't be learned as {they}: {', '.join(told)}."
 
 
 def _warnings(columns: Sequence[Column], known: Mapping[str, Kind], rows: int) -> list[str]:

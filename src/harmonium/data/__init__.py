@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-def load(source: str | os.PathLike[str], text: Collection[str] = ()) -> Dataset:
+def load(source: str | os.PathLike[str], text: Collection[str] | None = None) -> Dataset:
     """Rows to learn from, to select on and to measure with.
 
     A file .npz or .h5 may hold `train`, `valid` and `test`. A part that it doesn't hold, and both where a
@@ -50,7 +50,8 @@ def load(source: str | os.PathLike[str], text: Collection[str] = ()) -> Dataset:
 
     Args:
         source: the name of a bundled set, or the path of a file.
-        text: names of columns that a file .csv holds text in, even where it looks like numbers.
+        text: names of columns that a file .csv holds text in, even where it looks like numbers; by default
+            those whose whole numbers begin with zeros, such as 01234.
 
     Raises:
         DataError: unknown name or ending; file missing or unreadable; no table in it (rows and columns, or

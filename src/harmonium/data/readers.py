@@ -35,10 +35,11 @@ class Content:
     frame: Any = None
 
 
-def read(path: Path, text: Collection[str] = ()) -> Content:
+def read(path: Path, text: Collection[str] | None = None) -> Content:
     """The content of a file .npy, .npz, .csv, .parquet or .h5, chosen by its ending; missing cells are NaN.
 
-    A file .csv doesn't say the types of its columns: those named in `text` are text whatever they hold.
+    A file .csv doesn't say the types of its columns: those named in `text` are text whatever they hold, by
+    default those whose cells tell it.
 
     Raises:
         DataError: no such file, an ending of another kind, or a file that can't be read as what it ends in.
@@ -135,7 +136,7 @@ def _pick(path: Path, keys: list[str], array: Callable[[str], np.ndarray]) -> Co
     return Content({part: array(part) for part in PARTS if part in keys}, notes=notes)
 
 
-def _csv(path: Path, text: Collection[str] = ()) -> Content:
+def _csv(path: Path, text: Collection[str] | None = None) -> Content:
     from harmonium.data.tables import read_csv
 
     found = read_csv(path, text)

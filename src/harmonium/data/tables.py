@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from harmonium import checks
 from harmonium.columns.frames import INDEX_OF_PANDAS, numbers_rows
 from harmonium.columns.frames import numbered as are_numbers
+from harmonium.data.text import as_written
 from harmonium.data.values import DataError
 from harmonium.data.written import written_numbers
 
@@ -44,7 +46,7 @@ class Read(NamedTuple):
     frame: pd.DataFrame | None
 
 
-def read_csv(path: Path, text: Collection[str] = ()) -> Read:
+def read_csv(path: Path, text: Collection[str] | None = None) -> Read:
     """A file of cells separated by commas, semicolons, tabs, bars or blanks; the first line may name the
     columns, which may then hold text.
 
@@ -53,7 +55,8 @@ def read_csv(path: Path, text: Collection[str] = ()) -> Read:
     empty cell; a note says so. What numbers or names the
     rows in a first column without a name, as pandas and R write it, and a first line that numbers the columns
     (four or more from 0) are left out, and a note says so. Missing cells are NaN. Columns whose names are in
-    `text` are read as text even where all of their cells are numbers.
+    `text` are read as text even where all of their cells are numbers; by default those whose whole numbers
+    begin with zeros are, and None among words is one of them, and a note says so.
 
     Raises:
         DataError: a cell is no number where columns have no names; names and numbers in one line; lines that
@@ -95,13 +98,13 @@ def read_csv(path: Path, text: Collection[str] = ()) -> Read:
         return Read(_values(path, frame, names), None, notes, None)
     frame, names, more = _without_row_names(path, frame, names)
     frame, names, unused = _without_blank_ends(path, frame, names)
-    for place, name in zip(frame.columns, names, strict=True):
-        if name in text and pd.api.types.infer_dtype(frame[place], skipna=True) != "string":
-            frame[place] = pd.read_csv(path, **options, usecols=[place], dtype=str)[place]
+    options["na_values"] = None
+    whole = partial(pd.read_csv, path, **options, dtype=str, na_filter=False)
+    frame, as_meant = written_numbers(path, frame, names, separator, text or ())
+    frame, as_text = as_written(path, frame, names, text, lambda places: whole(usecols=places))
     frame.columns = list(names)
-    frame, as_meant = written_numbers(path, frame, separator)
     values = _values(path, frame, names, words=True)
-    return Read(values, names, [*more, *unused, *as_meant], frame)
+    return Read(values, names, [*more, *unused, *as_meant, *as_text], frame)
 
 
 def _to_the_last_bit(release: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,21 @@ WAYS = {
 """How a number may be written: a pattern, and what to replace so that Python reads it."""
 
 
-def written_numbers(path: Path, frame: pd.DataFrame, separator: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table with columns of written numbers as numbers, and a note on each.
+def written_numbers(
+    path: Path, frame: pd.DataFrame, names: Sequence[str], separator: str, text: Collection[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table with columns of written numbers as numbers, but for those whose names are in `text`, and a
+    note on each.
 
     Raises:
         DataError: a comma may be either a decimal comma or one between thousands.
     """
     found, notes = {}, []
-    for k, label in enumerate(frame.columns):
+    for k, label in enumerate(names):
         column = frame.iloc[:, k]
-        if column.dtype.kind not in "OT" and str(column.dtype) not in ("str", "string"):
+        if label in text or column.dtype.kind not in "OT" and str(column.dtype) not in ("str", "string"):
             continue
-        how = _way(path, str(label), column.dropna().unique(), separator)
+        how = _way(path, label, column.dropna().unique(), separator)
         if how is None:
             continue
         replaced = column

@@ -31,7 +31,7 @@ from harmonium.models import RBM
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
 from harmonium.recipes import History, fit
-from harmonium.recipes.choice import first_number
+from harmonium.recipes.model_choice import first_number
 from harmonium.recipes.settings import default_steps
 from harmonium.store import tensors_from_bytes, tensors_to_bytes
 from harmonium.units import Bernoulli, Units

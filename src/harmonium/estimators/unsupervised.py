@@ -26,7 +26,7 @@ from harmonium.estimators.streams import seed_from
 from harmonium.likelihood import Estimate, RowEstimates, log_partition, log_probabilities
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
-from harmonium.recipes.choice import first_number
+from harmonium.recipes.model_choice import first_number
 from harmonium.recipes.rules import RollBack
 from harmonium.sampling import sample
 

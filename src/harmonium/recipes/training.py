@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,28 +25,27 @@ from harmonium.learning import (
     train,
 )
 from harmonium.learning.loop import Callback, Transform, divides
-from harmonium.models import RBM, EnergyModel, Objective
+from harmonium.models import EnergyModel, Objective
 from harmonium.models.energy import energy_model
 from harmonium.models.forbidden import check_possible
-from harmonium.models.intake import Rows, encoded
-from harmonium.models.table import as_table
+from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose
-from harmonium.recipes import arguments, default_negatives, real_columns, settings
-from harmonium.recipes.choice import Maker, Trials, choose, machines_for, schema_for
-from harmonium.recipes.greedy import fit_layers
-from harmonium.recipes.history import History, ProgressBar
-from harmonium.recipes.initialisation import let_chains_jump, start
-from harmonium.recipes.interruption import Interruption
-from harmonium.recipes.measurement import SUBSET, Meter
-from harmonium.recipes.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
+from harmonium.recipes import default_negatives, settings
+from harmonium.recipes.layerwise import fit_layers
+from harmonium.recipes.model_choice import chosen, prepared
 from harmonium.recipes.rules import Rule, standard_rules
-from harmonium.recipes.run import Run, same_settings
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.checkpointing import Interruption, checkpoint_at
+from harmonium.recipes.run.course import Run
+from harmonium.recipes.run.history import History, ProgressBar
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.measurement import SUBSET, Meter
 from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
+from harmonium.recipes.start import real_columns
+from harmonium.recipes.start.initialisation import let_chains_jump, start
+from harmonium.recipes.start.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.sampling.free import filled
-from harmonium.units import Units
 
 
 def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, none needed
@@ -166,19 +164,19 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     True
     """
     given = {name: value for name, value in locals().items() if name not in ("model", "X", "schema")}
-    arguments.check(given)
+    _check(given)
     seed = checks.seed("seed", seed)
     asked = UserSettings(seed, steps, minutes, batch_size, chains, gibbs_steps, learning_rate, weight_decay)
     by_layer = fit_layers(model, X, fit, given)
     if by_layer is not None:
         return by_layer
-    kept, found = arguments.checkpoint_at(checkpoint, resume), None
-    model, X, validation, make = _prepared(model, X, validation, schema, seed)
+    kept, found = checkpoint_at(checkpoint, resume), None
+    model, X, validation, make = prepared(model, X, validation, schema, seed)
     if make is not None:
         # what was saved may be of the trials, which ended before the run
         resume = resume and not (kept and "trials" in store.read_facts(kept.path))
         more = {"validation": validation, "sample_weight": sample_weight, "progress": progress}
-        model, asked, found = _chosen(make, X, asked, more | {"rules": rules}, kept)
+        model, asked, found = chosen(fit, make, X, asked, more | {"rules": rules}, kept)
     _check_model(model)
     check_possible(model, X)
     check_possible(model, validation, "validation")
@@ -219,7 +217,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)
         history.settings |= {} if found is None else {"hidden_tried": found["tried"]}
-        run = Run(learner, average, schedule, meter, copy.deepcopy(_rules(rules)), history)
+        judges = standard_rules() if rules is None else copy.deepcopy(tuple(rules))
+        run = Run(learner, average, schedule, meter, judges, history)
         run.begin = begin if negatives is None else None
         first = run.read(kept.path) if kept is not None and resume else 0
         if state is not None:
@@ -245,6 +244,38 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     return history
 
 
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse arguments of another kind, before any work is done.
+
+    Args:
+        given: the arguments of `hm.fit` by their names.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    for name in ("transforms", "callbacks"):
+        for k, each in enumerate(checks.a_list(name, given[name], "functions")):
+            checks.function(f"{name}[{k}]", each)
+    for rule in () if given["rules"] is None else checks.a_list("rules", given["rules"], "rules"):
+        if not isinstance(rule, Rule):
+            known = "rules such as recipes.rules.KeepBest()"
+            raise TypeError(f"rules must hold {known}, got {checks.describe(rule)}.")
+    optimiser, state = given["optimiser"], given["state"]
+    if not isinstance(optimiser, (str, type(None))) and not all(
+        hasattr(optimiser, n) for n in ("zero_grad", "step", "param_groups", "state_dict")
+    ):
+        raise TypeError(
+            f"optimiser must be a name or a torch.optim optimiser, got {checks.describe(optimiser)}."
+        )
+    if not isinstance(state, (Mapping, type(None))):
+        raise TypeError(
+            f"state must be the history.state of an earlier call of hm.fit, got {checks.describe(state)}."
+        )
+    for name in ("progress", "resume"):
+        if given[name] is not None:
+            checks.boolean(name, given[name])
+
+
 def _free_cells(model: EnergyModel, rows: Rows, plan: Settings) -> FreeCells | MeanCells | None:
     """What stands for cells that rows don't tell."""
     if model.latent_means:
@@ -266,99 +297,6 @@ def _begin(
     negatives.begin(model, filled(model, rows.states(SUBSET), Address(seed, Purpose.CLAMP)))
 
 
-def _prepared(
-    model: Any, X: Any, validation: Any, schema: Schema | None, seed: int
-) -> tuple[Any, Any, Any, Maker | None]:
-    """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
-    schema are encoded once, here.
-    """
-    if isinstance(model, EnergyModel):
-        if X is None:
-            raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-        if schema is not None:
-            raise ValueError(
-                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
-            )
-        make, schema = None, model.schema
-    elif X is None:
-        X = model
-        schema = schema_for(X) if schema is None else schema
-        make = machines_for(X, schema, seed)
-    elif isinstance(model, Units):
-        make, schema = machines_for(X, None, seed, model), None
-    else:
-        make = model if callable(model) and not isinstance(model, type) else None
-        schema = None if make is None else getattr(_made(make), "schema", None)
-    if schema is not None:
-        X = encoded(schema, X, "X")
-        validation = None if validation is None else encoded(schema, validation, "validation")
-    return model, X, validation, make
-
-
-def _made(make: Maker) -> EnergyModel:
-    """The smallest machine that a function of the user's makes."""
-    made = make(1)
-    if not isinstance(made, EnergyModel):
-        raise TypeError(
-            f"model: expected a function from a number of hidden units to a model, got one that returns"
-            f" {checks.describe(made)}."
-        )
-    return made
-
-
-def _chosen(
-    make: Maker, X: Any, asked: UserSettings, given: dict[str, Any], kept: store.Checkpoint | None
-) -> tuple[RBM, UserSettings, dict[str, Any]]:
-    """(a machine for a table that came without one, what is left to ask for, how it was found).
-
-    Its visible units are those given, or told by the values.
-
-    A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
-    trials that are measured by a clock needn't end as they did.
-    """
-    saved: Mapping[str, Tensor] = {}
-    begun, n_rows = time.monotonic(), len(as_table(X, "X"))
-    if kept is not None and kept.begun:
-        saved, facts = store.load_tensors(kept.path)
-        if "trials" not in facts:
-            return _found(make, asked, kept.path, facts.get("chosen"))
-        same_settings(kept.path, facts["trials"], asdict(asked))
-        begun -= facts["seconds"]
-    _, valid, _ = split(make(1), X, given["validation"], given["sample_weight"], asked.seed)
-
-    def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
-        most = None if asked.minutes is None else asked.minutes / 16.0
-        updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
-        settings = given | {"seed": asked.seed, "steps": updates, "minutes": most}
-        return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
-
-    def keep(trials: Trials) -> None:
-        if kept is not None:
-            facts = {"trials": asdict(asked), "seconds": time.monotonic() - begun}
-            kept.save(trials.state_dict(), facts)
-
-    trials = None if valid is None else Trials(short, valid, told=keep)
-    if trials is not None and saved:
-        trials.load_state_dict(saved)
-    machine, tried = choose(make, trials)
-    left = asked.after(processes.from_first(time.monotonic() - begun))
-    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
-    return machine, left, found
-
-
-def _found(
-    make: Maker, asked: UserSettings, path: Path, found: dict[str, Any] | None
-) -> tuple[RBM, UserSettings, dict[str, Any]]:
-    """The machine of a run that is resumed, whose trials are over."""
-    if found is None:
-        raise ValueError(
-            f"resume: {path} is of a run whose model was given; give it again, hm.fit(model, X)."
-        )
-    same_settings(path, found, {"minutes": asked.minutes})
-    found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
-    return make(found["hidden"]), replace(asked, minutes=found["left"]), found
-
-
 def _check_model(model: Any) -> None:
     reason = energy_model("model", model).reason_not_normalizable()
     if reason:
@@ -374,17 +312,6 @@ def _origin(
     if negatives is None or isinstance(negatives, str):
         return real_columns.far_column_means(model, rows)
     return None
-
-
-def _rules(rules: Sequence[Rule] | None) -> tuple[Rule, ...]:
-    if rules is None:
-        return standard_rules()
-    for rule in rules:
-        if not isinstance(rule, Rule):
-            raise TypeError(
-                f"rules must hold rules such as recipes.rules.KeepBest(), got {checks.describe(rule)}."
-            )
-    return tuple(rules)
 
 
 def _settings(plan: Settings, model: EnergyModel, rows: Rows, valid: Rows | None) -> dict[str, Any]:

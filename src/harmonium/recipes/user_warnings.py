@@ -9,7 +9,7 @@ from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows
 from harmonium.models.support import Support
-from harmonium.recipes.history import History, Record
+from harmonium.recipes.run.history import History, Record
 from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
 SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word

@@ -16,9 +16,9 @@ from harmonium.models.intake import Rows
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.models.table import rows_at_once
 from harmonium.numerics import column_moments
-from harmonium.recipes.clouds import couple_to_clouds, jumps
 from harmonium.recipes.settings import NATURAL_WIDTH, natural_gradient_fits
 from harmonium.recipes.split import weighed_first
+from harmonium.recipes.start.clouds import couple_to_clouds, jumps
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known

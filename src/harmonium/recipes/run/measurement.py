@@ -23,16 +23,24 @@ from harmonium.likelihood.tempered import Budget, cost
 from harmonium.models import EnergyModel, Objective
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose, derived_seed
-from harmonium.recipes.history import Record
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.history import Record
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.likelihoods import (
+    GAPPED,
+    LEAST_WORK,
+    MEASURED_SHARE,
+    LogPartitionTrack,
+    conditional_log_weights,
+    exact_value,
+    exactly_summable,
+    log_partition_anew,
+    log_weights,
+    log_weights_of,
+)
 from harmonium.recipes.settings import Settings
-from harmonium.recipes.tracking import LogPartitionTrack, exact_value, exactly_summable
-from harmonium.recipes.weights import GAPPED, conditional_log_weights, log_weights, log_weights_of
 from harmonium.sampling.free import filled
 
 SUBSET = 4000  # rows measured along the way
-MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
-LEAST_WORK, DECISIVE = 0.03, 0.5  # seconds of one core for an estimate at least; for one that decides
 FEW = 16  # rows whose hidden units are summed out by chains
 
 
@@ -319,22 +327,6 @@ def structure(model: EnergyModel, rows: Tensor) -> Record:
         means = pair.hidden.mean(pair.hidden_field(rows))
         record["inactive_hidden_units"] = int((means.std(0, correction=0) < 0.01).sum())
     return record
-
-
-def log_partition_anew(model: EnergyModel, rows: Tensor, work: float, seed: int) -> tuple[float, float]:
-    """(log Z, its standard error), nats, from scratch: it owes nothing to the chains of training."""
-    if exactly_summable(model):
-        return exact_value(model), 0.0
-    whole = filled(model, rows, Address(seed, Purpose.CLAMP))
-    found = annealed_log_partition(model, Budget(max(LEAST_WORK, work)), seed, whole)
-    return found.value, (found.high - found.low) / 4.0
-
-
-def log_likelihood(model: EnergyModel, rows: Tensor, work: float, seed: int) -> float:
-    """Mean log P of rows, nats, with a log Z from scratch."""
-    weights, _ = log_weights(model, rows, seed)
-    log_z, _ = log_partition_anew(model, rows, work, seed)
-    return float(weights.mean()) - log_z
 
 
 def _gradient_norm(model: EnergyModel) -> float:

@@ -30,8 +30,8 @@ from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
-from harmonium.recipes.initialisation import untrained
 from harmonium.recipes.split import seen_first
+from harmonium.recipes.start.initialisation import untrained
 
 TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
 

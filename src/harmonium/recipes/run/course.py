@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,9 +18,14 @@ from harmonium.learning.loop import check_finite
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import derived_seed
-from harmonium.recipes.history import History, Record
-from harmonium.recipes.measurement import DECISIVE, Measurement, Meter, log_partition_anew
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.checkpointing import same_settings
+from harmonium.recipes.run.history import History, Record
+from harmonium.recipes.run.learning_rate import Schedule
+from harmonium.recipes.run.likelihoods import DECISIVE, log_partition_anew
+from harmonium.recipes.run.measurement import Measurement, Meter
+
+if TYPE_CHECKING:
+    from harmonium.recipes.rules import Rule
 
 ANEW = 0.03  # of the work of the run, that each log Z may cost which is estimated anew
 
@@ -31,15 +36,6 @@ class Action(NamedTuple):
     act: Callable[[], None]
     sentence: str
     warn: bool = False  # whether a careful user should know
-
-
-class Rule(Protocol):
-    """Something to do in a run when a measurement asks for it; see `harmonium.recipes.rules`."""
-
-    def judge(self, run: Run, now: Measurement) -> Action | None: ...  # noqa: D102
-    def conclude(self, run: Run) -> Action | None: ...  # noqa: D102
-    def state_dict(self) -> dict[str, Tensor]: ...  # noqa: D102
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...  # noqa: D102
 
 
 class Kept(NamedTuple):
@@ -328,14 +324,6 @@ class Run:
                 f" {_size(self.learner.model)}."
             )
         self.learner.load_state_dict(part_of(state, "learner"))
-
-
-def same_settings(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with other settings than those of the run."""
-    different = [k for k, v in asked.items() if saved.get(k) != v]
-    if different:
-        told = ", ".join(f"{k} {saved.get(k)} (now {asked[k]})" for k in different)
-        raise ValueError(f"resume: {path} is of a run with other settings: {told}; ask for the same ones.")
 
 
 def _size(model: EnergyModel) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harmonium.learning import Update
 from harmonium.models import EnergyModel
-from harmonium.recipes.schedule import Schedule
+from harmonium.recipes.run.learning_rate import Schedule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import processes
+from harmonium import checks, processes, store
 from harmonium.columns import Schema
 from harmonium.columns.frames import typed
 from harmonium.data.values import Survey, chunks, joint, survey
@@ -21,15 +23,24 @@ from harmonium.diagnostics import MixingWatch
 from harmonium.learning.loop import Callback
 from harmonium.learning.state import part_of
 from harmonium.likelihood.tempered import cost
-from harmonium.models import RBM
-from harmonium.models.intake import Rows
+from harmonium.models import RBM, EnergyModel
+from harmonium.models.intake import Rows, encoded
 from harmonium.models.support import greys
 from harmonium.models.table import Table, as_table
 from harmonium.random import derived_seed
-from harmonium.recipes.history import History
-from harmonium.recipes.measurement import DECISIVE, MEASURED_SHARE, SUBSET, log_partition_anew
-from harmonium.recipes.real_columns import FEW
-from harmonium.recipes.weights import conditional_log_weights, log_weights_of
+from harmonium.recipes.run.checkpointing import same_settings
+from harmonium.recipes.run.history import History
+from harmonium.recipes.run.likelihoods import (
+    DECISIVE,
+    MEASURED_SHARE,
+    conditional_log_weights,
+    log_partition_anew,
+    log_weights_of,
+)
+from harmonium.recipes.run.measurement import SUBSET
+from harmonium.recipes.settings import UserSettings
+from harmonium.recipes.split import split
+from harmonium.recipes.start.real_columns import FEW
 from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
@@ -247,3 +258,101 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
     while number > FEWEST and not pays(best, number // 2):
         number //= 2
     return make(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+
+
+def prepared(
+    model: Any, X: Any, validation: Any, schema: Schema | None, seed: int
+) -> tuple[Any, Any, Any, Maker | None]:
+    """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
+    schema are encoded once, here.
+    """
+    if isinstance(model, EnergyModel):
+        if X is None:
+            raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
+        if schema is not None:
+            raise ValueError(
+                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
+            )
+        make, schema = None, model.schema
+    elif X is None:
+        X = model
+        schema = schema_for(X) if schema is None else schema
+        make = machines_for(X, schema, seed)
+    elif isinstance(model, Units):
+        make, schema = machines_for(X, None, seed, model), None
+    else:
+        make = model if callable(model) and not isinstance(model, type) else None
+        schema = None if make is None else getattr(_made(make), "schema", None)
+    if schema is not None:
+        X = encoded(schema, X, "X")
+        validation = None if validation is None else encoded(schema, validation, "validation")
+    return model, X, validation, make
+
+
+def _made(make: Maker) -> EnergyModel:
+    """The smallest machine that a function of the user's makes."""
+    made = make(1)
+    if not isinstance(made, EnergyModel):
+        raise TypeError(
+            f"model: expected a function from a number of hidden units to a model, got one that returns"
+            f" {checks.describe(made)}."
+        )
+    return made
+
+
+def chosen(
+    fit: Callable[..., History],
+    make: Maker,
+    X: Any,
+    asked: UserSettings,
+    given: dict[str, Any],
+    kept: store.Checkpoint | None,
+) -> tuple[RBM, UserSettings, dict[str, Any]]:
+    """(a machine for a table that came without one, what is left to ask for, how it was found).
+
+    Its visible units are those given, or told by the values.
+
+    A trial takes an eighth of the run. The machine of a run that is resumed is read from its checkpoint:
+    trials that are measured by a clock needn't end as they did.
+    """
+    saved: Mapping[str, Tensor] = {}
+    begun, n_rows = time.monotonic(), len(as_table(X, "X"))
+    if kept is not None and kept.begun:
+        saved, facts = store.load_tensors(kept.path)
+        if "trials" not in facts:
+            return _found(make, asked, kept.path, facts.get("chosen"))
+        same_settings(kept.path, facts["trials"], asdict(asked))
+        begun -= facts["seconds"]
+    _, valid, _ = split(make(1), X, given["validation"], given["sample_weight"], asked.seed)
+
+    def short(rbm: RBM, negatives: str | None, callbacks: Sequence[Callback]) -> History:
+        most = None if asked.minutes is None else asked.minutes / 16.0
+        updates = None if asked.minutes is not None else max(1, asked.updates(rbm, n_rows) // 8)
+        settings = given | {"seed": asked.seed, "steps": updates, "minutes": most}
+        return fit(rbm, X, negatives=negatives, callbacks=callbacks, **settings)
+
+    def keep(trials: Trials) -> None:
+        if kept is not None:
+            facts = {"trials": asdict(asked), "seconds": time.monotonic() - begun}
+            kept.save(trials.state_dict(), facts)
+
+    trials = None if valid is None else Trials(short, valid, told=keep)
+    if trials is not None and saved:
+        trials.load_state_dict(saved)
+    machine, tried = choose(make, trials)
+    left = asked.after(processes.from_first(time.monotonic() - begun))
+    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    return machine, left, found
+
+
+def _found(
+    make: Maker, asked: UserSettings, path: Path, found: dict[str, Any] | None
+) -> tuple[RBM, UserSettings, dict[str, Any]]:
+    """The machine of a run that is resumed, whose trials are over."""
+    if found is None:
+        raise ValueError(
+            f"resume: {path} is of a run whose model was given; give it again, hm.fit(model, X)."
+        )
+    same_settings(path, found, {"minutes": asked.minutes})
+    found["tried"] = {int(hidden): score for hidden, score in found["tried"].items()}
+    return make(found["hidden"]), replace(asked, minutes=found["left"]), found

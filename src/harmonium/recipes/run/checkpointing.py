@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the present update ends, the run is saved, and a line says so."""
+"""The checkpoint of a run: where it is, what who goes on from it must share, and Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from harmonium import processes
+from harmonium import processes, store
 from harmonium.learning import Update
 from harmonium.store import Checkpoint
 
@@ -91,3 +94,38 @@ class Interruption:
             print(f"harmonium: {sentence}", file=sys.stderr, flush=True)
         signal.raise_signal(number)
         raise KeyboardInterrupt(sentence)
+
+
+def place(checkpoint: Any) -> Path:
+    """Where a checkpoint is, or will be."""
+    try:
+        path = store.place(checkpoint)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"checkpoint: {error}") from None
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: there is no folder {path.parent}.")
+    return path
+
+
+def checkpoint_at(checkpoint: Any, resume: bool) -> store.Checkpoint | None:
+    """Where the checkpoint is, or will be."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume: expected the checkpoint to go on from, got checkpoint=None.")
+        return None
+    path = place(checkpoint)
+    if resume:
+        if not path.exists() and not store.previous(path).exists():
+            raise ValueError(f"resume: there is no checkpoint at {path}.")
+        wrong = processes.by_first(partial(store.recover, path))
+        if wrong is not None:
+            warnings.warn(wrong, stacklevel=3)
+    return store.Checkpoint(path, resume)
+
+
+def same_settings(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than those of the run."""
+    different = [k for k, v in asked.items() if saved.get(k) != v]
+    if different:
+        told = ", ".join(f"{k} {saved.get(k)} (now {asked[k]})" for k in different)
+        raise ValueError(f"resume: {path} is of a run with other settings: {told}; ask for the same ones.")
