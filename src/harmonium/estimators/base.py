@@ -243,7 +243,11 @@ class RBMEstimator(Stored, BaseEstimator):
 
 
 def in_precision_of(X: Any, found: Any) -> Any:
-    """What was found of rows, an array, as float32 where they are."""
-    if not isinstance(found, np.ndarray) or getattr(X, "dtype", None) != np.float32:
+    """What was found of rows, an array, as float32 where scikit-learn takes them for such: an array of
+    float32, or a data frame of pandas whose columns go into one.
+    """
+    dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [getattr(X, "dtype", None)]
+    numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
+    if not isinstance(found, np.ndarray) or not numbers or np.result_type(*dtypes) != np.float32:
         return found
     return found.astype(np.float32)
