@@ -31,7 +31,7 @@ from harmonium.models import RBM
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
 from harmonium.recipes import History, fit
-from harmonium.recipes.model_choice import first_number
+from harmonium.recipes.model_choice import first_number, hidden_units
 from harmonium.recipes.settings import default_steps
 from harmonium.store import tensors_from_bytes, tensors_to_bytes
 from harmonium.units import Bernoulli, Units
@@ -176,7 +176,9 @@ class RBMEstimator(Stored, BaseEstimator):
 
     def _machine(self) -> RBM:
         units = self._units()
-        hidden = Bernoulli(self.n_hidden or self._first_number(units.width))
+        number = self.n_hidden or self._first_number(units.width)
+        of_rows = self.n_hidden is None and self._judged_by_likelihood()
+        hidden = hidden_units(units, number) if of_rows else Bernoulli(number)
         return RBM(units, hidden, seed=self._seed, dtype=units.bias.dtype, device=self.device)
 
     # -- rows

@@ -44,7 +44,7 @@ from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start import real_columns
 from harmonium.recipes.start.initialisation import let_chains_jump, start
-from harmonium.recipes.start.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
+from harmonium.recipes.start.real_columns import centred_rows, few_valued, few_values_warning
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.sampling.free import filled
 
@@ -234,9 +234,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
-            floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
+            limits = real_columns.limits(model, narrow)
             try:
-                made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+                made = train(learner, last, [*limits, average, *callbacks, bar, run, interruption], first)
             except FloatingPointError as error:
                 raise run.given_up(error) from error
         run.finish(made)

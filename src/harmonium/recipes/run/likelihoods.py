@@ -29,8 +29,9 @@ from harmonium.likelihood.partition import KNOWN, annealed_log_partition
 from harmonium.likelihood.proxies import NORMAL_95
 from harmonium.likelihood.row_exchange import annealed
 from harmonium.likelihood.schedule import distances, replaced
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, PairwiseModel
 from harmonium.models.enumeration import cheapest_block
+from harmonium.models.gaussian_rest import states_beside_gaussians
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
@@ -109,8 +110,11 @@ def _(model: MarkovRandomField) -> bool:
 def _(model: BlockModel) -> bool:
     if model.closed_form_log_partition() is not None:
         return True
-    block, states = cheapest_block(model)
-    return states * sum(layer.width for layer in model.layers) <= EXACT_WORK
+    _, states = cheapest_block(model)
+    width = sum(layer.width for layer in model.layers)
+    if math.isinf(states) and isinstance(model, PairwiseModel):
+        return states_beside_gaussians(model) * width**2 <= EXACT_WORK
+    return states * width <= EXACT_WORK
 
 
 def _few_states(model: EnergyModel) -> bool:

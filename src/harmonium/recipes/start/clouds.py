@@ -31,6 +31,7 @@ from harmonium.random import Address, Purpose
 from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
 from harmonium.units import Bernoulli
+from harmonium.units.mixed import parts_of
 
 CLOUDS = 8  # at most, and hidden units for them; wide tables are looked at along twice as many directions
 PER_CLOUD = 20  # rows, at least: fewer are outliers, or clouds by chance
@@ -73,7 +74,7 @@ def couple_to_clouds(model: PairwiseModel, x: Tensor, weights: Tensor | None = N
     Returns:
         Whether clouds were found, and found to be likelier than one normal.
     """
-    hidden = model.layers[1]
+    hidden = parts_of(model.layers[1])[0]
     found = None if hidden.two_values is None else clouds_of(model, x, weights)
     if found is None:
         return False
@@ -293,7 +294,7 @@ def _write(model: PairwiseModel, where: tuple[Tensor, Tensor, Tensor], machine: 
     coupling, bias = rate[:, None] * machine.weight, rate * machine.bias
     level = machine.hidden - centre @ coupling
     bias = bias + rate.square() * centre
-    if hidden.two_values == (-1.0, 1.0):  # h = (1 + s) / 2
+    if parts_of(hidden)[0].two_values == (-1.0, 1.0):  # h = (1 + s) / 2
         coupling, level = 0.5 * coupling, 0.5 * level
         bias = bias + coupling.sum(1)
     precision = torch.zeros(layer.width, dtype=torch.float64)
