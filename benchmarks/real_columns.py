@@ -4,8 +4,8 @@
 
 Tables that come with scikit-learn, and one that is drawn from three factors; columns in standard deviations
 of the whole table, three rows of four to learn from. Printed: mean log P of the other rows, nats, of machines
-with so many 0/1 hidden units, alone and with Gaussian ones beside them, of a normal whose covariance is shrunk
-(Ledoit & Wolf 2004), and of a mixture of three normals; and the processor seconds of a fit.
+with so many 0/1 hidden units, alone and with Gaussian ones beside them, of a normal whose covariance is
+shrunk (Ledoit & Wolf 2004), and of a mixture of three normals; and the processor seconds of a fit.
 """
 
 from __future__ import annotations

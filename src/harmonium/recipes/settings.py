@@ -168,13 +168,14 @@ def centred_rate(model: PairwiseModel, rows: Rows, kick: float) -> float:
 def default_steps(model: EnergyModel, n_rows: int) -> int:
     """Updates when neither steps nor minutes are given; a run that turns early ends before.
 
-    Few rows of unbounded units, over whose couplings there is no prior, are soon learned by heart: 400 rows of
-    11 columns (Credit of R's ISLR, a third of the cells empty) are filled to an energy score of 0.712 after
-    1,000 updates and 0.752 after 3,000.
+    Few rows of unbounded units, over whose couplings there is no prior, are soon learned by heart: 400 rows
+    of 11 columns (Credit of R's ISLR, a third of the cells empty) are filled to an energy score of 0.712
+    after 1,000 updates and 0.752 after 3,000.
     """
     wide = sum(layer.width for layer in model.named_blocks) > 1000
     if n_rows < 5000:
-        prior = all(layer.tail is Tail.BOUNDED for layer in model.named_blocks[:1])
+        bounded = all(layer.tail is Tail.BOUNDED for layer in model.named_blocks[:1])
+        prior = bounded or model.context is not None or model.objective is not None
         return 3_000 if prior else min(3_000, max(400, 3 * n_rows))
     return 10_000 if wide else 20_000
 

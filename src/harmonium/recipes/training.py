@@ -80,10 +80,10 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
     values of X (column by column 0/1, ±1 or real), and as many 0/1 hidden units as short trials find to pay
-    on held-out rows, beside Gaussian ones where several columns are real. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
-    told), or the one that is given, and `history.model` then takes and gives such tables. With the visible
-    units given, `hm.fit(hm.Poisson(8), X)`, or a function, `hm.fit(make, X)` with make(hidden units), the
-    number of hidden units is found likewise.
+    on held-out rows, beside Gaussian ones where several columns are real. A table whose columns have names
+    gets a `hm.Schema` (see there how the kind of a column is told), or the one that is given, and
+    `history.model` then takes and gives such tables. With the visible units given, `hm.fit(hm.Poisson(8), X)`,
+    or a function, `hm.fit(make, X)` with make(hidden units), hidden units are found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -107,8 +107,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model on any number of threads of a machine;
             another processor, or products without MKL, round differently, which shows (docs/kernels.md).
-        steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows, and
-            three a row, but 400 at least, for fewer than 1,000 rows with real columns or counts).
+        steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows,
+            and three a row, but 400 at least, for fewer than 1,000 rows with real columns or counts).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
         batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
