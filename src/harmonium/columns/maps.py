@@ -91,7 +91,10 @@ class Map:
         if self.name == "linear":
             return t
         straight = self.sign * t < 0.0
-        return np.where(straight, t, _inverse(np.where(straight, 0.0, t), self._power())) * self._unit()
+        return (
+            np.where(straight, t, _yeo_johnson_inverse(np.where(straight, 0.0, t), self._power()))
+            * self._unit()
+        )
 
     def log_slope(self, x: np.ndarray) -> np.ndarray:
         """log t'(x), nats."""
@@ -143,7 +146,7 @@ def _yeo_johnson(u: np.ndarray, power: float | np.ndarray) -> np.ndarray:
     return np.copysign(image, u)
 
 
-def _inverse(t: np.ndarray, power: float) -> np.ndarray:
+def _yeo_johnson_inverse(t: np.ndarray, power: float) -> np.ndarray:
     size = np.abs(t)
     up = size if power == 0 else np.log1p(power * size) / power
     down = size if power == 2 else np.log1p((2.0 - power) * size) / (2.0 - power)
