@@ -164,10 +164,13 @@ def test_a_type_that_pandas_lacks_is_said():
         ("uint8", (0, 255)),
         ("Int8", (-128, 127)),
         ("UInt16", (0, 65_535)),
+        ("int64", (1 - 2**53, 2**53 - 1)),
+        ("float16", (-65_504, 65_504)),
+        ("arrow:halffloat", (-65_504, 65_504)),
         ("arrow:int16", (-32_768, 32_767)),
         ("arrow:decimal128(5, 2)", (decimal.Decimal("-999.99"), decimal.Decimal("999.99"))),
     ],
 )
 def test_numbers_beyond_a_type_end_where_it_does(dtype, ends):
     storage = Storage.from_json(Storage(dtype).to_json())
-    assert tuple(storage.series(np.array([-1e12, 1e12]), "x")) == ends
+    assert tuple(storage.series(np.array([-1e18, 1e18]), "x")) == ends

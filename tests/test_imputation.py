@@ -171,6 +171,34 @@ def test_frames_of_other_makes_go_through_every_door(make):
     assert len(conditional(rbm, table, "kind")) == len(surprise(rbm, table).rows) == 40
 
 
+@pytest.mark.parametrize("make", ["Int64", "int64[pyarrow]", "pyarrow", "polars"])
+def test_real_numbers_in_a_column_that_happens_to_be_whole_stay_real(make):
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": r.normal(100, 20, 80).round(2), "n": r.poisson(3, 80)})
+    schema = hm.Schema.of(frame)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    rows: dict = {"x": [100, None, 90], "n": [4, 1, None]}
+    if make in ("pyarrow", "polars"):
+        module = pytest.importorskip(make)
+        table = module.table(rows) if make == "pyarrow" else module.DataFrame(rows)
+    else:
+        table = pd.DataFrame({name: pd.array(cells, dtype=make) for name, cells in rows.items()})
+    best = impute(rbm, pd.DataFrame(rows))
+    for filled in (impute(rbm, table), impute(rbm, table, draws=1)[0]):
+        assert type(filled) is type(table)
+        types = [
+            str(t).lower().split("[")[0]
+            for t in (filled.dtypes if hasattr(filled, "dtypes") else filled.schema.types)
+        ]
+        assert types in (["float64", "int64"], ["double", "int64"])
+    found = filled if isinstance(filled, pd.DataFrame) else filled.to_pandas()
+    assert found["x"].tolist()[::2] == [100.0, 90.0] and found["x"][1] % 1.0 != 0.0
+    whole = impute(rbm, table)
+    whole = whole if isinstance(whole, pd.DataFrame) else whole.to_pandas()
+    assert whole["x"].tolist() == best["x"].tolist() and whole["n"].tolist() == best["n"].tolist()
+
+
 def test_conditional_probabilities_have_the_words_of_the_column(model, table):
     p = conditional(model, table.head(5), "kind")
     assert set(p.columns) == {"red", "green", "blue"} and list(p.index) == list(table.index[:5])

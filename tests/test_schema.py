@@ -136,8 +136,33 @@ def test_real_numbers_that_are_given_come_back_to_the_last_bit():
     assert drawn["n"].tolist() == given["n"].tolist() and drawn["n"].dtype == frame["n"].dtype
     known = given["x"].notna()
     assert drawn["x"][known].tolist() == given["x"][known].tolist() and drawn["x"].notna().all()
+    schema = copy.copy(schema)
+    schema["n"] = kinds.Count()
+    counted = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    counted.schema = schema
+    assert hm.sample(counted, 6, given=given, sweeps=2)["n"].tolist() == given["n"].tolist()
     drawn = hm.sample(model, 3, given={"x": 0.123456789123, "s": "a"}, sweeps=2)
     assert (drawn["x"] == 0.123456789123).all() and drawn["n"].nunique() == 3
+
+
+def test_numbers_of_one_sign_go_straight_on_beyond_zero():
+    r = np.random.default_rng(0)
+    x = 100.0 * r.beta(3.0, 0.6, 500)
+    for sign in (1.0, -1.0):
+        kind = kinds.Number("power").fitted(facts_of(pd.Series(sign * x)))
+        assert (kind.low, kind.high) == ((0.0, None) if sign > 0 else (None, 0.0))
+        assert hm.columns.base.from_config(kind.config()) == kind
+        t, beyond = kind.t(), -sign * np.array([1e-9, 0.5, 30.0, 4e3])
+        assert t.forward(beyond) == pytest.approx(beyond / kind.unit)
+        assert t.backward(t.forward(np.append(beyond, x * sign))) == pytest.approx(
+            np.append(beyond, x * sign)
+        )
+        assert t.log_slope(beyond) == pytest.approx(-math.log(kind.unit))
+        assert np.abs(kind.decode(np.linspace(-6, 6))).max() < 500
+    both = kinds.Number("power").fitted(facts_of(pd.Series(np.append(x, -1.0))))
+    assert both.low is None and both.high is None
+    with pytest.raises(ValueError, match=r"^low, high: a power map has no bound but 0, got 5 and None\.$"):
+        kinds.Number("power", low=5)
 
 
 @pytest.mark.parametrize(

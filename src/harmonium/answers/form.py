@@ -135,18 +135,26 @@ class Form:
         return x
 
     def _like(self, frame: pd.DataFrame, as_they_were: bool = False) -> Any:
-        """A pandas frame as a frame of the make that X is of, perhaps with the types of its columns."""
+        """A pandas frame as a frame of the make that X is of, perhaps with the types of its columns as far as
+        these hold the values.
+        """
+        real = {str(name) for name, column in frame.items() if _holds_numbers(column) and not _whole(column)}
         make = type(self.X).__module__.partition(".")[0]
         if make == "polars":
             import polars
 
             made = polars.from_pandas(frame)
-            return made.cast(dict(self.X.schema)) if as_they_were else made
+            wanted = {n: t for n, t in self.X.schema.items() if not (n in real and t.is_integer())}
+            return made.cast(wanted) if as_they_were else made
         if make == "pyarrow":
             import pyarrow
 
             table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-            return table.cast(self.X.schema.remove_metadata()) if as_they_were else table
+            fields = [
+                own.with_type(found.type) if own.name in real and pyarrow.types.is_integer(own.type) else own
+                for own, found in zip(self.X.schema, table.schema, strict=True)
+            ]
+            return table.cast(pyarrow.schema(fields)) if as_they_were else table
         return frame
 
 
@@ -157,11 +165,18 @@ def _holds_numbers(column: pd.Series) -> bool:
     return types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype)
 
 
+def _whole(values: pd.Series) -> bool:
+    """Whether all numbers of a column are whole."""
+    x = values.to_numpy(dtype=float, na_value=np.nan)
+    return bool((np.isnan(x) | (x == np.floor(x))).all())
+
+
 def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
     """A column with its empty cells filled; the others and, where it has room for the new ones, its dtype
     stay as they are.
     """
     import pandas as pd
+    from pandas.api import types
 
     empty = column.isna().to_numpy()
     if not empty.any():
@@ -172,7 +187,9 @@ def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         more = values[empty].dropna().unique()
         column = column.cat.add_categories([v for v in more if v not in column.cat.categories])
-    cells = column.array.copy()
     found = values.array[empty]
+    if types.is_integer_dtype(column.dtype) and new and not _whole(values[empty]):
+        column = column.astype("Float64" if not hasattr(column.dtype, "pyarrow_dtype") else "double[pyarrow]")
+    cells = column.array.copy()
     cells[empty] = found if was and new else np.asarray(found, dtype=object)
     return pd.Series(cells, index=column.index, name=column.name).infer_objects()

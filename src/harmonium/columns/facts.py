@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harmonium.columns.base import LEAVE_OUT, Refused
-from harmonium.columns.storage import is_plain, plain
+from harmonium.columns.storage import LARGEST, WHOLE, is_plain, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 MOST = 1000  # different values that are remembered, and categories of a column at most
 SAMPLE = 10_000  # numbers that are remembered
 DECIMALS = 6  # with which numbers may have been written down
-LARGEST = 1e150  # number whose square float64 holds
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
@@ -241,9 +240,9 @@ def numbers_of(column: pd.Series) -> np.ndarray:
     wrong = np.flatnonzero(np.abs(x) > LARGEST)
     if len(wrong):
         raise Refused(f"must hold numbers up to {LARGEST:g}, got {x[wrong[0]]:g}", int(wrong[0]))
-    if len(x) and column.dtype.kind in "iuO" and float(np.nanmax(np.abs(x), initial=0.0)) >= 2.0**53:
+    if len(x) and column.dtype.kind in "iuO" and float(np.nanmax(np.abs(x), initial=0.0)) >= WHOLE:
         row = int(np.nanargmax(np.abs(x)))
-        raise Refused(f"must hold whole numbers below 2**53, got {column.iloc[row]}", row)
+        raise Refused(f"must hold whole numbers below 2**53, got {column.iloc[row]}", row, LEAVE_OUT)
     return x
 
 

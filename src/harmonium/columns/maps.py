@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from harmonium.columns.storage import LARGEST
+
 MAPS = ("linear", "log", "logit", "power")
 FOLDS = 5
 WORTH = 0.05  # nats per cell that another map than the linear one must gain
@@ -21,13 +23,21 @@ FITTED = 2000  # numbers from which a power is found
 
 @dataclass(frozen=True)
 class Map:
-    """A monotone, invertible map of an interval onto the real line; see `columns.Number` for the formulas."""
+    """A monotone, invertible map of an interval onto the real line; see `columns.Number` for the formulas.
+
+    Attributes:
+        name: one of `MAPS`.
+        low, high: bounds of log and logit.
+        power, unit: of power,
+        sign: and that of all numbers, 0 where there are both.
+    """
 
     name: str = "linear"
     low: float = 0.0
     high: float | None = None
     power: float | None = None
     unit: float | None = None
+    sign: int = 0
 
     def inside(self, x: Any) -> Any:
         """Whether numbers lie where the map is defined."""
@@ -62,16 +72,29 @@ class Map:
         if self.name == "logit":
             assert self.high is not None
             return np.log(x - self.low) - np.log(self.high - x)
-        return x if self.name == "linear" else _yeo_johnson(x / self._unit(), self._power())
+        if self.name == "linear":
+            return x
+        u = x / self._unit()
+        return np.where(self.sign * u < 0.0, u, _yeo_johnson(u, self._power()))
 
     def backward(self, t: np.ndarray) -> np.ndarray:
-        """x."""
+        """x, as far as a table holds it."""
+        with np.errstate(over="ignore"):
+            return np.clip(self._inverse(t), -LARGEST, LARGEST)
+
+    def _inverse(self, t: np.ndarray) -> np.ndarray:
         if self.name == "log":
             return np.exp(t) + self.low
         if self.name == "logit":
             assert self.high is not None
             return self.low + (self.high - self.low) * 0.5 * (1.0 + np.tanh(0.5 * t))
-        return t if self.name == "linear" else _inverse(t, self._power()) * self._unit()
+        if self.name == "linear":
+            return t
+        straight = self.sign * t < 0.0
+        return (
+            np.where(straight, t, _yeo_johnson_inverse(np.where(straight, 0.0, t), self._power()))
+            * self._unit()
+        )
 
     def log_slope(self, x: np.ndarray) -> np.ndarray:
         """log t'(x), nats."""
@@ -83,7 +106,8 @@ class Map:
         if self.name == "linear":
             return np.zeros_like(x)
         u = x / self._unit()
-        return np.sign(u) * (self._power() - 1.0) * np.log1p(np.abs(u)) - math.log(self._unit())
+        slope = np.sign(u) * (self._power() - 1.0) * np.log1p(np.abs(u))
+        return np.where(self.sign * u < 0.0, 0.0, slope) - math.log(self._unit())
 
     def _power(self) -> float:
         assert self.power is not None
@@ -98,6 +122,8 @@ class Map:
         bounds: dict[str, Any] = {"low": None, "high": None}
         if self.name in ("log", "logit"):
             bounds = {"low": self.low, "high": self.high}
+        elif self.sign:
+            bounds["low" if self.sign > 0 else "high"] = 0.0
         return {"map": self.name, **bounds, "power": self.power, "unit": self.unit}
 
     def formula(self) -> str:
@@ -120,7 +146,7 @@ def _yeo_johnson(u: np.ndarray, power: float | np.ndarray) -> np.ndarray:
     return np.copysign(image, u)
 
 
-def _inverse(t: np.ndarray, power: float) -> np.ndarray:
+def _yeo_johnson_inverse(t: np.ndarray, power: float) -> np.ndarray:
     size = np.abs(t)
     up = size if power == 0 else np.log1p(power * size) / power
     down = size if power == 2 else np.log1p((2.0 - power) * size) / (2.0 - power)
@@ -169,7 +195,9 @@ def _of(x: np.ndarray, name: str, asked: Map) -> Map:
         return Map()
     if name == "power":
         unit = asked.unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
-        return Map("power", power=_best_power(x / unit) if asked.power is None else asked.power, unit=unit)
+        power = _best_power(x / unit) if asked.power is None else asked.power
+        sign = int(len(x) > 0 and x.min() >= 0.0) - int(len(x) > 0 and x.max() <= 0.0)
+        return Map("power", power=power, unit=unit, sign=sign)
     if name == "log":
         return Map("log", asked.low)
     high = asked.high

@@ -139,7 +139,9 @@ class Number(Kind):
         log      t(x) = log(x - low), for x above low
         logit    t(x) = log((x - low) / (high - x)), for x between
         power    t(x) = ((1 + u)^power - 1) / power with u = x / unit, for u < 0 the same about the origin
-                 with 2 - power (Yeo & Johnson 2000); 0 < power < 2 keeps it from all of ℝ to all of ℝ
+                 with 2 - power (Yeo & Johnson 2000); 0 < power < 2 keeps it from all of ℝ to all of ℝ.
+                 Where all numbers have one sign it goes straight on at the origin, t(x) = u: of numbers of
+                 the other sign the power knows nothing
 
     Likelihoods are densities per unit of x: log |dz/dx| is added to those of z. Where `decimals` is 0 that is
     the density at a whole number, which is close to its probability where the scale is a few units or more.
@@ -147,7 +149,8 @@ class Number(Kind):
     Args:
         map: "linear", "log", "logit" or "power"; by default what held-out numbers ask for.
         location, scale: of t(x); by default mean and standard deviation over the column.
-        low, high: bounds that no number reaches; by default 0 for log, 0 and 1 or 0 and 100 for logit.
+        low, high: bounds that no number reaches; by default 0 for log, 0 and 1 or 0 and 100 for logit. For
+            power 0 is the end of numbers of one sign.
         power: of the power map; by default that of the largest likelihood.
         unit: of the power map; by default about the standard deviation of the column.
         decimals: to which values are rounded on the way back; by default those of the column, None for none.
@@ -177,6 +180,8 @@ class Number(Kind):
             checks.integer("decimals", self.decimals, 0, 15)
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"high must be above low, got {self.low:g} and {self.high:g}.")
+        if self.map == "power" and {self.low, self.high} - {None, 0.0}:
+            raise ValueError(f"low, high: a power map has no bound but 0, got {self.low} and {self.high}.")
         if self.complete() and self.map == "power" and (self.power is None or self.unit is None):
             raise ValueError("power, unit: a power map needs both.")
         if self.complete() and self.map == "logit" and (self.low is None or self.high is None):
@@ -205,7 +210,8 @@ class Number(Kind):
 
     def t(self) -> maps.Map:
         """The map itself."""
-        return maps.Map(self.map or "linear", self.low or 0.0, self.high, self.power, self.unit)
+        sign = int(self.low == 0.0) - int(self.high == 0.0) if self.map == "power" else 0
+        return maps.Map(self.map or "linear", self.low or 0.0, self.high, self.power, self.unit, sign)
 
     def encode(self, column: pd.Series) -> np.ndarray:
         assert self.location is not None and self.scale is not None
@@ -227,13 +233,6 @@ class Number(Kind):
             return self.t().nearest(x)
         return self.t().nearest(np.round(x, self.decimals), 10.0**-self.decimals)
 
-    def with_known(self, values: np.ndarray, column: pd.Series) -> np.ndarray:
-        """Values with the numbers of a column, of one row or of them all, in place of those that are its
-        codes' less exactly.
-        """
-        x = numbers_of(column)
-        return np.where(np.isnan(x), values, np.round(x) if self.decimals == 0 else x)
-
     def log_jacobian(self, codes: np.ndarray) -> np.ndarray:
         assert self.location is not None and self.scale is not None
         t = self.t()
@@ -245,3 +244,14 @@ class Number(Kind):
         if not self.complete():
             return kind + ("" if self.map is None else f", {self.map} map")
         return f"{kind}, {self.t().formula()} around {self.location:.4g} ± {self.scale:.4g}"
+
+
+def with_known(kind: Kind, values: np.ndarray, column: pd.Series) -> np.ndarray:
+    """Values with the numbers of a column, of one row or of them all, in place of those that states hold less
+    exactly; words are as they were.
+    """
+    if not isinstance(kind, (Count, Whole, Number)):
+        return values
+    x = numbers_of(column)
+    real = isinstance(kind, Number) and kind.decimals != 0
+    return np.where(np.isnan(x), values, x if real else np.round(x))

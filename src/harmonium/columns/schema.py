@@ -16,7 +16,7 @@ from harmonium.columns import show
 from harmonium.columns.base import Kind, Refused
 from harmonium.columns.column import Column, column_of
 from harmonium.columns.frames import is_frame, labels_of, listed
-from harmonium.columns.numeric import Number
+from harmonium.columns.numeric import with_known
 from harmonium.columns.told import columns_of, table_of
 from harmonium.units import Mixed, Units
 
@@ -264,8 +264,8 @@ class Schema:
 
         Args:
             x: (rows, len(columns)) or (rows, width).
-            known: a table, perhaps of fewer columns, of one row for all or of them all, whose real numbers
-                are put in place of those that states hold less exactly.
+            known: a table, perhaps of fewer columns, of one row for all or of them all, whose numbers are put
+                in place of those that states hold less exactly.
         """
         import pandas as pd
 
@@ -279,8 +279,8 @@ class Schema:
                 values = column.kind.decode(codes[:, done])
                 done += 1
                 place = places.get(str(column.name))
-                if known is not None and place is not None and isinstance(column.kind, Number):
-                    values = column.kind.with_known(values, known.iloc[:, place])
+                if known is not None and place is not None:
+                    values = with_known(column.kind, values, known.iloc[:, place])
             series.append(column.storage.series(values, column.name))
         frame = pd.concat(series, axis=1) if len(series) > 1 else series[0].to_frame()
         frame.columns = pd.Index([column.name for column in self._columns.values()])

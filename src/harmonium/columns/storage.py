@@ -13,6 +13,9 @@ from harmonium import checks
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST = 1e150  # number whose square float64 holds
+WHOLE = 2**53  # up to which float64 holds all whole numbers
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -83,23 +86,34 @@ class Storage:
 
 
 NUMPY = {"bool", *(f"{u}int{b}" for u in ("", "u") for b in (8, 16, 32, 64)), "float16", "float32", "float64"}
+FLOATS = {
+    name: min(float(np.finfo(dtype).max), LARGEST)
+    for dtype, names in {
+        "f2": ("float16", "halffloat"),
+        "f4": ("float32", "float"),
+        "f8": ("float64", "double"),
+    }.items()
+    for name in names
+}
+"""The largest number of each type, as numpy, pandas and Arrow name it, that a column may hold."""
 ARROW = "arrow:"
 DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (\d+)\)")
 
 
 def _within(dtype: str, values: np.ndarray) -> np.ndarray:
-    """Numbers with those beyond what a type of numpy, pandas or Arrow holds at its end."""
+    """Numbers with those beyond what a type of numpy, pandas or Arrow holds, or a table may, at its end."""
     if values.dtype.kind != "f":
         return values
     if decimal := DECIMAL.fullmatch(dtype):
         digits, behind = int(decimal[2]), int(decimal[3])
         most = np.nextafter(10.0 ** (digits - behind) - 10.0**-behind, 0.0)
         return np.clip(values, -most, most)
+    if dtype in FLOATS:
+        return np.clip(values, -FLOATS[dtype], FLOATS[dtype])
     if dtype not in NUMPY or np.dtype(dtype).kind not in "iu":
         return values
     limits = np.iinfo(dtype)
-    most = float(limits.max) if limits.bits < 64 else np.nextafter(float(limits.max), 0.0)
-    return np.clip(values, float(limits.min), most)
+    return np.clip(values, max(limits.min, 1 - WHOLE), min(limits.max, WHOLE - 1))
 
 
 def _arrow(name: str) -> Any:
