@@ -333,6 +333,20 @@ def test_a_stream_goes_on_from_the_same_chains():
     np.testing.assert_array_equal(copy.score_samples(X), whole.score_samples(X))
 
 
+@pytest.mark.parametrize("cls", [RBMDensity, RBMTransformer, RBMClassifier, RBMRegressor])
+def test_a_batch_that_is_refused_leaves_the_estimator_as_it_was(cls):
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.array(["x", "y"])[y % 2])
+    target = {"classes": [0, 1, 2]} if cls is RBMClassifier else {}
+    refused, spared = (cls(**QUICK).partial_fit(frame[::2], y[::2], **target) for _ in range(2))
+    with pytest.raises(ValueError, match="column 'kind' must hold 'x' or 'y', got 'z'"):
+        refused.partial_fit(frame.assign(kind="z"), y)
+    for machine in (refused, spared):
+        assert machine.model_.dtype == torch.float64
+        machine.partial_fit(frame[1::2], y[1::2])
+    for name, x in spared.model_.state_dict().items():
+        assert torch.equal(refused.model_.state_dict()[name], x)
+
+
 def test_hidden_units_are_tried_where_there_are_many_rows():
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.random((1000, 1)) < 0.5, 6, axis=1) ^ (rng.random((1000, 6)) < 0.1)

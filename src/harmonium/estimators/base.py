@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -116,7 +117,8 @@ class RBMEstimator(Stored, BaseEstimator):
     def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
         """Go on with rows, checked, from the same chains and with what is known of the curvature."""
         if hasattr(self, "model_"):
-            weights, model = self._weights(sample_weight, X), self.model_.to(getattr(torch, self.dtype))
+            weights = self._weights(sample_weight, X)
+            model = copy.deepcopy(self.model_).to(getattr(torch, self.dtype))  # ours, should these rows fail
         else:
             weights = self._begin(X, sample_weight)
             model = self._machine()
