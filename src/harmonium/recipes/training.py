@@ -82,7 +82,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     values of X (column by column 0/1, ±1 or real), and as many 0/1 hidden units as short trials find to pay
     on held-out rows, beside Gaussian ones where several columns are real. A table whose columns have names
     gets a `hm.Schema` (see there how the kind of a column is told), or the one that is given, and
-    `history.model` then takes and gives such tables. With the visible units given, `hm.fit(hm.Poisson(8), X)`,
+    `history.model` then takes and gives such tables. With visible units given, `hm.fit(hm.Poisson(8), X)`,
     or a function, `hm.fit(make, X)` with make(hidden units), hidden units are found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
