@@ -411,7 +411,7 @@ def test_a_schema_is_edited_and_printed():
         ("sex", kinds.Count(), ValueError, "^schema: column 'sex' must hold counts, whole numbers from 0"),
         ("age", kinds.Count(max=50), ValueError, "column 'age' must hold counts up to 50, got 89"),
         ("age", kinds.Whole(0, 30), ValueError, "column 'age' must hold whole numbers from 0 to 30, got 31"),
-        ("age", kinds.Category((18, 19)), ValueError, "one of the categories 18 and 19, got 20[.]$"),
+        ("age", kinds.Category((18, 19)), ValueError, "one of the categories 18 and 19, got 21[.]$"),
         ("age", kinds.Constant(3), ValueError, "must hold nothing but 3, .*, got 18[.]$"),
         ("sex", kinds.Binary(("f", "x")), ValueError, "column 'sex' must hold 'f' or 'x', got 'm'[.]$"),
         ("income", kinds.Number("log", low=5e6), ValueError, "column 'income' must hold numbers above 5e"),
