@@ -1,4 +1,4 @@
-"""What every test file shares: threads, pictures without a screen, and signatures that are checked."""
+"""What test files share: threads, pictures without a screen, checked signatures, the command line."""
 
 import gc
 import os
@@ -53,6 +53,51 @@ def compiled_draws(monkeypatch):
     draws = sys.modules.get("harmonium.kernels.draws")
     if draws is not None:
         monkeypatch.setattr(draws, "FEW", -1)
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs a command of the command line and returns (exit status, stdout, stderr)."""
+    from harmonium.cli import main
+
+    def run(*arguments):
+        status = main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(command):
+    """Runs a command that must be refused: status 2 and one sentence on stderr, which is returned."""
+
+    def run(*arguments):
+        status, out, err = command(*arguments)
+        assert status == 2, (status, out, err)
+        assert out == "" and "Traceback" not in err
+        assert err.startswith("harmonium: ") and err.endswith(".\n") and err.count("\n") == 1, err
+        return err
+
+    return run
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """For tests of commands that look at anything but the report, which takes longest."""
+    from harmonium.cli import finish
+
+    monkeypatch.setattr(finish, "report", lambda told: "a report")
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """The folder of a small run of `harmonium fit` on bars and stripes."""
+    from harmonium.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "bars"
+    assert main(["fit", "bars-and-stripes", "--out", str(out), "--hidden", "8", "--steps", "40", "-q"]) == 0
+    return out
 
 
 COMPILING = "test_targets.py", "test_matrix_units.py"

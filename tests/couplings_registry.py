@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import harmonium as hm
-from registry import DOUBLE, layer, scatter, uniforms
+from registry import DOUBLE, layer, scatter, table, uniforms
 
 
 @dataclass(frozen=True)
@@ -123,3 +123,10 @@ def build(name: str) -> tuple[hm.RBM, Tensor]:
     """A machine and its W."""
     machine = CASES[name].make()
     return machine, CASES[name].matrix(dict(machine.named_parameters()))
+
+
+def joint(machine: hm.RBM, matrix: Tensor):
+    """Tables of both sides and the energy of all pairs, from the formula."""
+    v, h = table(machine.visible), table(machine.hidden)
+    own = [t.potential(u) - t.states @ u.bias for t, u in zip((v, h), machine.layers, strict=True)]
+    return v, h, own[0][:, None] + own[1] - v.states @ matrix @ h.states.T

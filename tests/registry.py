@@ -8,6 +8,7 @@ is one line in LAYERS and a branch in `site_potential` and `site`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -204,3 +205,13 @@ def exact(rbm: hm.RBM) -> Exact:
     log_joint = v.log_measure[:, None] + h.log_measure[None, :] - energy
     log_z = torch.logsumexp(log_joint.flatten(), 0)
     return Exact(rbm, v, h, energy, log_joint, float(log_z), torch.exp(log_joint - log_z))
+
+
+def moderate(units: hm.Units, seed: int = 5, rows: int = 7) -> Tensor:
+    """Random fields in ±3."""
+    return 6.0 * uniforms(seed, rows, units.width) - 3.0
+
+
+def copied(units: hm.Units, dtype: torch.dtype) -> hm.Units:
+    """The same layer in another dtype."""
+    return copy.deepcopy(units).to(dtype)

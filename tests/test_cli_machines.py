@@ -55,20 +55,8 @@ def test_labelled_from_a_table_with_names(tmp_path, run):
     data, out = tmp_path / "votes.csv", tmp_path / "out"
     frame().rename(columns={"age": "age, years"}).to_csv(data, index=False)
     arguments = ("--model", "labelled", "--label", "party", "--objective", "discriminative")
-    run(
-        "fit",
-        data,
-        "--out",
-        out,
-        *arguments,
-        "--leave-out",
-        '"age, years"',
-        "--hidden",
-        6,
-        "--steps",
-        150,
-        "-q",
-    )
+    left_out = ("--leave-out", '"age, years"')
+    run("fit", data, "--out", out, *arguments, *left_out, "--hidden", 6, "--steps", 150, "-q")
     model = hm.load(out / "model.safetensors")
     assert isinstance(model, hm.LabelledRBM)
     assert model.classes == ["left", "right"] and model.kind == "discriminative"

@@ -4,6 +4,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import sklearn
@@ -270,8 +271,6 @@ def test_pickles_hold_safetensors_and_give_the_same_numbers(cls):
 
 
 def test_weights_are_routed_through_pipelines_and_searches():
-    import pandas as pd
-
     frame = pd.DataFrame(gappy(X), columns=list("abcd")).assign(kind=np.array(["x", "y"])[(y + 1) // 2])
     weights = np.where(y == 2, 0.0, 1.0)
     with sklearn.config_context(enable_metadata_routing=True):
@@ -317,8 +316,6 @@ def test_threads_around_a_fit_change_nothing():
 
 
 def test_frames_in_column_transformers_and_out():
-    import pandas as pd
-
     frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=y)
     pipe = ColumnTransformer([("rbm", RBMTransformer(**QUICK), ["a", "b"])], remainder="passthrough")
     out = pipe.set_output(transform="pandas").fit_transform(frame)
@@ -334,6 +331,20 @@ def test_a_stream_goes_on_from_the_same_chains():
         assert estimator._state["learner/made"] == 30
         estimator.partial_fit(batches[2])
     np.testing.assert_array_equal(copy.score_samples(X), whole.score_samples(X))
+
+
+@pytest.mark.parametrize("cls", [RBMDensity, RBMTransformer, RBMClassifier, RBMRegressor])
+def test_a_batch_that_is_refused_leaves_the_estimator_as_it_was(cls):
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.array(["x", "y"])[y % 2])
+    target = {"classes": [0, 1, 2]} if cls is RBMClassifier else {}
+    refused, spared = (cls(**QUICK).partial_fit(frame[::2], y[::2], **target) for _ in range(2))
+    with pytest.raises(ValueError, match="column 'kind' must hold 'x' or 'y', got 'z'"):
+        refused.partial_fit(frame.assign(kind="z"), y)
+    for machine in (refused, spared):
+        assert machine.model_.dtype == torch.float64
+        machine.partial_fit(frame[1::2], y[1::2])
+    for name, x in spared.model_.state_dict().items():
+        assert torch.equal(refused.model_.state_dict()[name], x)
 
 
 def test_hidden_units_are_tried_where_there_are_many_rows():
@@ -355,6 +366,24 @@ def test_features_of_float32_rows_are_float32():
     fitted, rows = RBMTransformer(**QUICK).fit(X), X.astype(np.float32)
     assert fitted.transform(rows).dtype == np.float32 and fitted.transform(X).dtype == np.float64
     np.testing.assert_allclose(fitted.transform(rows), fitted.transform(X), atol=1e-5)
+
+
+def frames_of(rows):
+    """Frames of pandas that are narrow, wide, and neither."""
+    narrow = pd.DataFrame(rows, columns=list("abcd")).astype(np.float32)
+    yield narrow
+    yield narrow.astype(np.float64)
+    yield narrow.astype({"a": np.float64})
+    yield narrow.assign(a=narrow["b"] > 3.0)
+    yield narrow.assign(a=(10 * narrow["a"]).astype(np.int64))
+    yield narrow.astype("Float32")
+
+
+@pytest.mark.parametrize("cls", [RBMTransformer, RBMImputer])
+def test_frames_of_float32_are_what_they_are_to_scikit_learn(cls):
+    found = [cls(**QUICK).fit(frame).transform(frame).dtype for frame in frames_of(X)]
+    assert found == [StandardScaler().fit_transform(frame).dtype for frame in frames_of(X)]
+    assert set(found) == {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 def test_html_shows_the_fitted_numbers():
@@ -451,8 +480,6 @@ def test_infinite_numbers_and_empty_columns_are_refused():
 
 
 def words():
-    import pandas as pd
-
     frame = pd.DataFrame(gappy(X), columns=list("abcd")).assign(kind=np.array(["x", "y", "z"])[y])
     frame.loc[::7, "kind"] = None
     return frame

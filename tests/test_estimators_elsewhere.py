@@ -81,6 +81,25 @@ def test_output_comes_as_frames_where_asked_for(library):
         assert found.index.equals(rows.index) and filled.index.equals(rows.index)
 
 
+GAPPY = {"n": [1, 2, None, 4] * 10, "k": ["x", None, "y", "x"] * 10, "t": [True, False, None, True] * 10}
+
+
+@pytest.mark.parametrize("draw", [False, True])
+def test_filled_frames_of_polars_and_arrow_have_the_types_that_they_had(draw):
+    pyarrow, imputer = pytest.importorskip("pyarrow"), RBMImputer(**QUICK, sample_posterior=draw)
+    table = pyarrow.table({**GAPPY, "n": pyarrow.array(GAPPY["n"], pyarrow.int16())})
+    found = imputer.fit_transform(table)
+    assert found.schema.field("n").type == pyarrow.int16() and found.schema.field("t").type == pyarrow.bool_()
+    assert sum(column.null_count for column in found.columns) == 0 and found["n"][0].as_py() == 1
+    polars = pytest.importorskip("polars")
+    frame = polars.from_arrow(table)
+    for asked in ("default", "polars"):
+        found = imputer.set_output(transform=asked).fit_transform(frame)
+        assert found.schema == frame.schema and found.null_count().sum_horizontal()[0] == 0
+    found = imputer.set_output(transform="pandas").fit_transform(frame)
+    assert isinstance(found, pd.DataFrame) and found["n"].dtype == np.float64 and found["t"].dtype == bool
+
+
 def test_chains_of_a_fitted_machine_are_an_inference_data():
     machine = RBMDensity(**QUICK).fit(X).model_
     tree = diagnostics.chain_diagnostics(machine, chains=4, steps=20)
@@ -99,6 +118,7 @@ def test_an_exported_map_gives_the_same_features(hidden, tmp_path):
     for n in (1, 7):
         v = torch.from_numpy(RNG.integers(0, 2, (n, 5)) * 1.0)
         assert torch.equal(program(v), rbm.hidden_given_visible(v))
+        assert not program(v).requires_grad and rbm.weight.requires_grad
 
 
 def test_an_exported_map_runs_in_onnx(tmp_path):

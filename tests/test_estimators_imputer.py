@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.impute
+import torch
 from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from harmonium.estimators import RBMImputer
+from statistics_budget import z_threshold
 
 QUICK = {"n_hidden": 3, "steps": 15, "random_state": 0}
 X = load_iris().data
@@ -52,6 +54,35 @@ def test_what_is_filled_in_stays_within_bounds():
     frame = pd.DataFrame(GAPPY, columns=list("abcd")).assign(k=["x", "y"] * 75)
     typed = RBMImputer(**QUICK, max_value=4.0).fit_transform(frame)[list("abcd")].to_numpy()
     assert typed[empty].max() == 4.0 and typed[~empty].max() == X[~empty].max()
+
+
+def test_draws_within_bounds_are_those_given_the_bounds():
+    rows = np.repeat([[6.0, 3.0, 4.5, np.nan]], 3000, axis=0)
+    low, high = 1.6, 2.6
+    imputer = RBMImputer(**QUICK, sample_posterior=True, min_value=low, max_value=high).fit(X)
+    drawn = imputer.transform(rows)[:, 3]
+    assert drawn.min() > low and drawn.max() < high
+    whole = np.tile(rows[0], (4001, 1))
+    whole[:, 3] = grid = np.linspace(low, high, 4001)
+    states = torch.from_numpy(imputer.columns_.encode(whole))
+    density = np.exp(-imputer.model_.free_energy(states).detach().numpy())
+    shares = density / density.sum()
+    assert (grid.mean() - shares @ grid) / (high - low) > 0.02  # the bounds aren't all that counts
+    mean = shares @ grid
+    error = np.sqrt(shares @ (grid - mean) ** 2 / len(drawn))
+    assert abs(drawn.mean() - mean) <= z_threshold(comparisons=1) * error
+    frame = pd.DataFrame(rows, columns=list("abcd")).assign(k="x")
+    typed = imputer.fit(pd.DataFrame(X, columns=list("abcd")).assign(k=["x", "y"] * 75)).transform(frame)
+    assert typed["d"].between(low, high).all() and typed["a"].eq(6.0).all()
+    assert typed["d"].eq(low).mean() < 0.2  # it was clipped in more than half of the rows
+
+
+def test_bounds_of_whole_numbers_are_whole():
+    frame = pd.DataFrame({"n": [1, 5, None, 9] * 10, "k": ["x", "y", "x", "y"] * 10}).convert_dtypes()
+    found = RBMImputer(**QUICK, min_value=6.5, max_value=7.5).fit_transform(frame)
+    assert found["n"].dtype == "Int64" and found["n"][2] == 7
+    with pytest.raises(ValueError, match=r"have no whole number between them, got 6\.2 and 6\.8"):
+        RBMImputer(**QUICK, min_value=6.2, max_value=6.8).fit_transform(frame)
 
 
 @pytest.mark.parametrize(

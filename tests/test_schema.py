@@ -1,7 +1,6 @@
 """Schemas: a table in, a table out, and every wrong table in one sentence that names the column."""
 
 import copy
-import datetime
 import json
 import math
 import time
@@ -15,43 +14,11 @@ import torch
 
 import harmonium as hm
 from harmonium import columns as kinds
-from harmonium import data, likelihood, store
-from harmonium.cli import finish, main
-from harmonium.columns.choice import kind_of
+from harmonium import likelihood, store
 from harmonium.columns.facts import facts_of
-from harmonium.columns.maps import FOLDS, MAPS, Map, held_out
+from harmonium.columns.maps import MAPS, Map
 from harmonium.models.intake import rows_of
-
-NAN = float("nan")
-
-
-def people(rows=200, seed=0):
-    """A table of every kind of column, with gaps where they can be."""
-    r = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "sex": r.choice(["f", "m"], rows),
-            "smoker": r.random(rows) < 0.3,
-            "answer": r.integers(1, 3, rows),
-            "colour": r.choice(["red", "green", "blue"], rows),
-            "grade": pd.Categorical(
-                r.choice(["low", "mid", "high"], rows), ["low", "mid", "high", "top"], ordered=True
-            ),
-            "text": pd.array(r.choice(["a", "b", "c"], rows), dtype="string"),
-            "kids": r.poisson(1.2, rows).astype(float),
-            "right": r.binomial(10, 0.7, rows),
-            "rooms": pd.array(r.integers(1, 6, rows), dtype="Int64"),
-            "age": r.integers(18, 90, rows).astype("int16"),
-            "income": np.round(np.exp(r.normal(10, 1, rows)), 2),
-            "height": np.round(r.normal(1.7, 0.1, rows), 2).astype("float32"),
-            "member": pd.array(r.random(rows) < 0.5, dtype="boolean"),
-            "object": pd.Series(r.choice([3, 5, 9], rows), dtype=object),
-            "here": "yes",
-        }
-    )
-    for name, every in (("colour", 7), ("grade", 5), ("text", 6), ("kids", 4), ("rooms", 9), ("member", 8)):
-        frame.loc[::every, name] = None
-    return frame
+from people_table import NAN, people
 
 
 @pytest.fixture(scope="module")
@@ -349,49 +316,6 @@ def test_another_scale_or_map_of_one_distribution_has_one_likelihood():
     assert values[0] == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_map_is_the_one_that_held_out_numbers_ask_for():
-    r = np.random.default_rng(0)
-    for x, name in (
-        (r.normal(3, 2, 500), "linear"),
-        (np.exp(r.normal(3, 1, 500)), "log"),
-        (r.beta(0.5, 0.5, 500), "logit"),
-        (r.exponential(5.0, 500) * (r.random(500) > 0.02), "power"),
-    ):
-        number = kinds.Number().fitted(facts_of(pd.Series(x)))
-        assert number.map == name
-        if name != "linear":
-            assert held_out(number.t(), x).mean() > held_out(Map(), x).mean() + 0.05
-
-
-@pytest.mark.parametrize("t", [Map(), Map("power", power=0.5, unit=2.0)])
-def test_held_out_densities_are_normal_ones_fitted_to_the_other_folds(t):
-    from scipy import stats
-
-    r = np.random.default_rng(0)
-    for x in (r.normal(1e3, 2, 23), np.append(r.normal(size=40), 1e12), np.repeat([2.0, 3.0], 11)):
-        fold, found = np.arange(len(x)) % FOLDS, held_out(t, x)
-        for k in range(FOLDS):
-            others = t.forward(x[fold != k])
-            law = stats.norm(others.mean(), others.std())
-            expected = law.logpdf(t.forward(x[fold == k])) + t.log_slope(x[fold == k])
-            assert found[fold == k] == pytest.approx(expected, rel=1e-9)
-
-
-def test_kinds_of_whole_numbers():
-    r = np.random.default_rng(0)
-    for x, kind in (
-        (r.poisson(3.0, 1000), kinds.Count),
-        (r.binomial(12, 0.8, 1000), kinds.Whole),
-        (r.choice([0, 5], 1000), kinds.Binary),
-        (np.where(r.random(1000) < 0.5, 0, r.poisson(6.0, 1000)), kinds.Category),
-        (r.negative_binomial(0.7, 0.02, 1000), kinds.Number),
-        (r.integers(18, 90, 1000), kinds.Number),
-        (r.choice([0.5, 1.5, 4.5], 1000), kinds.Category),
-    ):
-        found = kind_of(facts_of(pd.Series(x)))
-        assert type(found) is kind, (found, kind)
-
-
 # -- editing and printing --------------------------------------------------------------------------------
 
 
@@ -442,187 +366,6 @@ def test_a_state_is_kept_for_categories_that_come_later():
         hm.Schema.of(frame).encode(later)
 
 
-# -- wrong tables ----------------------------------------------------------------------------------------
-
-GOOD = {"y": [0, 1] * 15}
-WRONG = {
-    "empty": ([None] * 30, "is empty in every row: leave it out \\(leave_out="),
-    "dates": (pd.date_range("2020-01-01", periods=30), r"holds dates or times \(datetime64.*\), of which no"),
-    "date objects": ([datetime.date(2020, 1, 1 + k) for k in range(30)], r"holds dates or times \(date\)"),
-    "dates as text": ([f"2020-01-{k + 1:02}" for k in range(30)], r"holds dates or times \(as text, such as"),
-    "names": (
-        [f"person {k}" for k in range(30)],
-        "holds another text in each of 30 rows, which names the rows",
-    ),
-    "numbers of rows": (list(range(1, 31)), "numbers the rows, 1 to 30, and can't be learned"),
-    "much text": (
-        [f"t{k // 1.2:.0f}" for k in range(30)],
-        "holds 25 different texts in 30 rows, too many for cat",
-    ),
-    "categories": (
-        pd.Categorical(["a"] * 30, [f"c{k}" for k in range(40)] + ["a"]),
-        "has 41 categories for 30",
-    ),
-    "intervals": (pd.cut(np.arange(30.0), 3), "has categories that are Intervals"),
-    "infinite": ([1.0] * 29 + [np.inf], r"must hold finite numbers, got inf in row 29"),
-    "mixed": (
-        ["a", 1, 2.5] * 10,
-        r"must hold values of one type, got text \('a'\) and numbers \(1\) in row 1",
-    ),
-    "lists": ([[1], [2]] * 15, "must hold text, numbers or True and False, got list in row 0"),
-    "complex": ([1j, 2j] * 15, "holds complex numbers"),
-    "decimal commas": (["1,5", "2,75", "3"] * 10, "holds numbers as text, with decimal commas"),
-    "numbers as text": (["1.5", "2.75", "3"] * 10, "holds numbers as text, such as '1.5'"),
-    "a mark": (
-        [str(k % 12) for k in range(29)] + ["?"],
-        r"must hold .* text \('\?'\) in row 29: leave the cell empty where nothing is known \(na_values",
-    ),
-    "huge": ([2**60, 5, 6] * 10, r"must hold whole numbers below 2\*\*53"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_columns_are_named(case):
-    column, words = WRONG[case]
-    frame = pd.DataFrame({**GOOD, "x": column})
-    with pytest.raises(ValueError, match=f"^X: column 'x' {words}") as error:
-        hm.fit(frame, steps=1)
-    assert str(error.value).endswith(".") and "\n" not in str(error.value)
-
-
-def test_text_that_looks_like_numbers_or_dates_may_be_categories():
-    for column in (
-        [str(k % 12) for k in range(29)] + ["some"],
-        [f"2020-01-{k % 3 + 1:02}" for k in range(30)],
-    ):
-        frame = pd.DataFrame({**GOOD, "x": column})
-        schema = hm.Schema.of(frame, kinds={"x": kinds.Category()})
-        assert set(schema["x"].values) == set(column)
-        with pytest.raises(ValueError, match="^X: column 'x' must hold numbers"):
-            hm.Schema.of(frame, kinds={"x": kinds.Number()})
-
-
-def test_all_wrong_columns_are_named_in_one_sentence():
-    wrong = {key: WRONG[key][0] for key in ("names", "empty", "infinite")}
-    frame = pd.DataFrame({**GOOD, **wrong, "blank": [None] * 30})
-    with pytest.raises(ValueError) as error:
-        hm.Schema.of(frame, first=1, name="t.csv")
-    assert str(error.value) == (
-        "t.csv: column 'names' holds another text in each of 30 rows, which names the rows and can't be"
-        " learned: leave it out (leave_out= of hm.Schema.of, --leave-out on the command line); 3 more columns"
-        " can't be learned as they are: 'empty', 'blank' (is empty in every row), 'infinite' (must hold"
-        " finite numbers, got inf in row 30)."
-    )
-    with pytest.raises(ValueError, match="; another column can't be learned as it is: 'blank'") as error:
-        hm.Schema.of(frame, leave_out=["names", "infinite"])
-    assert str(error.value).endswith("(is empty in every row).")
-
-
-@pytest.mark.parametrize(
-    ("times", "words"),
-    [(1, "names the rows and can't be learned: "), (2, "too many for categories: join some of them, ")],
-)
-def test_codes_that_are_too_many_may_be_numbers(times, words):
-    codes = [f"{k:05d}" for k in range(30)] + [f"{k:05d}" for k in range(10)] * (times - 1)
-    frame = pd.DataFrame({"x": codes, "y": [0, 1] * (len(codes) // 2)})
-    with pytest.raises(
-        ValueError, match=f"{words}write them without leading zeros if they are numbers, or leave"
-    ):
-        hm.Schema.of(frame)
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "{0}/{1}/21",
-        "{1}.{0}.2021",
-        "{1} Jan 2021",
-        "Jan {1}, 2021",
-        "2021/{0}/{1} 12:30",
-        "{0}:{1}0",
-        "{0}:{1}0 pm",
-    ],
-)
-def test_dates_and_times_are_known_as_they_are_written(written):
-    frame = pd.DataFrame({"x": [written.format(k % 12 + 1, k % 5 + 1) for k in range(60)], "y": [0, 1] * 30})
-    with pytest.raises(ValueError, match=r"^X: column 'x' holds dates or times \(as text, such as"):
-        hm.Schema.of(frame)
-
-
-def test_codes_and_words_are_no_dates():
-    for written in ("A/B/{0}", "v{0}.1.2", "{0} men 20", "Jan {0}", "{0}-{1}"):
-        frame = pd.DataFrame({"x": [written.format(k % 7, k % 2) for k in range(60)], "y": [0, 1] * 30})
-        assert type(hm.Schema.of(frame)["x"]) is kinds.Category
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_counts_that_the_rest_tells_are_no_poisson_counts(seed):
-    r = np.random.default_rng(seed)
-    tilt = r.normal(size=400)
-    frame = pd.DataFrame(
-        {
-            "told": r.binomial(
-                20, 1 / (1 + np.exp(-0.5 * tilt))
-            ),  # its variance is 9.6, as its mean; 5 given tilt
-            "counted": r.poisson(np.exp(1.5 + 0.3 * tilt)),  # no narrower than its mean whatever is known
-            "tilt": tilt.round(3),
-            "side": np.where(tilt + r.normal(size=400) > 0, "left", "right"),
-        }
-    )
-    assert type(hm.Schema.of(frame[["told"]])["told"]) is kinds.Count
-    schema = hm.Schema.of(frame.mask(r.random(frame.shape) < 0.1))
-    assert type(schema["told"]) is kinds.Number and type(schema["counted"]) is not kinds.Number
-    assert type(hm.Schema.of(frame, leave_out=["tilt", "side", "counted"])["told"]) is kinds.Count
-
-
-def test_codes_that_begin_with_0_are_names():
-    frame = pd.DataFrame({"x": [f"{k % 15:03}" for k in range(59)] + ["136A"], "y": [0, 1] * 30})
-    assert type(hm.Schema.of(frame)["x"]) is kinds.Category
-
-
-def test_whole_numbers_that_never_repeat_are_said():
-    frame = pd.DataFrame({"n": [1000 + 7 * k for k in range(60)], "y": [0, 1] * 30})
-    (warning,) = hm.Schema.of(frame).warnings
-    assert warning.startswith("X: column 'n' holds another whole number in each of 60 rows: if they name")
-    assert not hm.Schema.of(frame, kinds={"n": kinds.Number()}).warnings
-    assert not hm.Schema.of(frame.head(40)).warnings
-
-
-def test_one_sentence_tells_of_many_columns():
-    alike = {f"c{k}": k for k in range(30)}
-    ids = {name: 1000 + np.random.default_rng(k).permutation(60) * 7 for k, name in enumerate("mn")}
-    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), **alike, **ids})
-    constant, different = hm.Schema.of(frame).warnings
-    assert constant.startswith("X: 30 columns are constant, and need no units: 'c0' (0), 'c1' (1), ")
-    assert constant.endswith("'c11' (11) and 18 more.")
-    assert different.startswith("X: 2 columns hold another whole number in each of 60 rows: 'm' and 'n'; ")
-
-
-def test_wrong_tables_are_named():
-    frame = people()
-    for table, words in (
-        (frame.iloc[:0], "X must hold at least one row and one column, got 0 x 15"),
-        (frame[[]], "at least one row and one column"),
-        (frame[["sex", "age", "sex"]], "columns of different names, got sex more than once"),
-        (frame[["here"]], "X must have a column that varies, got none"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            hm.Schema.of(table)
-    with pytest.raises(TypeError, match="X must be a table whose columns have names, got ndarray of shape"):
-        hm.Schema.of(np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="leave_out must hold names of columns .*got name"):
-        hm.Schema.of(frame, leave_out=["name"])
-
-
-def test_identifiers_are_left_out_where_asked():
-    frame = people(30).assign(name=[f"person {k}" for k in range(30)], number=range(30))
-    schema = hm.Schema.of(frame, leave_out=["name"], kinds={"number": kinds.Number()})
-    assert "name" not in schema and "number" in schema and schema.left_out == ("name",)
-    codes = schema.encode(frame)
-    assert np.array_equal(schema.encode(frame.drop(columns="name")), codes, equal_nan=True)
-    assert "name" not in schema.decode(codes)
-
-
 def test_later_tables_are_held_against_the_schema(model):
     frame = people().dropna(axis=1)
     for table, words in (
@@ -651,89 +394,6 @@ def test_arrays_go_by_position_as_ever(model):
     expected = hm.log_likelihood(model, codes).value + model.schema.log_jacobian(frame).mean()
     assert hm.log_likelihood(model, frame).value == pytest.approx(expected, abs=1e-6)
     assert torch.equal(model.hidden_given_visible(frame), model.hidden_given_visible(states))
-
-
-# -- files -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def no_report(monkeypatch):
-    monkeypatch.setattr(finish, "report", lambda run: "")
-
-
-def test_files_and_frames_get_the_same_machine(tmp_path, no_report, capsys):
-    frame = people(120)[["sex", "smoker", "colour", "age", "income"]].fillna({"colour": "red"})
-    frame.to_csv(tmp_path / "x.csv", index=False)
-    frame.to_parquet(tmp_path / "x.parquet")
-    found = []
-    for name in ("x.csv", "x.parquet"):
-        out = tmp_path / name.replace(".", "-")
-        assert main(["fit", str(tmp_path / name), "--out", str(out), "--steps", "8", "-q"]) == 0
-        found.append(hm.load(out / "model.safetensors"))
-    read = pd.read_csv(tmp_path / "x.csv")
-    whole = hm.fit(read, steps=8)
-    assert found[0].schema == whole.model.schema and found[0].visible.config() == whole.model.visible.config()
-    assert found[1].schema == hm.Schema.of(pd.read_parquet(tmp_path / "x.parquet"))
-    dataset = data.load(tmp_path / "x.csv")
-    train, valid = (read.iloc[dataset.numbers[part]] for part in ("train", "valid"))
-    history = hm.fit(train, validation=valid, schema=hm.Schema.of(read), steps=8)
-    assert torch.equal(history.model.weight, found[0].weight)
-    assert main(["sample", str(out), "-n", "5", "-o", str(tmp_path / "s.parquet"), "--sweeps", "4"]) == 0
-    assert pd.read_parquet(tmp_path / "s.parquet").dtypes.equals(frame.dtypes)
-    for file in ("x.csv", "x.parquet"):
-        capsys.readouterr()
-        assert main(["evaluate", str(out), str(tmp_path / file), "--split", "test", "--json"]) == 0
-        said = json.loads(capsys.readouterr().out)
-        rows = read.iloc[dataset.numbers["test"]]
-        assert said["value"] == pytest.approx(hm.log_likelihood(found[1], rows).value, abs=1e-6)
-    assert main(["sample", str(out), "-n", "5", "-o", str(tmp_path / "s.npy")]) == 2
-    assert "must end in .csv or .parquet, since the columns hold more" in capsys.readouterr().err
-
-
-def test_identifiers_of_files_are_left_out_where_asked(tmp_path, no_report, capsys):
-    frame = people(60)[["sex", "age"]].assign(name=[f"person {k}" for k in range(60)])
-    frame.to_csv(tmp_path / "x.csv", index=False)
-    arguments = [
-        "fit",
-        str(tmp_path / "x.csv"),
-        "--out",
-        str(tmp_path / "r"),
-        "--steps",
-        "2",
-        "-q",
-        "--hidden",
-        "2",
-    ]
-    assert main(arguments) == 2
-    assert "column 'name' holds another text in each of 60 rows" in capsys.readouterr().err
-    assert main([*arguments, "--leave-out", "name"]) == 0
-    assert hm.load(tmp_path / "r" / "model.safetensors").schema.left_out == ("name",)
-
-
-@pytest.mark.parametrize(
-    ("text", "values", "note"),
-    [
-        ("a;b\n1,5;x\n-2,25;y\n", [1.5, -2.25], "have a decimal comma"),
-        ("a;b\n1.234,5;x\n3;y\n", [1234.5, 3.0], "have a decimal comma"),
-        ('a,b\n"1,234",x\n"12,000,000",y\n', [1234.0, 12e6], "have commas between thousands"),
-        ("a;b\n1 234;x\n56;y\n", [1234.0, 56.0], "blanks or apostrophes between thousands"),
-        ("a,b\n?,x\n7,y\n", [NAN, 7.0], None),
-        (",a,b\n0,5,x\n1,6,y\n", [5, 6], "which numbers the rows, was not read"),
-    ],
-)
-def test_numbers_are_read_as_people_write_them(tmp_path, text, values, note):
-    path = tmp_path / "x.csv"
-    path.write_text(text)
-    table, notes = data.load_table(path)
-    assert np.array_equal(table.frame["a"].to_numpy(float), values, equal_nan=True)
-    assert list(table.frame["b"]) == ["x", "y"]
-    assert note is None or any(note in said for said in notes)
-
-
-def test_a_comma_that_may_be_either_is_refused(tmp_path):
-    (tmp_path / "x.csv").write_text("a;b\n1,234;x\n5,678;y\n")
-    with pytest.raises(ValueError, match="must say what its commas mean, got '1,234' in column 'a'"):
-        data.load(tmp_path / "x.csv")
 
 
 # -- size ------------------------------------------------------------------------------------------------

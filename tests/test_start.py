@@ -177,11 +177,10 @@ def test_weights_count_where_not_all_rows_are_looked_at(units, monkeypatch):
     weights = torch.where(x[:, 1] > 0, 0.0, 1.0 + 8.0 * x[:, 2])
     x = x + normals(4, 3000, 5) * (units is hm.Gaussian)
     monkeypatch.setattr("harmonium.recipes.start.initialisation.couple", lambda *_: None)
-    monkeypatch.setattr("harmonium.recipes.split.FIRST_CELLS", 1)
     mean = weights / weights.sum() @ x
     deviation = (weights / weights.sum() @ (x - mean).square()).sqrt()
     for rows, within in ((10_000, 2e-3), (500, 5 / 500**0.5)):
-        monkeypatch.setattr("harmonium.recipes.split.FIRST_ROWS", rows)
+        monkeypatch.setattr("harmonium.recipes.split.most_rows", lambda _, most=rows: most)
         model = hm.RBM(units(5), hm.Bernoulli(3), dtype=torch.float64)
         start(model, rows_of(model, x), weights)
         found = model.visible.mean(model.visible.bias[None])[0].detach()

@@ -105,8 +105,15 @@ def fit(
         ),
     ] = None,
     hidden_type: Annotated[
-        str, typer.Option("--hidden-type", metavar="TYPE", help="What the hidden units are.")
-    ] = "bernoulli",
+        str | None,
+        typer.Option(
+            "--hidden-type",
+            metavar="TYPE",
+            help="What the hidden units are; bernoulli by default, and where their number is chosen some"
+            " gaussian ones beside them for real columns.",
+            show_default=False,
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         typer.Option(

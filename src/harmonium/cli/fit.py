@@ -6,12 +6,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from harmonium import checks, data, processes, store
-from harmonium.cli import folder, machines, torchrun
+from harmonium.cli import folder, machines, torchrun, values
 from harmonium.cli.arrange import arranged, of_text
 from harmonium.cli.entry import Interrupted, deafen, os_sentence
 from harmonium.cli.finish import LiveMetrics, data_facts, finish
@@ -20,7 +20,7 @@ from harmonium.data import Dataset
 from harmonium.learning import ALGORITHMS
 from harmonium.models import RBM, EnergyModel
 from harmonium.recipes import History, fit
-from harmonium.recipes.model_choice import Maker
+from harmonium.recipes.model_choice import Maker, hidden_units
 
 
 def run(options: FitOptions) -> None:
@@ -123,17 +123,20 @@ def before_training(options: FitOptions, dataset: Dataset, device: str) -> tuple
     """(the machine on a device, what makes it from a number of hidden units where this is to be chosen)."""
     place = {"dtype": getattr(torch, options.dtype), "device": device, "seed": options.seed}
 
-    def made(chosen: FitOptions) -> EnergyModel:
-        machine = machines.MACHINES[options.model].make(machines.Wanted(chosen, dataset, place))
+    wanted = machines.Wanted(options, dataset, place)
+
+    def make(number: int) -> RBM:
+        visible, kind = wanted.visible(), options.hidden_type
+        hidden = hidden_units(visible, number) if kind is None else values.hidden_units(kind, number)
+        machine = RBM(visible, hidden, **place)
         machine.schema = dataset.schema
         return machine
 
-    def make(number: int) -> RBM:
-        return cast(RBM, made(replace(options, hidden=str(number))))  # as the option says
-
     if options.model == "rbm" and options.hidden is None:
         return make(1), make
-    return made(options), None
+    machine = machines.MACHINES[options.model].make(wanted)
+    machine.schema = dataset.schema
+    return machine, None
 
 
 def train(options: FitOptions, model: EnergyModel | Maker, dataset: Dataset) -> History:

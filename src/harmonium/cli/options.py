@@ -33,7 +33,7 @@ class FitOptions:
     seed: int = 0
     model: str = "rbm"
     visible: str | None = None
-    hidden_type: str = "bernoulli"
+    hidden_type: str | None = None
     leave_out: str | None = None
     label: str | None = None
     objective: str | None = None

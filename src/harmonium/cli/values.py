@@ -82,9 +82,9 @@ def parse(option: str, text: str) -> tuple[str, int | None]:
     return name, int(number)
 
 
-def hidden_units(text: str, n: int) -> Units:
-    """Hidden units of a type, such as "bernoulli" or "categorical:3"."""
-    name, number = parse("--hidden-type", text)
+def hidden_units(text: str | None, n: int) -> Units:
+    """Hidden units of a type, such as "bernoulli", the default, or "categorical:3"."""
+    name, number = parse("--hidden-type", text or "bernoulli")
     if KINDS[name].option and number is None:
         raise ValueError(f"--hidden-type {name} needs its {KINDS[name].option}, as in {name}:4.")
     return KINDS[name].make(n, number or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -31,7 +32,7 @@ from harmonium.models import RBM
 from harmonium.models.sparse import SparseRows
 from harmonium.models.table import pieces
 from harmonium.recipes import History, fit
-from harmonium.recipes.model_choice import first_number
+from harmonium.recipes.model_choice import first_number, hidden_units
 from harmonium.recipes.settings import default_steps
 from harmonium.store import tensors_from_bytes, tensors_to_bytes
 from harmonium.units import Bernoulli, Units
@@ -116,7 +117,8 @@ class RBMEstimator(Stored, BaseEstimator):
     def _partial_fit(self, X: Any, sample_weight: Any, labels: np.ndarray | None = None) -> None:
         """Go on with rows, checked, from the same chains and with what is known of the curvature."""
         if hasattr(self, "model_"):
-            weights, model = self._weights(sample_weight, X), self.model_.to(getattr(torch, self.dtype))
+            weights = self._weights(sample_weight, X)
+            model = copy.deepcopy(self.model_).to(getattr(torch, self.dtype))  # ours, should these rows fail
         else:
             weights = self._begin(X, sample_weight)
             model = self._machine()
@@ -176,7 +178,9 @@ class RBMEstimator(Stored, BaseEstimator):
 
     def _machine(self) -> RBM:
         units = self._units()
-        hidden = Bernoulli(self.n_hidden or self._first_number(units.width))
+        number = self.n_hidden or self._first_number(units.width)
+        of_rows = self.n_hidden is None and self._judged_by_likelihood()
+        hidden = hidden_units(units, number) if of_rows else Bernoulli(number)
         return RBM(units, hidden, seed=self._seed, dtype=units.bias.dtype, device=self.device)
 
     # -- rows
@@ -243,7 +247,11 @@ class RBMEstimator(Stored, BaseEstimator):
 
 
 def in_precision_of(X: Any, found: Any) -> Any:
-    """What was found of rows, an array, as float32 where they are."""
-    if not isinstance(found, np.ndarray) or getattr(X, "dtype", None) != np.float32:
+    """What was found of rows, an array, as float32 where scikit-learn takes them for such: an array of
+    float32, or a data frame of pandas whose columns go into one.
+    """
+    dtypes = list(X.dtypes) if hasattr(X, "dtypes") else [getattr(X, "dtype", None)]
+    numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
+    if not isinstance(found, np.ndarray) or not numbers or np.result_type(*dtypes) != np.float32:
         return found
     return found.astype(np.float32)

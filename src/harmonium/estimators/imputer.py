@@ -12,6 +12,7 @@ from sklearn.impute import MissingIndicator
 from sklearn.utils import check_random_state
 from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import Interval, MissingValues
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
@@ -26,6 +27,10 @@ from harmonium.estimators.columns import TypedColumns
 from harmonium.estimators.stored import Threads
 from harmonium.estimators.streams import seed_from
 from harmonium.models.sparse import SparseRows
+from harmonium.random import derived_seed
+
+TRIES = 100  # draws of a row that has to lie within bounds
+TOGETHER = 1000  # rows drawn at a time, as often as that allows
 
 
 class RBMImputer(TransformerMixin, RBMEstimator):
@@ -47,7 +52,9 @@ class RBMImputer(TransformerMixin, RBMEstimator):
             otherwise they are left out, and a warning names them.
         fill_value: what stands in these, 0 by default.
         min_value, max_value: bounds of the numbers that are filled in, one for all columns or one for each;
-            what lies beyond them becomes the bound. Known cells stay as they are.
+            an expected value beyond them becomes the bound, and a row of which a drawn number lies beyond is
+            drawn anew, so that draws are those given the bounds; what still does after 100 times becomes the
+            bound too. Known cells stay as they are.
 
     Attributes:
         indicator_: the `MissingIndicator`, None without.
@@ -138,10 +145,14 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         if self.keep_empty_features:
             found = self._with_empty_columns(rows, found)
         if not is_frame(X):
-            found = in_precision_of(X, np.asarray(found))
+            found = np.asarray(found)  # of words in an array or a list, too
+        found = in_precision_of(X, found)
         if self.indicator_ is not None:
             found = self._beside(found, self.indicator_.transform(_nan_where(empty)))
-        return _as_polars(found) if type(X).__module__.startswith("polars") and is_frame(found) else found
+        make, asked = _make_of(X), _get_output_config("transform", self)["dense"]
+        if not is_frame(found) or asked not in ("default", make):  # scikit-learn makes it one of pandas'
+            return found
+        return {"polars": _as_polars, "pyarrow": _as_arrow}.get(make, _as_it_is)(X, found)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of the filled table, and of the indicators beside them."""
@@ -190,19 +201,40 @@ class RBMImputer(TransformerMixin, RBMEstimator):
         return rows.loc[:, self._known] if is_frame(rows) else rows[:, self._known]
 
     def _filled(self, rows: Any, seed: int) -> Any:
-        typed, draws = isinstance(self.columns_, TypedColumns), 1 if self.sample_posterior else None
-        found = impute(
-            self.model_, rows if typed else self._tensor(self._states(rows)), draws=draws, seed=seed
-        )
-        found = found if draws is None else found[0]
-        if typed:
-            return self._bounded_frame(found, rows)
-        numbers = self.columns_.decode(found.cpu().numpy())
-        return np.where(np.isnan(rows), np.clip(numbers, self._min_value, self._max_value), rows)
+        """The rows with their empty cells filled in, within the bounds."""
+        tries = TRIES if self.sample_posterior else 1
+        left, tried, draws = np.arange(len(rows)), 0, 1
+        parts, numbers = [], []
+        while len(left):
+            some, done = _rows_of(rows, left), np.zeros(len(left), bool)
+            for found in self._completed(some, derived_seed(seed, tried) if tried else seed, draws):
+                tried += 1
+                clipped = self._clipped(found, some)
+                new = ~done & (_alike(found, clipped) | (tried == tries))
+                parts.append(_rows_of(clipped, new.nonzero()[0]))
+                numbers.append(left[new])
+                done |= new
+            left = left[~done]
+            draws = min(max(1, TOGETHER // max(1, len(left))), tries - tried)
+        return _rows_of(_stacked(parts), np.argsort(np.concatenate(numbers)))
 
-    def _bounded_frame(self, found: Any, rows: Any) -> Any:
-        for name, low, high in zip(found, self._min_value, self._max_value, strict=True):
-            if found[name].dtype.kind in "iuf" and np.isfinite([low, high]).any():
+    def _completed(self, rows: Any, seed: int, draws: int) -> list[Any]:
+        typed = isinstance(self.columns_, TypedColumns)
+        x = rows if typed else self._tensor(self._states(rows))
+        found = impute(self.model_, x, draws=draws if self.sample_posterior else None, seed=seed)
+        tables = found if self.sample_posterior else [found]
+        if typed:
+            return tables
+        return [np.where(np.isnan(rows), self.columns_.decode(v.cpu().numpy()), rows) for v in tables]
+
+    def _clipped(self, found: Any, rows: Any) -> Any:
+        """What was found, with the bound where a cell that was empty lies beyond it."""
+        if not is_frame(found):
+            return np.where(np.isnan(rows), np.clip(found, self._min_value, self._max_value), rows)
+        found = found.copy()
+        for name, *limits in zip(found, self._min_value, self._max_value, strict=True):
+            if found[name].dtype.kind in "iuf" and np.isfinite(limits).any():
+                low, high = _limits_of(found[name].dtype, *limits)
                 found[name] = found[name].where(rows[name].notna(), found[name].clip(low, high))
         return found
 
@@ -274,10 +306,58 @@ def _framed(X: Any, names: Any) -> Any:
     return pd.DataFrame(x, columns=names).infer_objects()
 
 
-def _as_polars(frame: Any) -> Any:
+def _make_of(X: Any) -> str:
+    return type(X).__module__.partition(".")[0]
+
+
+def _as_it_is(X: Any, frame: Any) -> Any:
+    return frame
+
+
+# Whole numbers as wide as they were: pandas has none with gaps, unless they are of a type of its own.
+
+
+def _as_polars(X: Any, frame: Any) -> Any:
     import polars
 
-    return polars.from_pandas(frame)
+    found = polars.from_pandas(frame)
+    whole = [name for name in frame if name in X.columns and X.schema[name].is_integer()]
+    return found.cast({name: X.schema[name] for name in whole if (frame[name] % 1 == 0).all()})
+
+
+def _as_arrow(X: Any, frame: Any) -> Any:
+    import pyarrow
+
+    found = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    for k, name in enumerate(found.column_names):
+        dtype = X.schema.field(name).type if name in X.column_names else pyarrow.null()
+        if pyarrow.types.is_integer(dtype) and (frame[name] % 1 == 0).all():
+            found = found.set_column(k, name, found[name].cast(dtype))
+    return found
+
+
+def _rows_of(table: Any, numbers: np.ndarray) -> Any:
+    return table.iloc[numbers] if is_frame(table) else table[numbers]
+
+
+def _limits_of(dtype: Any, low: float, high: float) -> list[float | None]:
+    """The outermost numbers of a dtype within two limits, None where there is none."""
+    limits = (np.ceil(low), np.floor(high)) if dtype.kind in "iu" else (low, high)
+    if limits[0] > limits[1]:
+        raise ValueError(f"min_value and max_value have no whole number between them, got {low} and {high}.")
+    return [dtype.type(x) if np.isfinite(x) else None for x in limits]
+
+
+def _stacked(parts: list[Any]) -> Any:
+    import pandas as pd
+
+    return pd.concat(parts) if is_frame(parts[0]) else np.concatenate(parts)
+
+
+def _alike(first: Any, second: Any) -> np.ndarray:
+    """Whether each row is the same in two tables without a gap, (rows,)."""
+    same = first == second
+    return same.to_numpy(dtype=bool).all(1) if is_frame(same) else same.all(1)
 
 
 def _nan_where(empty: np.ndarray) -> np.ndarray:

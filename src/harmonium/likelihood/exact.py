@@ -9,8 +9,9 @@ from functools import singledispatch
 import torch
 
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import BlockModel, EnergyModel
+from harmonium.models import BlockModel, EnergyModel, PairwiseModel
 from harmonium.models.enumeration import cheapest_block, log_sum_over_states
+from harmonium.models.gaussian_rest import log_sum_beside_gaussians, states_beside_gaussians
 from harmonium.units import Units
 
 # States times units of the block summed in closed form, up to which the sum is worth its time: some ten
@@ -48,7 +49,19 @@ def _(model: BlockModel, seconds: float | None) -> Estimate | None:
     if work <= most[1]:
         # in float32 energies of 1e7 nats were off by one, and no interval would have said so
         return _exact(log_sum_over_states(copy.deepcopy(model).double(), block), method)
-    return None
+    return _beside_gaussians(model, most[1])
+
+
+def _beside_gaussians(model: BlockModel, work: float) -> Estimate | None:
+    """With all Gaussian units integrated out, where there are some on both sides of couplings."""
+    if not isinstance(model, PairwiseModel):
+        return None
+    states = states_beside_gaussians(model)
+    width = sum(layer.width for layer in model.layers)
+    value = log_sum_beside_gaussians(model) if states * width**2 <= work else None
+    if value is None:
+        return None
+    return _exact(value, f"exact, sum over {count_in_words(states)} states and a Gaussian integral")
 
 
 def _exact(value: float, method: str) -> Estimate:

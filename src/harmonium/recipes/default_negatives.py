@@ -20,9 +20,6 @@ from harmonium.likelihood.clamped import states_of_free
 from harmonium.models import EnergyModel, Objective
 from harmonium.recipes.settings import SWEEPS, UserSettings, affordable, chains_asked, number_asked
 
-ANCESTRAL_CELLS = 2**18  # hidden states × columns that cost no more than a few sweeps of the chains
-COMPLETED = 2**7  # states of what isn't given, up to which all of them take the place of chains
-
 
 def few_states(model: EnergyModel, chains: int) -> bool:
     """Whether the sum over all visible states costs no more than chains where they mix badly.
@@ -38,19 +35,19 @@ def few_hidden_states(model: EnergyModel, chains: int) -> bool:
     chains.
 
     As `few_states`, for the other side, of two blocks: a hidden state takes a product with the couplings and
-    a cumulant for each column.
+    a cumulant for each column, and 2¹⁸ of these cost no more than a few sweeps of the chains.
     """
     pair = model.pair() if model.has_free_energy() else None
     if pair is None:
         return False
     count, width = pair.hidden.n_states, pair.visible.width
-    return affordable(count, chains) and (count or 0) * width <= ANCESTRAL_CELLS
+    return affordable(count, chains) and (count or 0) * width <= 2**18
 
 
 def conditional_phase(model: EnergyModel, objective: Objective, asked: UserSettings) -> NegativePhase:
-    """The negative phase of an objective: exact where what isn't given has few states."""
+    """The negative phase of an objective: exact where what isn't given has at most 2⁷ states."""
     held = objective.held(model.visible_space.width)
-    states = states_of_free(model, held, COMPLETED)
+    states = states_of_free(model, held, 2**7)
     phase: NegativePhase
     if states is None:
         phase = ConditionalChains(held, number_asked("gibbs_steps", asked.gibbs_steps, SWEEPS), asked.seed)

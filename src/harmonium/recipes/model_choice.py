@@ -34,18 +34,19 @@ from harmonium.recipes.run.history import History
 from harmonium.recipes.run.likelihoods import (
     DECISIVE,
     MEASURED_SHARE,
+    SUBSET,
     conditional_log_weights,
     log_partition_anew,
     log_weights_of,
 )
-from harmonium.recipes.run.measurement import SUBSET
 from harmonium.recipes.settings import UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start.real_columns import FEW
-from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Units
+from harmonium.units import Bernoulli, Gaussian, Mixed, Spin, Tail, Units
+from harmonium.units.mixed import parts_of
 
 FEWEST, MOST = 8, 512  # hidden units that are tried
-WORTH = 0.002  # share of the log-likelihood below which more hidden units aren't worth it
+FACTORS = 16  # Gaussian hidden units at most
 
 
 class Score(NamedTuple):
@@ -66,7 +67,7 @@ class Score(NamedTuple):
         return float(gain.mean()), float(square**0.5)
 
 
-Trial = Callable[[RBM], Score]
+Trial = Callable[[int, RBM], Score]
 
 
 @dataclass
@@ -89,8 +90,7 @@ class Trials:
     scores: dict[int, Score] = field(default_factory=dict)
     told: Callable[[Trials], None] = lambda trials: None
 
-    def __call__(self, rbm: RBM) -> Score:
-        hidden = rbm.hidden.width
+    def __call__(self, hidden: int, rbm: RBM) -> Score:
         if hidden not in self.scores:
             self.scores[hidden] = self._made(rbm)
             self.told(self)
@@ -197,6 +197,19 @@ def first_number(width: int) -> int:
     return int(min(MOST, max(FEWEST, 2 ** round(math.log2(max(width, 1))))))
 
 
+def hidden_units(visible: Units, number: int) -> Units:
+    """So many 0/1 hidden units, and beside them Gaussian ones, as many as there are real columns.
+
+    Straight lines between columns would take many 0/1 units, and are a factor each for Gaussian ones. There
+    are none for a single real column, nor beside counts without a limit, which can't be coupled to them.
+    """
+    parts = parts_of(visible)
+    real = sum(part.n for part in parts if type(part) is Gaussian)
+    if real < 2 or any(part.tail is Tail.FACTORIAL for part in parts):
+        return Bernoulli(number)
+    return Mixed(Bernoulli(number), Gaussian(min(real, FACTORS)))
+
+
 Maker = Callable[[int], RBM]
 """Makes a machine with so many hidden units."""
 
@@ -208,7 +221,7 @@ def schema_for(x: Any, name: str = "X") -> Schema | None:
 
 def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None = None) -> Maker:
     """What makes machines for a table: visible units by its schema or, without one, by its values, unless
-    they are given; 0/1 hidden units.
+    they are given; hidden units as `hidden_units`.
 
     Raises:
         ValueError: as `units_for`.
@@ -218,15 +231,16 @@ def machines_for(x: Any, schema: Schema | None, seed: int, units: Units | None =
 
     def make(hidden: int) -> RBM:
         dtype, device = units.bias.dtype, units.bias.device
-        machine = RBM(copy.deepcopy(units), Bernoulli(hidden), seed=seed, dtype=dtype, device=device)
+        layers = copy.deepcopy(units), hidden_units(units, hidden)
+        machine = RBM(*layers, seed=seed, dtype=dtype, device=device)
         machine.schema = schema
         return machine
 
     return make
 
 
-def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
-    """A machine with as many hidden units as pay, untrained.
+def choose(make: Maker, trial: Trial | None) -> tuple[int, dict[int, float]]:
+    """How many hidden units pay.
 
     Short trials double the number while the validation rows like that better by more than a standard error,
     then halve it while they can't tell it from the best: the smallest number that is as good is chosen
@@ -237,28 +251,29 @@ def choose(make: Maker, trial: Trial | None) -> tuple[RBM, dict[int, float]]:
         trial: trains a machine for a short while; None where there are no rows to judge it by.
 
     Returns:
-        The machine, and mean log-likelihood of the validation rows by number of hidden units tried.
+        The number, and mean log-likelihood of the validation rows by number of hidden units tried.
     """
 
     def score(hidden: int) -> Score:
         if hidden not in tried:
             assert trial is not None
-            tried[hidden] = trial(make(hidden))
+            tried[hidden] = trial(hidden, make(hidden))
         return tried[hidden]
 
     def pays(more: int, fewer: int) -> bool:
         gain, stderr = score(more).ahead_of(score(fewer))
-        return processes.from_first(gain > max(stderr, WORTH * abs(float(score(more).rows.mean()))))
+        worth = 0.002 * abs(float(score(more).rows.mean()))  # a smaller share isn't worth more hidden units
+        return processes.from_first(gain > max(stderr, worth))
 
     tried: dict[int, Score] = {}
     best = number = first_number(make(1).visible.width)
     if trial is None:
-        return make(number), {}
+        return number, {}
     while best < MOST and pays(2 * best, best):
         best = number = 2 * best
     while number > FEWEST and not pays(best, number // 2):
         number //= 2
-    return make(number), {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+    return number, {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
 
 
 def prepared(
@@ -342,10 +357,10 @@ def chosen(
     trials = None if valid is None else Trials(short, valid, told=keep)
     if trials is not None and saved:
         trials.load_state_dict(saved)
-    machine, tried = choose(make, trials)
+    number, tried = choose(make, trials)
     left = asked.after(processes.from_first(time.monotonic() - begun))
-    found = {"hidden": machine.hidden.n, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
-    return machine, left, found
+    found = {"hidden": number, "tried": tried, "minutes": asked.minutes, "left": left.minutes}
+    return make(number), left, found
 
 
 def _found(

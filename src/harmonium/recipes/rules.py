@@ -29,8 +29,8 @@ from torch import Tensor
 from harmonium.models import PairwiseModel
 from harmonium.random import derived_seed
 from harmonium.recipes.run.course import Action, Kept, Run
-from harmonium.recipes.run.likelihoods import MEASURED_SHARE, log_likelihood
-from harmonium.recipes.run.measurement import SUBSET, Measurement
+from harmonium.recipes.run.likelihoods import MEASURED_SHARE, SUBSET, log_likelihood
+from harmonium.recipes.run.measurement import Measurement
 
 
 class Rule:

@@ -17,7 +17,6 @@ from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
 from harmonium.units.mixed import parts_of
 
-FIRST_ROWS, FIRST_CELLS = 10_000, 2**20  # rows, and cells if that is more, that a start is made from
 HOLD_OUT_FROM = 100  # rows from which on a tenth is held out when no validation rows are given
 
 
@@ -124,8 +123,8 @@ def constant_columns(rows: Rows) -> np.ndarray:
 
 
 def most_rows(rows: Rows) -> int:
-    """Of how many rows a start is made, at most."""
-    return max(FIRST_ROWS, FIRST_CELLS // rows.states(1).shape[1])
+    """Of how many rows a start is made, at most: 10,000, or as many as have a million cells."""
+    return max(10_000, 2**20 // rows.states(1).shape[1])
 
 
 def seen_first(rows: Rows) -> Tensor:

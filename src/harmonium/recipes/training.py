@@ -38,12 +38,13 @@ from harmonium.recipes.run.checkpointing import Interruption, checkpoint_at
 from harmonium.recipes.run.course import Run
 from harmonium.recipes.run.history import History, ProgressBar
 from harmonium.recipes.run.learning_rate import Schedule
-from harmonium.recipes.run.measurement import SUBSET, Meter
+from harmonium.recipes.run.likelihoods import SUBSET
+from harmonium.recipes.run.measurement import Meter
 from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
 from harmonium.recipes.start import real_columns
 from harmonium.recipes.start.initialisation import let_chains_jump, start
-from harmonium.recipes.start.real_columns import ScaleFloor, centred_rows, few_valued, few_values_warning
+from harmonium.recipes.start.real_columns import centred_rows, few_valued, few_values_warning
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
 from harmonium.sampling.free import filled
 
@@ -78,11 +79,11 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
     group every process makes the same call, and does its share (docs/processes.md).
 
     `hm.fit(X)` makes the model itself and returns it as `history.model`: an RBM with visible units for the
-    values of X (column by column 0/1, ±1 or real), and as many hidden units as short trials find to pay on
-    held-out rows. A table whose columns have names gets a `hm.Schema` (see there how the kind of a column is
-    told), or the one that is given, and `history.model` then takes and gives such tables. With the visible
-    units given, `hm.fit(hm.Poisson(8), X)`, or a function, `hm.fit(make, X)` with make(hidden units), the
-    number of hidden units is found likewise.
+    values of X (column by column 0/1, ±1 or real), and as many 0/1 hidden units as short trials find to pay
+    on held-out rows, beside Gaussian ones where several columns are real. A table whose columns have names
+    gets a `hm.Schema` (see there how the kind of a column is told), or the one that is given, and
+    `history.model` then takes and gives such tables. With visible units given, `hm.fit(hm.Poisson(8), X)`,
+    or a function, `hm.fit(make, X)` with make(hidden units), hidden units are found likewise.
 
     Two coupled blocks (RBMs of any units) start with the means and the principal directions of the data, or
     with the separate clouds of its real columns, and learn by the natural gradient with persistent chains
@@ -106,7 +107,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         validation: rows to select the model on. By default a tenth of X is held out, if that leaves enough.
         seed: of everything random. The same seed gives the same model on any number of threads of a machine;
             another processor, or products without MKL, round differently, which shows (docs/kernels.md).
-        steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows).
+        steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows,
+            and three a row, but 400 at least, for fewer than 1,000 rows with real columns or counts).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
         batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
@@ -233,9 +235,9 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
-            floor = [] if narrow is None else [ScaleFloor(narrow.floor)]
+            limits = real_columns.limits(model, narrow)
             try:
-                made = train(learner, last, [*floor, average, *callbacks, bar, run, interruption], first)
+                made = train(learner, last, [*limits, average, *callbacks, bar, run, interruption], first)
             except FloatingPointError as error:
                 raise run.given_up(error) from error
         run.finish(made)

@@ -12,8 +12,6 @@ from harmonium.models.support import Support
 from harmonium.recipes.run.history import History, Record
 from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
-SHARE = 0.25  # of the hidden units, or of the gain on training rows, that is worth a word
-
 
 def data_warnings(model: EnergyModel, rows: Rows) -> list[str]:
     """One sentence for each thing in the data that asks for thought."""
@@ -64,7 +62,7 @@ def training_warnings(history: History) -> list[str]:
     first, last = history.records[0], history.records[-1]
     found = []
     inactive, width = last.get("inactive_hidden_units", 0), _hidden_width(history.model)
-    if width and inactive > SHARE * width:
+    if width and inactive > 0.25 * width:
         found.append(
             f"{inactive} of {width} hidden units hardly respond to the rows: fewer would do, or longer"
             " training."
@@ -88,7 +86,7 @@ def overfitting(first: Record, last: Record) -> float | None:
     little, or may be chance.
 
     The difference before anything is learned doesn't count. Chance are three standard errors, of log Z and of
-    a mean over so many validation rows; little is a tenth of a nat.
+    a mean over so many validation rows; little is a quarter of the gain, or a tenth of a nat.
     """
     train, valid = "train_log_likelihood", "validation_log_likelihood"
     if valid not in last or valid not in first:
@@ -96,7 +94,7 @@ def overfitting(first: Record, last: Record) -> float | None:
     gain = last[train] - first[train]
     gap = (last[train] - last[valid]) - (first[train] - first[valid])
     chance = 3.0 * (last[f"{valid}_stderr"] + last["validation_spread"])
-    return gap if gap > max(SHARE * gain, 0.1, chance) else None
+    return gap if gap > max(0.25 * gain, 0.1, chance) else None
 
 
 def _hidden_width(model: EnergyModel) -> int:

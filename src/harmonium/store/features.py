@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import os
@@ -26,11 +27,12 @@ class FeatureMap(nn.Module):
     """v to ⟨h | v⟩, (rows, n_visible) to (rows, n_hidden), with the parameters of a machine.
 
     Args:
-        model: an RBM; its parameters are shared.
+        model: an RBM; its parameters are copied, as constants.
     """
 
     def __init__(self, model: RBM) -> None:
         super().__init__()
+        model = copy.deepcopy(model).requires_grad_(False)
         self.weight, self.hidden = model.weight, model.hidden
 
     def forward(self, v: Tensor) -> Tensor:

@@ -17,13 +17,9 @@ from harmonium import processes, store
 from harmonium.learning import Update
 from harmonium.store import Checkpoint
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ONCE = 1.0
-"""Seconds within which several signals are one: launchers pass on what a process has heard by itself."""
-
 
 class Interruption:
-    """A callback, and a context in which signals wait for it; another one, `ONCE` later, no longer waits.
+    """A callback, and a context in which signals wait for it; another one, a second later, no longer waits.
 
     Several processes stop after the same update, whichever of them has heard one.
 
@@ -44,7 +40,7 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if self.checkpoint is not None and threading.current_thread() is threading.main_thread():
             processes.go_on()
-            handlers = {number: signal.getsignal(number) for number in SIGNALS}
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             self._before = {n: h for n, h in handlers.items() if h not in (None, signal.SIG_IGN)}
             for number in self._before:
                 signal.signal(number, self._hear)
@@ -74,7 +70,7 @@ class Interruption:
         if self.heard is None:
             self.heard, self.since = number, time.monotonic()
             processes.stop(number)
-        elif time.monotonic() - self.since >= ONCE:
+        elif time.monotonic() - self.since >= 1.0:  # else one signal: launchers pass on what all have heard
             self._restore()
             signal.raise_signal(number)
 

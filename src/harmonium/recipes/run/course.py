@@ -27,8 +27,6 @@ from harmonium.recipes.run.measurement import Measurement, Meter
 if TYPE_CHECKING:
     from harmonium.recipes.rules import Rule
 
-ANEW = 0.03  # of the work of the run, that each log Z may cost which is estimated anew
-
 
 class Action(NamedTuple):
     """What a rule wants done, and the sentence that says so."""
@@ -196,11 +194,11 @@ class Run:
         return best.score - last.score > errors * math.hypot(best.error, last.error)
 
     def _measured_anew(self, kept: Kept) -> Kept:
-        """The same parameters, and how good they are by a log Z that took longer."""
+        """The same parameters, and how good they are by a log Z that took longer: 3 % of the work so far."""
         if kept.anew:
             return kept
         now, model = self.at(kept.step), copy.deepcopy(self.average.model)
-        work = max(DECISIVE, ANEW * self.meter.work(self.measured[-1].step))
+        work = max(DECISIVE, 0.03 * self.meter.work(self.measured[-1].step))
         model.load_state_dict(kept.parameters)
         seed = derived_seed(self.schedule.settings.seed, now.step, 1)
         log_z, error = log_partition_anew(model, self.meter.train, work, seed)

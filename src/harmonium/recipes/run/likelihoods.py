@@ -29,19 +29,17 @@ from harmonium.likelihood.partition import KNOWN, annealed_log_partition
 from harmonium.likelihood.proxies import NORMAL_95
 from harmonium.likelihood.row_exchange import annealed
 from harmonium.likelihood.schedule import distances, replaced
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, PairwiseModel
 from harmonium.models.enumeration import cheapest_block
+from harmonium.models.gaussian_rest import states_beside_gaussians
 from harmonium.models.intake import Rows
 from harmonium.random import Address, Purpose
 from harmonium.sampling.chains import State
 from harmonium.sampling.free import filled
 from harmonium.sampling.tempering import Ladder, Replicas, broad
 
-LARGEST_TABLE = 2**16  # of a contraction that costs little
 EXACT_WORK = 2**25  # states × units that can be summed at every measurement without slowing training down
-
-PAIRS = 2**20  # of a row and a state that are summed at every measurement
-GAPPED = 500  # rows with gaps, an even choice, that chains fill
+SUBSET, GAPPED = 4000, 500  # rows measured along the way; rows with gaps, which chains fill
 MEASURED_SHARE = 0.15  # of the work of training, spent on estimates of log Z along the way
 LEAST_WORK, DECISIVE = 0.03, 0.5  # seconds of one core for an estimate at least; for one that decides
 
@@ -60,7 +58,7 @@ def log_weights(model: EnergyModel, v: Tensor, seed: int) -> tuple[np.ndarray, f
     held = ~torch.isnan(v)
     if bool(held.all()):
         return -free_energies(model, v), 0.0
-    value, _ = exact_sums(model, v, held, PAIRS)
+    value, _ = exact_sums(model, v, held, 2**20)  # pairs of a row and a state: cheap beside the chains
     if bool(torch.isnan(value).any()) and len(v) > GAPPED:
         some = torch.linspace(0, len(v) - 1, GAPPED, device=v.device).long()
         v, held, value = v[some], held[some], value[some]
@@ -104,16 +102,19 @@ def exactly_summable(model: EnergyModel) -> bool:
 
 @exactly_summable.register(MarkovRandomField)
 def _(model: MarkovRandomField) -> bool:
-    narrow = max(model.cardinalities) ** (model.width() + 1) <= LARGEST_TABLE
-    return narrow or _few_states(model)
+    cheap = max(model.cardinalities) ** (model.width() + 1) <= 2**16  # the largest table of the contraction
+    return cheap or _few_states(model)
 
 
 @exactly_summable.register(BlockModel)
 def _(model: BlockModel) -> bool:
     if model.closed_form_log_partition() is not None:
         return True
-    block, states = cheapest_block(model)
-    return states * sum(layer.width for layer in model.layers) <= EXACT_WORK
+    _, states = cheapest_block(model)
+    width = sum(layer.width for layer in model.layers)
+    if math.isinf(states) and isinstance(model, PairwiseModel):
+        return states_beside_gaussians(model) * width**2 <= EXACT_WORK
+    return states * width <= EXACT_WORK
 
 
 def _few_states(model: EnergyModel) -> bool:

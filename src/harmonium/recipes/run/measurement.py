@@ -29,6 +29,7 @@ from harmonium.recipes.run.likelihoods import (
     GAPPED,
     LEAST_WORK,
     MEASURED_SHARE,
+    SUBSET,
     LogPartitionTrack,
     conditional_log_weights,
     exact_value,
@@ -39,9 +40,6 @@ from harmonium.recipes.run.likelihoods import (
 )
 from harmonium.recipes.settings import Settings
 from harmonium.sampling.free import filled
-
-SUBSET = 4000  # rows measured along the way
-FEW = 16  # rows whose hidden units are summed out by chains
 
 
 @dataclass(frozen=True)
@@ -244,9 +242,10 @@ class Meter:
         ):  # about the seconds it takes
             return {}
         self._saved = 0.0
-        seed, n = derived_seed(self.settings.seed, step), min(FEW, len(self.known))
+        few = 16  # rows whose hidden units are summed out by chains
+        seed, n = derived_seed(self.settings.seed, step), min(few, len(self.known))
         parts = [self.known[:: len(self.known) // n][:n]]
-        parts += [] if self.valid is None else [self.valid.states(FEW)]
+        parts += [] if self.valid is None else [self.valid.states(few)]
         sums = hidden_sums(model, torch.cat(parts), Budget(LEAST_WORK), seed)
         log_z = annealed_log_partition(model, Budget(LEAST_WORK), seed, self.train)
         error = (log_z.high - log_z.low) / 4.0

@@ -31,11 +31,10 @@ from harmonium.random import Address, Purpose
 from harmonium.recipes.settings import SAMPLE
 from harmonium.sampling.jumps import CloudJumps
 from harmonium.units import Bernoulli
+from harmonium.units.mixed import parts_of
 
 CLOUDS = 8  # at most, and hidden units for them; wide tables are looked at along twice as many directions
 PER_CLOUD = 20  # rows, at least: fewer are outliers, or clouds by chance
-SURE = 0.02  # nats of doubt per row, on average, about which cloud it is of; in more doubt there are none
-NEAR = 3.0  # deviations between clouds at which a machine is fitted first; then they are drawn apart
 WORTH = 0.05  # nats per row by which clouds must be likelier than one normal of any covariance
 
 
@@ -75,7 +74,7 @@ def couple_to_clouds(model: PairwiseModel, x: Tensor, weights: Tensor | None = N
     Returns:
         Whether clouds were found, and found to be likelier than one normal.
     """
-    hidden = model.layers[1]
+    hidden = parts_of(model.layers[1])[0]
     found = None if hidden.two_values is None else clouds_of(model, x, weights)
     if found is None:
         return False
@@ -140,7 +139,8 @@ def find_clouds(y: np.ndarray) -> tuple[np.ndarray | None, float]:
     """(the cloud of each row, or None without clouds, mean log-likelihood of one normal of any covariance).
 
     The number of clouds has the best integrated likelihood (BIC with the doubt added: Biernacki, Celeux &
-    Govaert 2000) of mixtures with one covariance for all; rows are standardised, (rows, columns).
+    Govaert 2000) of mixtures with one covariance for all; where a row leaves more than 0.02 nats of doubt, on
+    average, about which cloud it is of, there are none. Rows are standardised, (rows, columns).
     """
     labels, normal = _mixtures(y.tobytes(), y.shape[1])
     return (None if labels is None else labels.copy()), normal
@@ -170,7 +170,7 @@ def _mixtures(values: bytes, columns: int) -> tuple[np.ndarray | None, float]:
         score = mixture.bic(seen) / 2 + len(y) * doubt
         if k == 1:
             normal = float(mixture.score(seen))
-        if score >= best or doubt > SURE:
+        if score >= best or doubt > 0.02:
             worse += 1
             if worse == 2:
                 break
@@ -186,9 +186,10 @@ def _mixtures(values: bytes, columns: int) -> tuple[np.ndarray | None, float]:
 def fit_machine(y: Tensor, labels: Tensor, hidden: int) -> tuple[Machine, float]:
     """The likeliest small machine of several that are fitted, and its mean log-likelihood.
 
-    Clouds far apart leave no gradient between the Gaussians of a machine. So it is fitted to clouds that lie
-    near each other at first, and that are drawn apart step by step (deterministic annealing: Rose 1998). The
-    first try is a code that is exact for clouds in a row: unit l is on for all clouds beyond the l-th.
+    Clouds far apart leave no gradient between the Gaussians of a machine. So it is fitted to clouds of which
+    the nearest lie three deviations apart at first, and that are drawn apart step by step (deterministic
+    annealing: Rose 1998). The first try is a code that is exact for clouds in a row: unit l is on for all
+    clouds beyond the l-th.
 
     Args:
         y: rows, (rows, columns).
@@ -262,7 +263,7 @@ def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, 
     origin = shares @ centres
     about, noise = centres - origin, z - centres[labels]
     gaps = torch.pdist(about)
-    factor = min(1.0, NEAR / float(gaps.min()))
+    factor = min(1.0, 3.0 / float(gaps.min()))
     u = kernels.uniform(
         Address(seed, Purpose.START), (z.shape[1], hidden), torch.float64, torch.device("cpu")
     )
@@ -293,7 +294,7 @@ def _write(model: PairwiseModel, where: tuple[Tensor, Tensor, Tensor], machine: 
     coupling, bias = rate[:, None] * machine.weight, rate * machine.bias
     level = machine.hidden - centre @ coupling
     bias = bias + rate.square() * centre
-    if hidden.two_values == (-1.0, 1.0):  # h = (1 + s) / 2
+    if parts_of(hidden)[0].two_values == (-1.0, 1.0):  # h = (1 + s) / 2
         coupling, level = 0.5 * coupling, 0.5 * level
         bias = bias + coupling.sum(1)
     precision = torch.zeros(layer.width, dtype=torch.float64)

@@ -24,10 +24,6 @@ from harmonium.units.base import Tail
 from harmonium.units.known import match_known
 from harmonium.units.mixed import parts_of
 
-STRONGEST = 0.95  # of the coupling at which a direction would order, or Z of unbounded units end
-BOLD = 10.0  # times the couplings of a fresh model: fields then are of order 1
-LEAST = 1e-3  # share of a column's variance that a regression leaves at least
-
 
 def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     """Give a fresh model the data's own means, scales and clouds or leading directions."""
@@ -99,13 +95,14 @@ def regress_on_given(
     mean = shares @ x
     u, v = (x - mean)[:, given], (x - mean)[:, acted]
     square = (shares[:, None] * u).T @ u
-    ridge = (LEAST + 1.0 / len(x)) * square.diagonal().mean().clamp(min=1e-300)
+    least = 1e-3  # share of a column's variance that a regression leaves at least
+    ridge = (least + 1.0 / len(x)) * square.diagonal().mean().clamp(min=1e-300)
     coefficients = torch.linalg.solve(
         square + ridge * torch.eye(len(square)).to(square), (shares[:, None] * u).T @ v
     )
     left = shares @ (v - u @ coefficients).square()
     own = shares @ v.square()
-    precision = 1.0 / torch.maximum(left, LEAST * own).clamp(min=1e-300)
+    precision = 1.0 / torch.maximum(left, least * own).clamp(min=1e-300)
     coupling.weight.copy_(torch.where(own > 0, coefficients * precision, 0.0))
     bias, field = visible.bias.double(), coupling.weight.double()
     for scale in gaussians(visible):
@@ -149,9 +146,10 @@ def couple_along_principal_directions(
     there, with s the variance of a hidden unit, to linear order: exactly for Gaussian units, and less by 1/n
     for n binary ones, which don't feel themselves. Hence a² = (1 - 1/λ) / s. That is the low-rank machine of
     Béreux, Decelle, Furtlehner, Rosset & Seoane (2025) without their search for its density. The r are random
-    and orthonormal, so that all hidden units share the work. Where the fields would change the variance of a
-    column by more than itself (a rare 1 is soon a frequent one) its couplings are cut back. The biases keep
-    the means, to second order in the fields.
+    and orthonormal, so that all hidden units share the work; s a² is at most 0.95, as at 1 a direction would
+    order, or Z of unbounded units end. Where the fields would change the variance of a column by more than
+    itself (a rare 1 is soon a frequent one) its couplings are cut back. The biases keep the means, to second
+    order in the fields.
 
     Args:
         model: its visible units match the data already; changed in place.
@@ -177,7 +175,7 @@ def couple_along_principal_directions(
     mean, variance = hidden.mean(bias)[0].double(), hidden.variance(bias)[0].double()
     standardised = torch.where(scale[:, None] > 0, weight / scale[:, None], 0.0)
     noise = directions.T @ standardised
-    strength = (1.0 - 1.0 / found[:n]).clamp(max=STRONGEST).sqrt()
+    strength = (1.0 - 1.0 / found[:n]).clamp(max=0.95).sqrt()
     along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
     coupled = operator.nearest(weight + scale[:, None] * (directions @ (along - noise)))
     assert coupled is not None  # as before
@@ -193,11 +191,11 @@ def couple_along_principal_directions(
 
 @torch.no_grad()
 def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
-    """Make the couplings of a fresh two-block model, of columns that vary, `BOLD` times as large.
+    """Make the couplings of a fresh two-block model, of columns that vary, ten times as large.
 
     Where no direction shows in the covariance, as in the exclusive or, weak couplings have no gradient to
-    speak of, and training would stay where it begins. The biases keep the means, to first order. Only for
-    bounded units, whose Z is finite whatever the couplings.
+    speak of, and training would stay where it begins; these give fields of order 1. The biases keep the
+    means, to first order. Only for bounded units, whose Z is finite whatever the couplings.
 
     Args:
         model: its visible units match the data already; changed in place.
@@ -208,9 +206,10 @@ def couple_boldly(model: PairwiseModel, x: Tensor) -> None:
         return
     mean = column_moments(x.to(visible.bias))[0].nan_to_num()
     varies = x.nan_to_num(-torch.inf).amax(0) > x.nan_to_num(torch.inf).amin(0)
-    if not operator.scale_rows(slice(None), 1.0 + (BOLD - 1.0) * varies.to(mean)):
+    bold = 10.0
+    if not operator.scale_rows(slice(None), 1.0 + (bold - 1.0) * varies.to(mean)):
         for tensor in operator.tensors():
-            tensor.mul_(BOLD)
+            tensor.mul_(bold)
     visible.bias.sub_(operator.transposed(hidden.mean(hidden.bias[None]))[0])
     hidden.bias.sub_(operator.product(mean[None])[0])
 

@@ -11,6 +11,8 @@ A normal as narrow as one likes about a value that comes again and again has a d
 the likelihood of Gaussian units for a column of 0 and 1 grows as long as the width shrinks, and says nothing.
 Values that are d apart are known to ± d/2 at best, which is a deviation of d/√12 (Sheppard 1898): below that
 the width isn't let fall, nor below that of the column itself where this is less.
+
+Real hidden units may be coupled to real columns up to where Z ends, and aren't let go further.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from harmonium.columns.frames import listed
 from harmonium.learning import Update
+from harmonium.learning.loop import Callback
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
@@ -33,7 +36,7 @@ from harmonium.numerics import column_moments
 from harmonium.recipes.split import seen_first
 from harmonium.recipes.start.initialisation import untrained
 
-TOO_FAR = 400.0  # the square of this is in log P, where float32 then rounds in the second digit
+FEW = 10  # values of a column, at most, that are few: each comes on average as many times at least
 
 
 def far_column_means(model: EnergyModel, rows: Rows) -> Tensor | None:
@@ -65,7 +68,8 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     deviation = column_moments(seen_first(rows)[:, moved].double())[1]
     distance = torch.zeros_like(origin, dtype=torch.float64)
     distance[moved] = origin[moved].double().abs() / deviation.clamp(min=1e-300)
-    far = (distance > TOO_FAR).nonzero().flatten().tolist()
+    # their square is in log P, where float32 then rounds in the second digit
+    far = (distance > 400.0).nonzero().flatten().tolist()
     if not far:
         return []
     return [
@@ -122,9 +126,6 @@ def shift_visible(model: PairwiseModel, by: Tensor) -> None:
         visible.bias[acted] += scale_of * (by[given] @ direct)
     for scale in gaussians(visible):
         scale.bias.copy_(scale.bias.double() - scale.units.precision.double() * by[scale.columns].double())
-
-
-FEW = 10  # values at most, each of which comes on average as many times at least
 
 
 class FewValued(NamedTuple):
@@ -203,3 +204,49 @@ class ScaleFloor:
             for operator, i, _ in machine.couplings():
                 if i == 0:
                     operator.scale_rows(part.columns, change.exp())
+
+
+def limits(model: EnergyModel, narrow: FewValued | None) -> list[Callback]:
+    """What keeps the parameters of real units where they mean something, called after each update."""
+    floor: list[Callback] = [] if narrow is None else [ScaleFloor(narrow.floor)]
+    return [*floor, CouplingCeiling()] if both_real(model) else floor
+
+
+def both_real(model: EnergyModel) -> bool:
+    """Whether a model of two fully coupled blocks has Gaussian units on both sides."""
+    machine = model.as_pairwise()
+    if machine is None or machine.pair() is None or not machine.couplings()[0].operator.full:
+        return False
+    return all(any(True for _ in gaussians(layer)) for layer in machine.layers)
+
+
+HIGHEST = 0.995  # coupling of real units to real units in units of their precisions; Z ends at 1
+
+
+class CouplingCeiling:
+    """A callback that keeps Z finite where Gaussian units are coupled to Gaussian units.
+
+    In units of the precisions their couplings are S = γ^(-1/2) W γ^(-1/2), whose singular values must be
+    below 1. A step of the noisy gradient may pass there where columns nearly determine one another: larger
+    ones are set to `HIGHEST`.
+    """
+
+    def __call__(self, update: Update) -> None:
+        self.apply(update.model)
+
+    @torch.no_grad()
+    def apply(self, model: EnergyModel) -> None:
+        """Weaken what is too strong; nothing else changes."""
+        machine = model.as_pairwise()
+        assert machine is not None  # as it has Gaussian units on both sides
+        visible, hidden = machine.layers
+        weight = machine.couplings()[0].operator.tensors()[0]
+        for a in gaussians(visible):
+            for b in gaussians(hidden):
+                scale = (0.5 * (a.units.log_precision[:, None] + b.units.log_precision)).exp()
+                block = weight[a.columns, b.columns]
+                if float((block / scale).square().sum()) <= HIGHEST**2:
+                    continue
+                u, s, v = torch.linalg.svd(block / scale, full_matrices=False)
+                if float(s[0]) > HIGHEST:
+                    block.copy_(scale * ((u * s.clamp(max=HIGHEST)) @ v))
