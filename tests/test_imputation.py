@@ -209,6 +209,13 @@ def test_conditional_probabilities_have_the_words_of_the_column(model, table):
     assert np.allclose(conditional(model, empty, "kind"), p, atol=1e-12)
     smoker = conditional(model, table.head(5), "smoker")
     assert list(smoker.columns) == [False, True]
+    schema = hm.Schema.of(
+        table[["kind", "smoker"]].assign(n=np.arange(len(table)) % 7), kinds={"n": hm.columns.Whole(0, 7)}
+    )
+    counted = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    counted.schema = schema
+    labels = conditional(counted, schema.decode(np.zeros((1, 3))), "n").columns
+    assert [repr(label) for label in labels] == [str(k) for k in range(8)]
 
 
 def test_conditional_numbers_are_quantiles_in_the_words_of_the_column(model, table):

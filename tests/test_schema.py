@@ -114,6 +114,8 @@ def test_what_is_given_is_given_in_the_words_of_the_table(model):
     some = pd.DataFrame({"sex": ["f", None, "m"], "age": [30, 40, NAN]})
     drawn = hm.sample(model, 3, given=some, sweeps=4)
     assert (drawn["sex"][[0, 2]] == ["f", "m"]).all() and (drawn["age"][:2] == [30, 40]).all()
+    with pytest.raises(ValueError, match=r"^given: expected one row, or 5 as are drawn, got 3\.$"):
+        hm.sample(model, 5, given=some)
     for given, words in (
         ({"smokes": True}, r"^given: unknown column 'smokes'; the columns are sex, smoker,"),
         ({"sex": "x"}, r"^given: column 'sex' must hold 'f' or 'm', got 'x' in row 0\.$"),
@@ -248,6 +250,15 @@ def test_fit_makes_the_schema_or_takes_one():
     made = hm.fit(frame, schema=schema, steps=3).model
     assert made.schema == schema and made.visible.config()["parts"][1]["trials"] == 120
     with pytest.raises(ValueError, match="^schema: a model brings its own"):
+        hm.fit(made.visible, frame, schema=schema, steps=1)
+    with pytest.raises(TypeError, match=r"^schema must be a hm\.Schema, got \{.*: hm\.Schema\.of\(X\) "):
+        hm.fit(frame, schema={"age": kinds.Count()}, steps=1)
+    for row in (frame.iloc[0], frame.iloc[0].to_dict()):
+        with pytest.raises(TypeError, match="^X must be a table whose columns have names, got a (Ser|dic)"):
+            hm.log_likelihood(made, row)
+    with pytest.raises(ValueError, match="missing: age; unknown: ' age'"):
+        hm.log_likelihood(made, frame.rename(columns={"age": " age"}))
+    with pytest.raises(ValueError, match="^schema: a model brings its own"):
         hm.fit(made, frame, schema=schema)
     hm.fit(made, frame[["here", "age", "sex"]], validation=frame.iloc[:20], steps=2)
     named = hm.fit(lambda n: hm.RBM(hm.Bernoulli(2), hm.Bernoulli(n)), [[0, 1], [1, 0]] * 60, steps=3)
@@ -323,9 +334,20 @@ def test_a_schema_is_edited_and_printed():
         ("age", "count", TypeError, r"^kind must be one of hm\.columns, such as Count\(\), got 'count'\.$"),
         ("sex", kinds.Count(), ValueError, "^schema: column 'sex' must hold counts, whole numbers from 0"),
         ("age", kinds.Count(max=50), ValueError, "column 'age' must hold counts up to 50, got 89"),
+        ("age", kinds.Whole(0, 30), ValueError, "column 'age' must hold whole numbers from 0 to 30, got 31"),
+        ("age", kinds.Category((18, 19)), ValueError, "one of the categories 18 and 19, got 21[.]$"),
+        ("age", kinds.Constant(3), ValueError, "must hold nothing but 3, .*, got 18[.]$"),
+        ("sex", kinds.Binary(("f", "x")), ValueError, "column 'sex' must hold 'f' or 'x', got 'm'[.]$"),
+        ("income", kinds.Number("log", low=5e6), ValueError, "column 'income' must hold numbers above 5e"),
     ):
-        with pytest.raises(error, match=words):
+        error, told = (ValueError, "^kinds must hold") if error is KeyError else (error, words)
+        with pytest.raises(error, match=told.replace("^schema", "^X")):
+            hm.Schema.of(people(), kinds={key: kind})
+        with pytest.raises(KeyError if key == "ages" else error, match=words):
             schema[key] = kind
+    schema["grade"] = kinds.Category(("low", "mid", "high"))  # which declares one that doesn't come
+    with pytest.raises(ValueError, match="^kinds, leave_out: expected a column in one of them, got age"):
+        hm.Schema.of(people(), kinds={"age": kinds.Count()}, leave_out=["age"])
     loaded = hm.Schema.from_json(schema.to_json())
     with pytest.raises(ValueError, match="column 'age' needs all of Number, since no data are known"):
         loaded["age"] = kinds.Number()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harmonium.columns import Number, Schema
 from harmonium.columns.frames import as_pandas, is_frame
+from harmonium.columns.storage import WHOLE
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows
 from harmonium.models.support import sites_of
@@ -166,9 +167,9 @@ def _holds_numbers(column: pd.Series) -> bool:
 
 
 def _whole(values: pd.Series) -> bool:
-    """Whether all numbers of a column are whole."""
+    """Whether all numbers of a column are whole, and such as a type of whole numbers holds."""
     x = values.to_numpy(dtype=float, na_value=np.nan)
-    return bool((np.isnan(x) | (x == np.floor(x))).all())
+    return bool((np.isnan(x) | ((x == np.floor(x)) & (np.abs(x) < WHOLE))).all())
 
 
 def _filled(column: pd.Series, values: pd.Series) -> pd.Series:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.answers.form import Form, codes_of
-from harmonium.columns import Kind, Number, Schema
+from harmonium.columns import Count, Kind, Number, Schema, Whole
 from harmonium.columns.frames import listed
 from harmonium.likelihood import log_probabilities
 from harmonium.likelihood.cells import DRAWS, Cell, cells
@@ -219,6 +219,7 @@ def _distribution(cell: Cell, kind: Kind | None, site: Site) -> pd.DataFrame:
     if site.part is None or site.part.cardinality is not None:
         codes = np.arange(len(cell.values)) if site.width > 1 else cell.values[:, 0].cpu().numpy()
         labels = codes.astype(int).tolist() if kind is None else list(kind.decode(codes.astype(float)))
+        labels = list(map(int, labels)) if isinstance(kind, (Count, Whole)) else labels
         return pd.DataFrame(p, columns=pd.Index(labels, dtype=object))
     x = cell.values[:, 0].cpu().numpy()
     words = x if kind is None else kind.exact(x) if isinstance(kind, Number) else kind.decode(x)

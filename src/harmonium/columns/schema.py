@@ -14,7 +14,7 @@ from torch import Tensor
 from harmonium import checks
 from harmonium.columns import show
 from harmonium.columns.base import Kind, Refused
-from harmonium.columns.column import Column, column_of
+from harmonium.columns.column import Column, asked_for, column_of
 from harmonium.columns.frames import is_frame, labels_of, listed
 from harmonium.columns.numeric import with_known
 from harmonium.columns.told import columns_of, table_of
@@ -145,12 +145,9 @@ class Schema:
             raise ValueError(
                 "schema: that of a model is fixed by its units; edit a copy (copy.copy) for a new model."
             )
-        if not isinstance(kind, Kind):
-            raise TypeError(f"kind must be one of hm.columns, such as Count(), got {checks.describe(kind)}.")
         column = self._column(name)
         try:
-            if column.facts is not None:
-                kind = kind.fitted(column.facts)
+            kind = asked_for(kind, column.facts)
         except Refused as refused:
             raise ValueError(refused.sentence("schema", name)) from None
         if not kind.complete():
@@ -326,7 +323,7 @@ class Schema:
         unknown = [c for c in found if c not in self._columns and c not in self.left_out]
         if missing or unknown:
             faults = {"missing": missing, "unknown": unknown}
-            told = "; ".join(f"{fault}: {listed(columns)}" for fault, columns in faults.items() if columns)
+            told = "; ".join(f"{fault}: {_names(columns)}" for fault, columns in faults.items() if columns)
             raise ValueError(
                 f"{name} must have the columns that the model knows by name, in any order"
                 f" ({listed(expected)}), got others ({told})."
@@ -376,6 +373,11 @@ class Schema:
             return cls.from_config(json.loads(text))
         except json.JSONDecodeError as error:
             raise ValueError(f"the schema can't be read: {error}.") from error
+
+
+def _names(columns: Sequence[str]) -> str:
+    """Names in a sentence, in quotation marks where blanks would be overlooked."""
+    return listed([name if name == name.strip() != "" else repr(name) for name in columns])
 
 
 def _unit(column: Column) -> tuple[type[Units] | None, tuple[tuple[str, int], ...]]:

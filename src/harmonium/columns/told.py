@@ -10,7 +10,7 @@ import numpy as np
 from harmonium import checks
 from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.choice import kind_of
-from harmonium.columns.column import Column
+from harmonium.columns.column import Column, asked_for
 from harmonium.columns.discrete import Binary, Constant
 from harmonium.columns.facts import Facts, facts_of
 from harmonium.columns.frames import (
@@ -44,6 +44,9 @@ def columns_of(
     """
     _named("kinds", known, frame)
     _named("leave_out", leave_out, frame)
+    both = [title for title in known if title in leave_out]
+    if both:
+        raise ValueError(f"kinds, leave_out: expected a column in one of them, got {listed(both)} in both.")
     binary = _all_binary(frame)
     rest = Rest(frame, [str(label) for label in frame.columns], list(leave_out))
     columns: list[Column] = []
@@ -56,8 +59,10 @@ def columns_of(
             raise ValueError(index_as_data(name, title))
         try:
             facts = _facts(column, title, asked=title in known)
-            kind = _zero_or_one(facts) if binary else known.get(title)
-            kind = known.get(title, _kind_of(facts, rest, k) if kind is None else kind).fitted(facts)
+            if title in known:
+                kind = asked_for(known[title], facts)
+            else:
+                kind = (binary and _zero_or_one(facts)) or _kind_of(facts, rest, k)
         except Refused as problem:
             refused[title] = problem
         else:

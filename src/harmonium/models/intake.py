@@ -213,6 +213,8 @@ def known_states(model: EnergyModel, given: Any, n: int, name: str = "given") ->
     named = model.columns is not None and (labels_of(given) is not None or isinstance(given, Table))
     width = space.width
     fits = named or x.shape[-1:] in ((width,), (space.code_width,))
+    if fits and named and len(x) not in (1, n):
+        raise ValueError(f"{name}: expected one row, or {n} as are drawn, got {len(x)}.")
     if not fits or x.ndim not in (1, 2) or (x.ndim == 2 and len(x) not in (1, n)):
         raise ValueError(
             f"{name}: expected shape ({width},) or ({n}, {width}) with NaN where free, got {tuple(x.shape)}."

@@ -25,8 +25,19 @@ def table_of(
     given, None where nothing has moved.
     """
     if model.schema is None or not in_words(model.schema, data):
+        _refuse_row(model.schema, data, name)
         return by_name(as_table(data, name), columns or model.columns, name)
     return encoded(model.schema, data, name), model.schema.order(frame_of(data))
+
+
+def _refuse_row(schema: Schema | None, data: Any, name: str) -> None:
+    """Refuse one row in the words of a schema, or a dictionary of columns, where a table is meant."""
+    known = {} if schema is None or not is_one_row(data) else set(schema.names)
+    if known and any(str(label) in known for label, _ in data.items()):
+        raise TypeError(
+            f"{name} must be a table whose columns have names, got a {type(data).__name__}:"
+            " pandas.DataFrame makes one of a dictionary of columns, and of a list of rows such as [row]."
+        )
 
 
 def in_words(schema: Schema, data: Any) -> bool:

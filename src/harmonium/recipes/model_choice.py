@@ -282,13 +282,15 @@ def prepared(
     """(model, rows, validation rows, what makes the model where there is none): tables in the words of a
     schema are encoded once, here.
     """
+    if schema is not None and not isinstance(schema, Schema):
+        raise TypeError(
+            f"schema must be a hm.Schema, got {checks.describe(schema)}: hm.Schema.of(X) makes one."
+        )
+    if schema is not None and X is not None:
+        raise ValueError("schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...).")
     if isinstance(model, EnergyModel):
         if X is None:
             raise TypeError("X: expected rows to learn from, got none; call hm.fit(model, X), or hm.fit(X).")
-        if schema is not None:
-            raise ValueError(
-                "schema: a model brings its own; set model.schema, or call hm.fit(X, schema=...)."
-            )
         make, schema = None, model.schema
     elif X is None:
         X = model
