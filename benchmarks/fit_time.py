@@ -3,16 +3,16 @@
     python -m benchmarks.fit_time [--data FOLDER] [--hidden 64] [--seeds 0,1,2] [--seconds 20]
 
 Digits of 64 pixels, on where above one half, a fifth of them test rows; and plants where FOLDER has
-plants.npz, by its own split. scikit-learn trains for so many seconds at each of its learning rates and sizes
-of a batch, and its parameters are looked at ten times; what counts is the first look at which its
-log-likelihood of the test rows is within 0.05 nats of the best of all looks. Against it stand two ways, each
-called again and again with half as many updates more, of which the first call counts whose machine is as
-good: `hm.fit` with nothing but `steps`, its measuring and its rows held out included; and our BernoulliRBM by
-the natural gradient, at one learning rate and size of a batch for all tables, which measures no more than
-scikit-learn's does. One process and one thread for all, call by call in turn; measuring afterwards, by
-`hm.log_likelihood`, isn't counted. scikit-learn's setting is chosen on the test rows, for each
-seed; the rate and the batch of our BernoulliRBM were chosen once, on the digits with seeds 0 and 1, and plants
-had no part in it.
+plants.npz, by its own split. scikit-learn trains for so many seconds at each of its learning rates and
+sizes of a batch, and its parameters are looked at ten times; what counts is the first look at which its
+log-likelihood of the test rows is within 0.05 nats of the best of all looks. Against it stand two ways,
+each called again and again with half as many updates more, of which the first call counts whose machine is
+as good: `hm.fit` with nothing but `steps`, its measuring and its rows held out included; and our
+BernoulliRBM by the natural gradient, at one learning rate and size of a batch for all tables, which
+measures no more than scikit-learn's does. One process and one thread for all, call by call in turn;
+measuring afterwards, by `hm.log_likelihood`, isn't counted. scikit-learn's setting is chosen on the test
+rows, for each seed; the rate and the batch of our BernoulliRBM were chosen once, on the digits with seeds 0
+and 1, and plants had no part in it.
 """
 
 from __future__ import annotations
