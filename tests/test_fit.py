@@ -263,7 +263,7 @@ def test_rows_of_weight_zero_count_for_nothing():
 
 
 def test_a_model_that_leaves_the_normalizable_ones_is_not_returned_in_silence():
-    rbm = hm.RBM(hm.Gaussian(6), hm.Gaussian(4))
+    rbm = hm.RBM(hm.Gaussian(6), hm.ReLU(4))
 
     def push(update):
         with torch.no_grad():

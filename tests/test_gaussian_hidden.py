@@ -8,6 +8,7 @@ import torch
 import harmonium as hm
 from harmonium.models.gaussian_rest import log_sum_beside_gaussians, states_beside_gaussians
 from harmonium.recipes.model_choice import FACTORS, hidden_units
+from harmonium.recipes.start.factors import couple_as_factors
 from harmonium.recipes.start.real_columns import CouplingCeiling
 
 
@@ -108,6 +109,41 @@ def test_straight_lines_are_learned_as_such():
         hm.fit(rbm, x, steps=1000, seed=0)
     below = [best - hm.log_likelihood(rbm, test).value for rbm in (both, binary)]
     assert below[0] < 0.4 < 1.0 < below[1]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_factors_are_those_of_the_rows(gaps):
+    x, _ = normal(4000, noise=1.2)
+    x = torch.from_numpy(x) * torch.tensor([1.0, 10.0, 0.1, 1.0, 1.0, 3.0]) + 5.0
+    expected = np.cov(x.T.numpy(), bias=True), x.mean(0).numpy()
+    weights = None
+    if gaps:
+        x, weights = torch.cat([x, 100.0 + x[:50]]), torch.ones(4050)
+        weights[4000:] = 0.0
+        x[torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.1] = torch.nan
+    rbm = hm.RBM(hm.Gaussian(6), hm.Mixed(hm.Gaussian(2), hm.Bernoulli(1)), dtype=torch.float64)
+    with torch.no_grad():
+        rbm.weight.zero_()
+    rbm.visible.match(torch.from_numpy(np.random.default_rng(0).normal(size=(100, 6))))
+    assert couple_as_factors(rbm, x, weights)
+    gamma, factor = (
+        rbm.visible.precision.detach(),
+        rbm.hidden.parts_in_order()[0].log_precision.exp().detach(),
+    )
+    w = rbm.weight.detach()[:, :2]
+    whole = torch.diag(torch.cat([gamma, factor]))
+    whole[:6, 6:], whole[6:, :6] = -w, -w.T
+    covariance = torch.linalg.inv(whole).numpy()
+    mean = covariance @ torch.cat([rbm.visible.bias, rbm.hidden.bias[:2]]).detach().numpy()
+    scale = np.sqrt(np.diag(expected[0]))
+    error = 0.15 if gaps else 0.05
+    assert (mean[:6] - expected[1]) / scale == pytest.approx(0.0, abs=error)
+    assert covariance[:6, :6] / np.outer(scale, scale) == pytest.approx(
+        expected[0] / np.outer(scale, scale), abs=error
+    )
+    assert covariance[6:, 6:] == pytest.approx(np.eye(2), abs=1e-9) and mean[6:] == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_columns_that_follow_from_others_do_no_harm():

@@ -44,7 +44,7 @@ def test_the_width_of_a_run_that_is_resumed_is_read_from_its_checkpoint(tmp_path
     path = tmp_path / "run.safetensors"
 
     def quickly(make, trial):
-        return make(5), {5: -1.0, 8: -1.2}
+        return 5, {5: -1.0, 8: -1.2}
 
     monkeypatch.setattr("harmonium.recipes.model_choice.choose", quickly)
     first = hm.fit(x, minutes=0.02, checkpoint=path)

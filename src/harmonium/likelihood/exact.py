@@ -9,7 +9,7 @@ from functools import singledispatch
 import torch
 
 from harmonium.likelihood.estimate import Estimate
-from harmonium.models import BlockModel, EnergyModel, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.enumeration import cheapest_block, log_sum_over_states
 from harmonium.models.gaussian_rest import log_sum_beside_gaussians, states_beside_gaussians
 from harmonium.units import Units
@@ -54,11 +54,12 @@ def _(model: BlockModel, seconds: float | None) -> Estimate | None:
 
 def _beside_gaussians(model: BlockModel, work: float) -> Estimate | None:
     """With all Gaussian units integrated out, where there are some on both sides of couplings."""
-    if not isinstance(model, PairwiseModel):
+    machine = model.as_pairwise()
+    if machine is None:
         return None
-    states = states_beside_gaussians(model)
-    width = sum(layer.width for layer in model.layers)
-    value = log_sum_beside_gaussians(model) if states * width**2 <= work else None
+    states = states_beside_gaussians(machine)
+    width = sum(layer.width for layer in machine.layers)
+    value = log_sum_beside_gaussians(machine) if states * width**2 <= work else None
     if value is None:
         return None
     return _exact(value, f"exact, sum over {count_in_words(states)} states and a Gaussian integral")

@@ -21,10 +21,12 @@ from harmonium.units.mixed import parts_of
 
 
 def states_beside_gaussians(model: PairwiseModel) -> int | float:
-    """How many states the units have that aren't Gaussian; inf without end, or where rows bring a context."""
+    """How many states the units have that aren't Gaussian; inf without end, or where this isn't all."""
+    if model.context is not None or any(i == j for _, i, j in model.couplings()):
+        return math.inf
     counts = [part.n_states for part in _parts(model) if part.normal_precision is None]
     finite = [count for count in counts if count is not None]
-    if len(finite) < len(counts) or len(counts) == len(_parts(model)) or model.context is not None:
+    if len(finite) < len(counts) or len(counts) == len(_parts(model)):
         return math.inf
     return math.prod(finite)
 

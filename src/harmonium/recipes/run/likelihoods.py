@@ -29,7 +29,7 @@ from harmonium.likelihood.partition import KNOWN, annealed_log_partition
 from harmonium.likelihood.proxies import NORMAL_95
 from harmonium.likelihood.row_exchange import annealed
 from harmonium.likelihood.schedule import distances, replaced
-from harmonium.models import BlockModel, EnergyModel, MarkovRandomField, PairwiseModel
+from harmonium.models import BlockModel, EnergyModel, MarkovRandomField
 from harmonium.models.enumeration import cheapest_block
 from harmonium.models.gaussian_rest import states_beside_gaussians
 from harmonium.models.intake import Rows
@@ -112,8 +112,8 @@ def _(model: BlockModel) -> bool:
         return True
     _, states = cheapest_block(model)
     width = sum(layer.width for layer in model.layers)
-    if math.isinf(states) and isinstance(model, PairwiseModel):
-        return states_beside_gaussians(model) * width**2 <= EXACT_WORK
+    if math.isinf(states) and (machine := model.as_pairwise()) is not None:
+        return states_beside_gaussians(machine) * width**2 <= EXACT_WORK
     return states * width <= EXACT_WORK
 
 

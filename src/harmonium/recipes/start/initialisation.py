@@ -19,6 +19,7 @@ from harmonium.numerics import column_moments
 from harmonium.recipes.settings import NATURAL_WIDTH, natural_gradient_fits
 from harmonium.recipes.split import weighed_first
 from harmonium.recipes.start.clouds import couple_to_clouds, jumps
+from harmonium.recipes.start.factors import couple_as_factors
 from harmonium.units import Units
 from harmonium.units.base import Tail
 from harmonium.units.known import match_known
@@ -50,13 +51,16 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
 
 
 def couple(model: PairwiseModel, states: Tensor, weights: Tensor | None) -> None:
-    """Couple a fresh two-block model to the clouds of its data, their leading directions, or just boldly."""
+    """Couple a fresh two-block model to the clouds of its data, their factors, their leading directions, or
+    just boldly.
+    """
     operator = model.couplings()[0].operator
     shared = operator.places > 1  # then no row as a whole can be followed
     if not shared and max(operator.shape) > NATURAL_WIDTH:
         return
-    if operator.full and couple_to_clouds(model, states, weights):
-        return
+    for follow in (couple_to_clouds, couple_as_factors) if operator.full else ():
+        if follow(model, states, weights):
+            return
     if shared or not len(couple_along_principal_directions(model, states, weights)):
         couple_boldly(model, states)
 

@@ -1,0 +1,122 @@
+"""Where Gaussian hidden units start: as the factors of the real columns.
+
+Factor analysis, v = μ + L g + noise of variances ψ with independent factors g of variance 1, is the machine
+of Gaussian visible and hidden units whose precisions are 1/ψ and 1 + M, coupled by W = Ψ⁻¹L, as long as
+M = LᵀΨ⁻¹L is diagonal, which a rotation of the factors brings about (Welling, Rosen-Zvi & Hinton 2005). So
+straight lines between columns, which many 0/1 units would have to draw step by step, are there at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harmonium.learning.unit_scales import gaussians
+from harmonium.models import PairwiseModel
+from harmonium.units import Units
+
+
+@torch.no_grad()
+def couple_as_factors(
+    model: PairwiseModel, x: Tensor, weights: Tensor | None = None, boldness: float = 10.0
+) -> bool:
+    """Let the Gaussian hidden units of a fresh two-block model be factors of its Gaussian visible ones.
+
+    Couplings of its other hidden units become stronger: what factors leave has no gradient for weak ones. The
+    biases keep the means, to first order.
+
+    Args:
+        model: its visible units match the data already; changed in place.
+        x: visible states, (rows, n_visible), NaN where free.
+        weights: of the rows, (rows,).
+        boldness: times the couplings of other hidden units.
+
+    Returns:
+        Whether there are such units on both sides, and several columns that vary, none of them told by a
+        context.
+    """
+    (visible, hidden), operator = model.layers, model.couplings()[0].operator
+    columns, places = _columns(visible), _columns(hidden)
+    if not len(columns) or not len(places) or model.direct_couplings():
+        return False
+    mean, deviation, correlation = correlations(x[:, columns.to(x.device)], weights)
+    varies = deviation > 1e-10 * mean.abs()
+    if int(varies.sum()) < 2:
+        return False
+    columns, mean, deviation = columns[varies], mean[varies], deviation[varies]
+    loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places))
+    precision = 1.0 / (noise * deviation.square())
+    coupling = (precision * deviation)[:, None] * loading
+    weight = operator.dense().double().cpu()
+    bold = (boldness - 1.0) * weight
+    bold[:, places] = 0.0
+    means = [layer.mean(layer.bias[None])[0].double().cpu() for layer in (visible, hidden)]
+    means[1][places] = 0.0
+    visible.bias.sub_((bold @ means[1]).to(visible.bias))
+    hidden.bias.sub_((means[0] @ bold).to(hidden.bias))
+    weight += bold
+    rest = (weight @ means[1])[columns]
+    weight[columns[:, None], places] += coupling  # fresh ones stay where there are fewer factors
+    operator.take(weight.to(operator.dense()))
+    _set(visible, columns, precision, precision * mean - rest)
+    _set(hidden, places, 1.0 + (loading.square() / noise[:, None]).sum(0), -(mean @ coupling))
+    return True
+
+
+def _columns(layer: Units) -> Tensor:
+    """The columns of Gaussian units."""
+    found = [torch.arange(part.columns.start, part.columns.stop) for part in gaussians(layer)]
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.long)
+
+
+def _set(layer: Units, columns: Tensor, precision: Tensor, bias: Tensor) -> None:
+    """Precisions and biases of some Gaussian columns of a layer."""
+    whole = torch.zeros(layer.width, dtype=torch.float64)
+    whole[columns] = precision
+    for part in gaussians(layer):
+        own, found = part.units.log_precision, whole[part.columns]
+        own.copy_(torch.where(found > 0, found.clamp(min=1e-300).log(), own.double().cpu()))
+    layer.bias[columns.to(layer.bias.device)] = bias.to(layer.bias)
+
+
+def correlations(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """(means, deviations, correlations) of columns of weighted rows, float64, each pair of columns from the
+    rows that know both; 0 for pairs that no row knows.
+    """
+    x = x.double().cpu()
+    share = torch.ones(len(x), 1).double() if weights is None else weights.double().cpu()[:, None]
+    known = (~torch.isnan(x)).double()
+    counts = (share * known).sum(0).clamp(min=1e-300)
+    mean = (share * x.nan_to_num()).sum(0) / counts
+    y = (x - mean).nan_to_num()
+    deviation = ((share * y.square()).sum(0) / counts).sqrt()
+    y = y / deviation.clamp(min=1e-300)
+    pairs = (share * known).T @ known
+    return mean, deviation, torch.where(pairs > 0, (share * y).T @ y / pairs.clamp(min=1e-300), 0.0)
+
+
+def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
+    """(loadings L of n factors, (columns, n), with LᵀΨ⁻¹L diagonal; variances of the noise, (columns,)) of a
+    correlation matrix; loadings beyond the number of columns are 0.
+
+    No element of LᵀΨ⁻¹L is above 9: a step of training would soon leave the parameters for which Z is finite.
+    """
+    from sklearn.decomposition import FactorAnalysis
+
+    values, directions = np.linalg.eigh(correlation)  # of pairs of columns: it may have negative values
+    root = (directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T * len(values) ** 0.5
+    some = min(n, len(values))
+    found = FactorAnalysis(some, svd_method="lapack").fit(np.concatenate([root, -root]))
+    loading, strength = _rotated(found.components_.T, np.maximum(found.noise_variance_, 1e-6))
+    loading = loading * np.minimum(1.0, (9.0 / np.maximum(strength, 1e-12)) ** 0.5)
+    noise = 1.0 - (loading**2).sum(1)  # so that the variances are those of the columns
+    full = np.zeros((len(values), n))
+    full[:, :some] = _rotated(loading, noise)[0]
+    return torch.from_numpy(full), torch.from_numpy(noise)
+
+
+def _rotated(loading: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(L for other factors of the same law, the then diagonal LᵀΨ⁻¹L)."""
+    strength, rotation = np.linalg.eigh(loading.T @ (loading / noise[:, None]))
+    return loading @ rotation, strength
