@@ -108,7 +108,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         seed: of everything random. The same seed gives the same model on any number of threads of a machine;
             another processor, or products without MKL, round differently, which shows (docs/kernels.md).
         steps: updates to make; by default 20,000 (10,000 for wide models, 3,000 for fewer than 5,000 rows,
-            and three a row, but 400 at least, for fewer than 1,000 rows with real columns or counts).
+            and three a row, but 400 at least, for fewer than 1,000 rows with real columns or counts and no
+            exact log Z).
         minutes: time to spend instead. The result then depends on the speed of the machine.
         sample_weight: (rows,), weights of the rows of X, at least 0.
         batch_size: rows per update; default 256, or all rows up to 5,802 where the gradient is exact.
