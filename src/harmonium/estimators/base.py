@@ -109,7 +109,7 @@ class RBMEstimator(Stored, BaseEstimator):
         if steps is None and self.minutes is None:
             each, fewest = self._updates()
             few = max(fewest, each * len(rows))
-            steps = few if few < default_steps(machine, len(rows)) else None
+            steps = few if few < max(default_steps(machine, len(rows)), 3_000) else None
         tried = self.n_hidden is None and len(rows) >= TRIED_FROM and self._judged_by_likelihood()
         asked = {"steps": steps, "minutes": self.minutes} | self._recipe()
         self._learn(self._units() if tried else machine, rows, weights, asked)
