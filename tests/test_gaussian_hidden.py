@@ -57,8 +57,13 @@ def test_sums_end_where_z_does():
     assert np.isinf(states_beside_gaussians(hm.RBM(hm.Spin(2), hm.Bernoulli(1))))
 
 
-def test_couplings_are_kept_where_z_is_finite():
-    rbm = machine(hm.Mixed(hm.Spin(1), hm.Gaussian(3)), hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2)), 1.5)
+@pytest.mark.parametrize(
+    "real",
+    [lambda: [hm.Gaussian(3)], lambda: [hm.Gaussian(1) for _ in range(3)]],
+    ids=["one part", "a part each"],
+)
+def test_couplings_are_kept_where_z_is_finite(real):
+    rbm = machine(hm.Mixed(hm.Spin(1), *real()), hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2)), 1.5)
     assert rbm.reason_not_normalizable() is not None
     before = rbm.weight.detach().clone()
     CouplingCeiling().apply(rbm)

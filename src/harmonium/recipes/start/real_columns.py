@@ -35,6 +35,7 @@ from harmonium.models.intake import Rows
 from harmonium.numerics import column_moments
 from harmonium.recipes.split import seen_first
 from harmonium.recipes.start.initialisation import untrained
+from harmonium.units import Units
 
 FEW = 10  # values of a column, at most, that are few: each comes on average as many times at least
 
@@ -209,10 +210,10 @@ class ScaleFloor:
 def limits(model: EnergyModel, narrow: FewValued | None) -> list[Callback]:
     """What keeps the parameters of real units where they mean something, called after each update."""
     floor: list[Callback] = [] if narrow is None else [ScaleFloor(narrow.floor)]
-    return [*floor, CouplingCeiling()] if both_real(model) else floor
+    return [*floor, CouplingCeiling()] if _both_real(model) else floor
 
 
-def both_real(model: EnergyModel) -> bool:
+def _both_real(model: EnergyModel) -> bool:
     """Whether a model of two fully coupled blocks has Gaussian units on both sides."""
     machine = model.as_pairwise()
     if machine is None or machine.pair() is None or not machine.couplings()[0].operator.full:
@@ -220,16 +221,15 @@ def both_real(model: EnergyModel) -> bool:
     return all(any(True for _ in gaussians(layer)) for layer in machine.layers)
 
 
-HIGHEST = 0.995  # coupling of real units to real units in units of their precisions; Z ends at 1
-
-
 class CouplingCeiling:
     """A callback that keeps Z finite where Gaussian units are coupled to Gaussian units.
 
-    In units of the precisions their couplings are S = γ^(-1/2) W γ^(-1/2), whose singular values must be
-    below 1. A step of the noisy gradient may pass there where columns nearly determine one another: larger
-    ones are set to `HIGHEST`.
+    In units of the precisions their couplings are S = γ^(-1/2) W γ^(-1/2), over all Gaussian columns of both
+    sides, and its singular values must be below 1. A step of the noisy gradient may pass there where columns
+    nearly determine one another: larger ones are set to `highest`.
     """
+
+    highest = 0.995
 
     def __call__(self, update: Update) -> None:
         self.apply(update.model)
@@ -239,14 +239,19 @@ class CouplingCeiling:
         """Weaken what is too strong; nothing else changes."""
         machine = model.as_pairwise()
         assert machine is not None  # as it has Gaussian units on both sides
-        visible, hidden = machine.layers
         weight = machine.couplings()[0].operator.tensors()[0]
-        for a in gaussians(visible):
-            for b in gaussians(hidden):
-                scale = (0.5 * (a.units.log_precision[:, None] + b.units.log_precision)).exp()
-                block = weight[a.columns, b.columns]
-                if float((block / scale).square().sum()) <= HIGHEST**2:
-                    continue
-                u, s, v = torch.linalg.svd(block / scale, full_matrices=False)
-                if float(s[0]) > HIGHEST:
-                    block.copy_(scale * ((u * s.clamp(max=HIGHEST)) @ v))
+        (rows, a), (columns, b) = (_gaussian_columns(layer, weight) for layer in machine.layers)
+        scale = (0.5 * (a[:, None] + b)).exp()
+        block = weight[rows[:, None], columns] / scale
+        if float(block.square().sum()) <= self.highest**2:
+            return
+        u, s, v = torch.linalg.svd(block, full_matrices=False)
+        if float(s[0]) > self.highest:
+            weight[rows[:, None], columns] = scale * ((u * s.clamp(max=self.highest)) @ v)
+
+
+def _gaussian_columns(layer: Units, like: Tensor) -> tuple[Tensor, Tensor]:
+    """(the columns of all Gaussian units of a layer, their log γ)."""
+    parts = list(gaussians(layer))
+    columns = [torch.arange(part.columns.start, part.columns.stop, device=like.device) for part in parts]
+    return torch.cat(columns), torch.cat([part.units.log_precision for part in parts])
