@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import harmonium as hm
+from harmonium.learning import Average, Update
+from harmonium.learning.loop import check_finite
 from harmonium.models.gaussian_rest import log_sum_beside_gaussians, states_beside_gaussians
 from harmonium.recipes.model_choice import FACTORS, hidden_units
 from harmonium.recipes.start.factors import couple_as_factors
@@ -77,6 +79,48 @@ def test_couplings_are_kept_where_z_is_finite(real):
     kept = weak.weight.detach().clone()
     CouplingCeiling().apply(weak)
     assert torch.equal(kept, weak.weight)
+
+
+def test_what_has_diverged_is_left_to_the_check_that_says_so():
+    rbm = machine(hm.Gaussian(2), hm.Gaussian(2))
+    for wrong in (torch.nan, torch.inf):
+        with torch.no_grad():
+            rbm.weight[0, 0] = wrong
+        CouplingCeiling().apply(rbm)
+        with pytest.raises(FloatingPointError, match="weight is no longer finite after 3 updates"):
+            check_finite(rbm, 3)
+
+
+def test_the_mean_of_machines_with_a_finite_z_has_one():
+    narrow, wide = (machine(hm.Gaussian(3), hm.Mixed(hm.Spin(1), hm.Gaussian(2)), 0.1) for _ in range(2))
+    for rbm, deviation in ((narrow, 0.1), (wide, 1.0)):
+        with torch.no_grad():
+            rbm.visible.log_precision.fill_(-2.0 * np.log(deviation))
+            rbm.hidden.parts[1].log_precision.zero_()
+            rbm.weight[:, 1:] = torch.eye(3, 2, dtype=torch.float64) * 0.9 / deviation
+    average = Average(wide)
+    for rbm in (wide, narrow):
+        average(Update(1, rbm, None, None))
+    assert average.model.reason_not_normalizable() is None
+    assert average.model.visible.scale.numpy() == pytest.approx(0.1**0.5)
+    assert average.model.weight.detach()[:2, 1:].diagonal() * 0.1**0.5 == pytest.approx([0.9, 0.9])
+
+
+def test_the_precision_of_hidden_units_is_a_gauge_and_stays():
+    x, _ = normal(300)
+    rbm = hm.RBM(hm.Gaussian(6), hm.Mixed(hm.Bernoulli(2), hm.Gaussian(2)), seed=0)
+    with torch.no_grad():
+        rbm.hidden.parts[1].log_precision.fill_(0.7)
+    kept = []
+    hm.fit(
+        rbm,
+        x,
+        steps=60,
+        seed=0,
+        callbacks=[lambda u: kept.append(u.model.hidden.parts[1].log_precision.clone())],
+    )
+    assert len(kept) == 60 and all(torch.equal(k, kept[0]) for k in kept)
+    assert all(p.requires_grad for p in rbm.parameters())
 
 
 @pytest.mark.parametrize(

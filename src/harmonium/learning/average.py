@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.loop import Update
-from harmonium.learning.unit_scales import Scale, gaussians
+from harmonium.learning.unit_scales import Scale, gaussians, real_couplings
 from harmonium.models import EnergyModel
 from harmonium.numerics import without_gradients
 
@@ -25,7 +25,8 @@ class Average:
     Of Gaussian units it takes the mean of the locations b/γ, not that of the biases. With units at μ the bias
     is γμ, and the means of γμ and of log γ over a path along which γ grows don't belong together: they would
     put the units at μ (1 + ½ Var log γ), and where μ is ten standard deviations away from 0 this is a long
-    way.
+    way. For the same reason the couplings of Gaussian to Gaussian units are averaged in units of their
+    precisions: Z is then finite for the mean as for all that went into it.
 
     Args:
         model: the model that is trained.
@@ -52,13 +53,16 @@ class Average:
         if plain is not None:  # no Gaussian units, and no zeros to be kept
             torch._foreach_lerp_(self._own, list(plain), rate)
             return
-        locations = [scale.location for scale in _gaussians(self.model)]
+        pairs = list(zip(_gaussians(self.model), _gaussians(update.model), strict=True))
+        locations = [own.location.lerp(new.location, rate) for own, new in pairs]
+        couplings = _mean_couplings(self.model, update.model, rate)
         torch._foreach_lerp_(self._own, list(update.model.parameters()), rate)
         self._keep_zeros(update.model, rate)
-        for location, own, new in zip(
-            locations, _gaussians(self.model), _gaussians(update.model), strict=True
-        ):
-            own.bias.copy_(own.units.precision * location.lerp(new.location, rate))
+        for location, (own, _) in zip(locations, pairs, strict=True):
+            own.bias.copy_(own.units.precision * location)
+        real = None if couplings is None else real_couplings(self.model)
+        if real is not None and couplings is not None:
+            real.take(couplings)
 
     def _keep_zeros(self, model: EnergyModel, rate: float) -> None:
         tensors = self._used, self.model.with_learned_zeros(), model.with_learned_zeros()
@@ -83,6 +87,12 @@ class Average:
         self.updates = int(state["updates"])
         for k, used in enumerate(self._used):
             used.copy_(state[f"used{k}"])
+
+
+def _mean_couplings(own: EnergyModel, new: EnergyModel, rate: float) -> Tensor | None:
+    """The new mean of couplings between Gaussian units, in units of the precisions; None without such."""
+    a, b = real_couplings(own), real_couplings(new)
+    return None if a is None or b is None else a.scaled.lerp(b.scaled, rate)
 
 
 def _gaussians(model: EnergyModel) -> list[Scale]:

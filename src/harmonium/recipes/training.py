@@ -192,7 +192,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         rows, valid = centred_rows(rows, origin), None if valid is None else centred_rows(valid, origin)
     plan = settings.resolve(model, rows, asked, optimiser, negative_phase, objective)
     divided = divides(model, negative_phase) and plan.batch_size >= processes.count()
-    with real_columns.centred(model, origin), processes.repeating(not divided):
+    gauge = real_columns.without_gauge(model)
+    with real_columns.centred(model, origin), gauge, processes.repeating(not divided):
         begin = partial(_begin, model, copy.deepcopy(model.state_dict()), rows, weights, seed)
         if not resume:
             begin(negative_phase)
