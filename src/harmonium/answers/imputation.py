@@ -51,7 +51,8 @@ def impute(
     """The rows of X with their empty cells filled in; what is known stays exactly as it is.
 
     A cell is filled by its most probable value where values are names (categories, pairs), and by its
-    expected value where they are numbers, rounded for counts; both given the known cells of its row. Such
+    expected value where they are numbers, rounded for counts, and to the next value that there is where a
+    schema has few of them; both given the known cells of its row. Such
     rows are less scattered than real ones: for an analysis take several `draws` from the joint conditional
     distribution instead, analyse each, and pool (Rubin 1987).
 
@@ -246,12 +247,24 @@ def _summary(
     number = torch.arange(len(values), dtype=torch.float64, device=p.device)
     own = values[:, 0].to(p) if site.width == 1 else number
     part = site.part
+    if isinstance(kind, Category) and kind.amounts:
+        return _of_amounts(kind, p)
     names = part is None or part.one_hot or part.two_values is not None
     if names or isinstance(kind, (Binary, Category)):
         best = p.argmax(1)
         return own[best], 1.0 - p.gather(1, best[:, None])[:, 0], None
     mean = p @ own
     return mean.round(), (p @ own**2 - mean**2).clamp(min=0.0).sqrt(), None
+
+
+def _of_amounts(kind: Category, p: Tensor) -> tuple[Tensor, Tensor, None]:
+    """The amount next to the mean, as a code, and the standard deviation; (rows,) each."""
+    amounts = torch.tensor([float(value) for value in kind.values or ()], dtype=p.dtype, device=p.device)
+    p = p[:, : len(amounts)]  # a state for other values has no amount
+    p = p / p.sum(1, keepdim=True)
+    mean = p @ amounts
+    code = (amounts - mean[:, None]).abs().argmin(1)
+    return code.to(p), (p @ amounts**2 - mean**2).clamp(min=0.0).sqrt(), None
 
 
 def _probabilities(part: Units | None, drawn: Completions, values: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def kind_of(facts: Facts, without: Sequence[type[Kind]] = ()) -> Kind:
     if facts.whole:
         return _whole(facts, without)
     repeated = facts.distinct <= FEW_REAL and facts.rows >= REPEATED * facts.distinct
-    return (Category() if repeated else Number()).fitted(facts)
+    return (Category(amounts=True) if repeated else Number()).fitted(facts)
 
 
 def _refuse_too_many(facts: Facts) -> None:
@@ -85,7 +85,7 @@ def _whole(facts: Facts, without: Sequence[type[Kind]]) -> Kind:
         if facts.high - low <= BOUNDED:
             candidates.append(Whole(low, int(facts.high)))
     if facts.distinct <= FEW and facts.values is not None:
-        candidates.append(Category(facts.values))
+        candidates.append(Category(facts.values, amounts=True))
     candidates = [kind for kind in candidates if type(kind) not in without]
     if facts.distinct > FEW_REAL or not candidates:
         candidates.append(number.fitted(facts))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,19 +167,29 @@ class Category(Kind):
         values: all of them; by default those of the column, or all that a categorical column declares.
         other: whether to keep a state for values that later tables may hold besides these. It is an empty
             cell where it is turned back into a value. By default such a value is an error.
+        amounts: whether the values are amounts and not codes for names, so that an empty cell is guessed by
+            its mean, which is the value next to it, and not by the most probable value. So are numbers in
+            which a schema finds categories; numbers for which categories were asked are codes.
 
     >>> Category(("red", "green", "blue"), other=True).describe()
     "one of 3 ('red', 'green', 'blue'), or another"
+    >>> Category((1, 2, 4), amounts=True).describe()
+    'one of 3 amounts (1, 2, 4)'
     """
 
     values: tuple[Any, ...] | None = None
     other: bool = False
+    amounts: bool = False
 
     def __post_init__(self) -> None:
         values = _checked(self.values, 1 if self.other else 2, MOST, f"from 2 to {MOST} different ones")
         object.__setattr__(self, "values", values)
-        if not isinstance(self.other, bool):
-            raise TypeError(f"other must be True or False, got {self.other!r}.")
+        for name in ("other", "amounts"):
+            checks.boolean(name, getattr(self, name))
+        if self.amounts and not all(isinstance(v, (int, float)) for v in self.values or ()):
+            raise ValueError(
+                f"values must be numbers to be amounts, got {listed([repr(v) for v in self.values or ()])}."
+            )
 
     def unit_type(self) -> type[Units]:
         return Categorical
@@ -199,7 +209,7 @@ class Category(Kind):
             raise Refused(f"must hold at most {MOST} different values to be categories, got {facts.distinct}")
         if len(facts.values) + self.other < 2:
             raise Refused(f"must hold two values or more to be categories, got {facts.distinct}")
-        return Category(facts.values, self.other)
+        return replace(self, values=facts.values)
 
     def complete(self) -> bool:
         return self.values is not None
@@ -220,4 +230,5 @@ class Category(Kind):
         if self.values is None:
             return "categories"
         shown = ", ".join(repr(v) for v in self.values[:4]) + ", …" * (len(self.values) > 4)
-        return f"one of {len(self.values)} ({shown})" + ", or another" * self.other
+        amounts = " amounts" * self.amounts
+        return f"one of {len(self.values)}{amounts} ({shown})" + ", or another" * self.other
