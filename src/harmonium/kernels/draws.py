@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmonium.kernels import count_loops, draw_loops, launch, reference
+from harmonium.kernels import count_loops, draw_loops, launch, mixture_loops, reference
+from harmonium.kernels.mixture import COUNTING, Mixture
+from harmonium.kernels.side import chain_numbers
 from harmonium.random import Address
 
 SERIAL = 8192  # numbers in a block below which starting threads costs more than it saves
@@ -29,7 +31,6 @@ _LOOPS: dict[tuple[int, torch.dtype], Callable[[Any], None]] = {
     (draw_loops.CATEGORICAL, torch.float32): draw_loops.categories32,
     (draw_loops.CATEGORICAL, torch.float64): draw_loops.categories64,
 }
-COUNTING = 30  # numbers that take about as long as a count
 KINDS = {"bernoulli": draw_loops.BERNOULLI, "spin": draw_loops.SPIN, "categorical": draw_loops.CATEGORICAL}
 _drawn: dict[Callable[[Any], None], int] = {}  # numbers drawn by the reference in a loop's place
 
@@ -62,22 +63,31 @@ def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int =
 def _run(  # noqa: PLR0913
     loop: Callable[[Any], None], kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1
 ) -> None:
-    stride, columns = field.stride()
-    if columns != 1:
+    if field.stride(1) != 1:
         field = field.contiguous()
-        stride = field.stride(0)
     rows, numbers = field.shape
-    item, units = field.element_size(), numbers // states
-    width = piece(states)
-    tiles = rows * -(-units // width)
-    team, grain, counter = launch.threads(rows * numbers >= SERIAL), tiles, None
+    units, width = numbers // states, piece(states)
+    _launch(loop, address, field, out, rows * -(-units // width), (kind, units, width, states))
+
+
+def _launch(  # noqa: PLR0913
+    loop: Callable[[Any], None],
+    address: Address,
+    field: Tensor,
+    out: Tensor,
+    tiles: int,
+    what: tuple[int, int, int, int],
+) -> None:
+    """Runs a loop over so many tiles of a field whose columns are next to each other."""
+    kind, units, width, states = what
+    team, grain, counter = launch.threads(field.numel() >= SERIAL), tiles, None
     if team > 1:
         grain, counter = max(1, tiles // (team * CLAIMS)), ctypes.c_int64(0)
-    chain, chains = (address.chain, 0) if isinstance(address.chain, int) else (0, address.chain.ctypes.data)
+    item = field.element_size()
     job = draw_loops.JOB.pack(
-        *(kind, 0 if counter is None else ctypes.addressof(counter), grain, rows, units, width, states),
-        *(field.data_ptr(), stride * item, out.data_ptr(), out.stride(0) * item, item),
-        *(address.seed, address.purpose, address.step, address.unit, chain, chains),
+        *(kind, 0 if counter is None else ctypes.addressof(counter), grain, len(field), units, width, states),
+        *(field.data_ptr(), field.stride(0) * item, out.data_ptr(), out.stride(0) * item, item),
+        *(address.seed, address.purpose, address.step, address.unit, *chain_numbers(address)),
     )
     launch.run(loop, job, team)
 
@@ -124,3 +134,36 @@ def uniform(
     out = torch.empty(shape, dtype=dtype, device=device)
     _draw(draw_loops.UNIFORM, address, out, out)
     return out
+
+
+def draw_mixture(field: Tensor, mixture: Mixture, address: Address, out: Tensor) -> Tensor:
+    """As ``reference.draw_mixture``."""
+    single = field.dtype is torch.float32
+    loop = mixture_loops.mixtures32 if single else mixture_loops.mixtures64
+    # as many as its groups' own loops would count, so that none of them is compiled before this one
+    if _few(loop, len(field) * mixture.numbers + (len(mixture.groups) - 1) * CALL):
+        return reference.draw_mixture(field, mixture, address, out)
+    if mixture.plan is None:
+        mixture.plan, mixture.height = _plan(mixture)
+    if field.stride(1) != 1:
+        field = field.contiguous()
+    what = mixture.plan.data_ptr(), len(mixture.plan), mixture.height, 1
+    _launch(loop, address, field, out, -(-len(field) // mixture.height), what)
+    return out
+
+
+def _plan(mixture: Mixture) -> tuple[Tensor, int]:
+    """The groups as `mixture_loops` reads them, and how many rows are drawn at a time."""
+    groups: list[int] = []
+    blocks: tuple[list[int], list[int]] = ([], [])
+    columns: list[int] = []
+    for g in mixture.groups:
+        own = blocks[g.kind == "counts"]
+        kind = mixture_loops.KINDS[g.kind]
+        groups += [kind, g.size, g.sites, g.states, len(columns), 4 * len(own)]
+        own += range(g.unit // 4, g.unit // 4 + -(-g.sites // 4))
+        columns += g.columns.tolist()
+    most = max((len(g.columns) for g in mixture.groups), default=1)
+    head = [len(mixture.groups), len(blocks[0]), len(blocks[1]), most]
+    height = max(1, draw_loops.TILE // max(most, 4 * len(blocks[0]), 4 * len(blocks[1])))
+    return torch.tensor([*head, *groups, *blocks[0], *blocks[1], *columns]), height

@@ -234,7 +234,10 @@ class Units(nn.Module, ABC):
 
     def with_tensors(self: Same, **tensors: Tensor) -> Same:
         """A shallow copy that reads these tensors in place of the parameters of the same names."""
-        clone = copy.copy(self)
+        clone = object.__new__(
+            type(self)
+        )  # copy.copy takes ten times as long, and paths do this at each step
+        clone.__dict__.update(self.__dict__)
         clone._parameters = {k: p for k, p in self._parameters.items() if k not in tensors}
         for name, value in tensors.items():
             object.__setattr__(clone, name, value)
@@ -305,6 +308,18 @@ class Units(nn.Module, ABC):
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""
         return ", ".join(str(v) for k, v in self.config().items() if k != "type")
+
+
+class Inverted(Units):
+    """Units whose draw is a function of the field and one uniform for each entry of it."""
+
+    @abstractmethod
+    def from_uniforms(self, field: Tensor, u: Tensor) -> Tensor:
+        """A state drawn from exp(I x - U(x) - Γ(I)), (batch, width), from uniforms of this shape."""
+
+    def sample(self, field: Tensor, address: Address) -> Tensor:
+        """A state made from the uniforms at the address."""
+        return self.from_uniforms(field, self._uniform(field, address))
 
 
 def layer_of_units(name: str, value: Any) -> Units:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.random import Address
-from harmonium.units.base import Tail, Units, layer_of_units
+from harmonium.units.base import Inverted, Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
+from harmonium.units.compiled import group_of
 from harmonium.units.gaussian import Gaussian
 from harmonium.units.poisson import Poisson
 from harmonium.units.spin import Spin
@@ -37,6 +40,11 @@ class Order(NamedTuple):
     columns: list[Tensor]  # of states, for each group
     sites: list[Tensor]
     back: dict[int, Tensor]  # by the number of columns
+    firsts: list[int]  # numbers of the first unit of each group, from 0
+    mixture: kernels.Mixture  # what the kernels draw of it
+    left: list[
+        tuple[int, str | None]
+    ]  # groups that they leave to the units, wholly or in part, and their kind
 
 
 class Mixed(Units):
@@ -65,21 +73,30 @@ class Mixed(Units):
             p.register_parameter("bias", None)  # from here on the layer's one bias is the only one
         self.cardinality = None
         self._orders: dict[torch.device, Order] = {}
+        self._ends: tuple[Mixed, Mixed, float | Tensor] | None = None  # where it lies between two others,
+        self._between: dict[int, Units] = {}  # and its groups there
 
-    def parts_in_order(self) -> list[Units]:
+    def _own_parts(self) -> list[Units]:
         return list(self.parts)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
 
-    @property
+    def parts_in_order(self) -> list[Units]:
+        if self._ends is None:
+            return self._own_parts()
+        start, end, beta = self._ends
+        pairs = zip(start.parts_in_order(), end.parts_in_order(), strict=True)
+        return [a.interpolate(b, beta) for a, b in pairs]
+
+    @cached_property
     def width(self) -> int:
-        return sum(p.width for p in self.parts_in_order())
+        return sum(p.width for p in self._own_parts())
 
-    @property
+    @cached_property
     def unit_numbers(self) -> int:
-        return sum(p.unit_numbers for p in self.parts_in_order())
+        return sum(p.unit_numbers for p in self._own_parts())
 
-    @property
+    @cached_property
     def code_width(self) -> int:
-        return sum(p.code_width for p in self.parts_in_order())
+        return sum(p.code_width for p in self._own_parts())
 
     @property
     def tail(self) -> Tail:  # type: ignore[override]  # derived from the parts, a constant elsewhere
@@ -106,20 +123,27 @@ class Mixed(Units):
     def _order(self, device: torch.device) -> Order:
         """What is worked on at once, found when it is first asked for."""
         if device not in self._orders:
-            self._orders[device] = _order_of(self.parts_in_order(), device)
+            self._orders[device] = _order_of(self._own_parts(), device)
         return self._orders[device]
+
+    def _group(self, order: Order, k: int) -> Units:
+        """The parts of a group as one."""
+        units = order.units[k]
+        if units is not None:
+            return units
+        if self._ends is None:
+            return _joined([self.parts[i] for i in order.parts[k]])  # type: ignore[misc]
+        return self._between[k]
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor, codes: bool = False) -> Tensor:
         """A function of each part, for each column or each site; parts of one kind are one."""
-        order, parts = self._order(x.device), self.parts_in_order()
+        order = self._order(x.device)
+        units = [self._group(order, k) for k in range(len(order.parts))]
+        if len(units) == len(self.parts):
+            fields = x.split([u.code_width if codes else u.width for u in units], -1)
+            return torch.cat([function(u, y) for u, y in zip(units, fields, strict=True)], -1)
         columns = order.sites if codes else order.columns
-        if len(columns) == len(parts):
-            edges = self._edges([p.code_width if codes else p.width for p in parts])
-            return torch.cat([function(p, x[..., c]) for p, c in zip(parts, edges, strict=True)], -1)
-        pieces = [
-            function(units or _joined([parts[i] for i in group]), x.index_select(-1, c))
-            for group, units, c in zip(order.parts, order.units, columns, strict=True)
-        ]
+        pieces = [function(u, x.index_select(-1, c)) for u, c in zip(units, columns, strict=True)]
         found = torch.cat(pieces, -1)
         return found.index_select(-1, order.back[found.shape[-1]])
 
@@ -140,14 +164,16 @@ class Mixed(Units):
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Draws of each group of parts, one after the other in the unit numbers of the address."""
-        unit = address.unit
-
-        def draw(units: Units, part: Tensor) -> Tensor:
-            nonlocal unit
-            here, unit = unit, unit + units.unit_numbers
-            return units.sample(part, address.at(unit=here))
-
-        return self._each(draw, field)
+        order = self._order(field.device)
+        x = kernels.draw_mixture(field, order.mixture, address)
+        for k, kind in order.left:
+            units, columns = self._group(order, k), order.columns[k]
+            own, drawn = field.index_select(1, columns), x.index_select(1, columns)
+            if kind == "uniform" and isinstance(units, Inverted):
+                x.index_copy_(1, columns, units.from_uniforms(own, drawn))
+            elif kind is None or bool((drawn < 0.0).any()):  # what isn't known, and large counts
+                x.index_copy_(1, columns, units.sample(own, address.at(unit=address.unit + order.firsts[k])))
+        return x
 
     def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
         for p, c in zip(self.parts_in_order(), self.columns(), strict=True):
@@ -189,10 +215,11 @@ class Mixed(Units):
 
     def interpolate(self, other: Mixed, beta: float | Tensor) -> Mixed:
         mixed = self.with_tensors()
-        mixed._modules = dict(self._modules)
-        mixed._modules["parts"] = nn.ModuleList(
-            a.interpolate(b, beta) for a, b in zip(self.parts_in_order(), other.parts_in_order(), strict=True)
-        )
+        mixed._ends, order = (self, other, beta), self._order(self.bias.device)
+        pairs = {
+            k: (self._group(order, k), other._group(order, k)) for k, u in enumerate(order.units) if u is None
+        }
+        mixed._between = {k: a.interpolate(b, beta) for k, (a, b) in pairs.items()}
         return mixed
 
     def shape_parameters(self) -> dict[str, nn.Parameter]:
@@ -239,7 +266,22 @@ def _order_of(parts: list[Units], device: torch.device) -> Order:
         None if JOINED.get(type(parts[group[0]]), (None,)) else _joined([parts[i] for i in group])
         for group in groups.values()
     ]
-    return Order(list(groups.values()), units, columns, sites, back)
+    kinds, firsts = [group_of(parts[group[0]]) for group in groups.values()], [0]
+    for group, own in zip(groups.values(), columns, strict=True):
+        alone = len(group) == 1
+        firsts.append(firsts[-1] + (parts[group[0]].unit_numbers if alone else -(-len(own) // 4) * 4))
+    known = [
+        kernels.Group(*kind, own, unit)
+        for kind, own, unit in zip(kinds, columns, firsts[:-1], strict=True)
+        if kind is not None
+    ]
+    mixture = kernels.Mixture(known, sum(p.width for p in parts))
+    left = [
+        (k, kind and kind[0])
+        for k, kind in enumerate(kinds)
+        if kind is None or kind[0] in ("uniform", "counts")
+    ]
+    return Order(list(groups.values()), units, columns, sites, back, firsts[:-1], mixture, left)
 
 
 def _joined(parts: list[Units]) -> Units:
