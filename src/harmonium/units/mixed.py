@@ -31,12 +31,15 @@ JOINED: dict[type[Units], tuple[str, ...]] = {
     Gaussian: ("log_precision",),
 }
 
+FLAT = (Bernoulli, Categorical, Spin)  # by their very types, whose U is 0
+
 
 class Order(NamedTuple):
     """Where the columns of parts that are worked on at once are, and the way back to the layer's order."""
 
     parts: list[list[int]]
-    units: list[Units | None]  # those parts as one, where no parameter is theirs
+    units: list[Units | None]  # those parts as one, where that is always the same
+    shaped: list[int]  # groups that may have parameters of their own
     columns: list[Tensor]  # of states, for each group
     sites: list[Tensor]
     back: dict[int, Tensor]  # by the number of columns
@@ -128,12 +131,8 @@ class Mixed(Units):
 
     def _group(self, order: Order, k: int) -> Units:
         """The parts of a group as one."""
-        units = order.units[k]
-        if units is not None:
-            return units
-        if self._ends is None:
-            return _joined([self.parts[i] for i in order.parts[k]])  # type: ignore[misc]
-        return self._between[k]
+        units = self._between.get(k) or order.units[k]
+        return units or _joined([self.parts[i] for i in order.parts[k]])  # type: ignore[misc]
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor, codes: bool = False) -> Tensor:
         """A function of each part, for each column or each site; parts of one kind are one."""
@@ -148,7 +147,14 @@ class Mixed(Units):
         return found.index_select(-1, order.back[found.shape[-1]])
 
     def potential(self, x: Tensor) -> Tensor:
-        return self._each(lambda p, y: p.potential(y), x)
+        order = self._order(x.device)
+        curved = [k for k, group in enumerate(order.parts) if type(self.parts[group[0]]) not in FLAT]
+        pieces = [self._group(order, k).potential(x.index_select(-1, order.columns[k])) for k in curved]
+        found = pieces[0] if pieces else x
+        total = found.new_zeros(*x.shape[:-1], self.n)
+        for k, piece in zip(curved, pieces, strict=True):
+            total.index_copy_(-1, order.sites[k], piece)
+        return total
 
     def cumulant(self, field: Tensor) -> Tensor:
         return self._each(lambda p, y: p.cumulant(y), field)
@@ -215,12 +221,15 @@ class Mixed(Units):
 
     def interpolate(self, other: Mixed, beta: float | Tensor) -> Mixed:
         mixed = self.with_tensors()
-        mixed._ends, order = (self, other, beta), self._order(self.bias.device)
-        pairs = {
-            k: (self._group(order, k), other._group(order, k)) for k, u in enumerate(order.units) if u is None
-        }
+        own, others = self._order(self.bias.device), other._order(other.bias.device)
+        pairs = {k: (self._group(own, k), other._group(others, k)) for k in own.shaped}
+        mixed._ends = self, other, beta
         mixed._between = {k: a.interpolate(b, beta) for k, (a, b) in pairs.items()}
         return mixed
+
+    def shaped(self, x: Tensor) -> list[tuple[Units, Tensor]]:
+        order = self._order(x.device)
+        return [(self._group(order, k), x.index_select(-1, order.columns[k])) for k in order.shaped]
 
     def shape_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.named_parameters() if name != "bias"}
@@ -262,9 +271,10 @@ def _order_of(parts: list[Units], device: torch.device) -> Order:
         end[-1]: torch.argsort(torch.cat(place)).to(device) for end, place in zip(ends, places, strict=True)
     }
     columns, sites = ([place.to(device) for place in each] for each in places)
+    shaped = [k for k, group in enumerate(groups.values()) if JOINED.get(type(parts[group[0]]), True)]
     units = [
-        None if JOINED.get(type(parts[group[0]]), (None,)) else _joined([parts[i] for i in group])
-        for group in groups.values()
+        None if k in shaped and len(group) > 1 else _joined([parts[i] for i in group])
+        for k, group in enumerate(groups.values())
     ]
     kinds, firsts = [group_of(parts[group[0]]) for group in groups.values()], [0]
     for group, own in zip(groups.values(), columns, strict=True):
@@ -281,7 +291,7 @@ def _order_of(parts: list[Units], device: torch.device) -> Order:
         for k, kind in enumerate(kinds)
         if kind is None or kind[0] in ("uniform", "counts")
     ]
-    return Order(list(groups.values()), units, columns, sites, back, firsts[:-1], mixture, left)
+    return Order(list(groups.values()), units, shaped, columns, sites, back, firsts[:-1], mixture, left)
 
 
 def _joined(parts: list[Units]) -> Units:
