@@ -83,9 +83,9 @@ def _launch(  # noqa: PLR0913
     team, grain, counter = launch.threads(field.numel() >= SERIAL), tiles, None
     if team > 1:
         grain, counter = max(1, tiles // (team * CLAIMS)), ctypes.c_int64(0)
-    item = field.element_size()
+    item, rows = field.element_size(), field.shape[0]
     job = draw_loops.JOB.pack(
-        *(kind, 0 if counter is None else ctypes.addressof(counter), grain, len(field), units, width, states),
+        *(kind, 0 if counter is None else ctypes.addressof(counter), grain, rows, units, width, states),
         *(field.data_ptr(), field.stride(0) * item, out.data_ptr(), out.stride(0) * item, item),
         *(address.seed, address.purpose, address.step, address.unit, *chain_numbers(address)),
     )
@@ -141,14 +141,15 @@ def draw_mixture(field: Tensor, mixture: Mixture, address: Address, out: Tensor)
     single = field.dtype is torch.float32
     loop = mixture_loops.mixtures32 if single else mixture_loops.mixtures64
     # as many as its groups' own loops would count, so that none of them is compiled before this one
-    if _few(loop, len(field) * mixture.numbers + (len(mixture.groups) - 1) * CALL):
+    rows = field.shape[0]
+    if _few(loop, rows * mixture.numbers + (len(mixture.groups) - 1) * CALL):
         return reference.draw_mixture(field, mixture, address, out)
     if mixture.plan is None:
         mixture.plan, mixture.height = _plan(mixture)
     if field.stride(1) != 1:
         field = field.contiguous()
-    what = mixture.plan.data_ptr(), len(mixture.plan), mixture.height, 1
-    _launch(loop, address, field, out, -(-len(field) // mixture.height), what)
+    what = mixture.plan.data_ptr(), mixture.plan.numel(), mixture.height, 1
+    _launch(loop, address, field, out, -(-rows // mixture.height), what)
     return out
 
 

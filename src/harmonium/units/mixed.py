@@ -19,7 +19,7 @@ from harmonium.units.base import Inverted, Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
-from harmonium.units.compiled import group_of
+from harmonium.units.compiled import COMPILED, group_of
 from harmonium.units.gaussian import Gaussian
 from harmonium.units.poisson import Poisson
 from harmonium.units.spin import Spin
@@ -34,20 +34,28 @@ JOINED: dict[type[Units], tuple[str, ...]] = {
 FLAT = (Bernoulli, Categorical, Spin)  # by their very types, whose U is 0
 
 
-class Order(NamedTuple):
-    """Where the columns of parts that are worked on at once are, and the way back to the layer's order."""
+class Together(NamedTuple):
+    """Parts that are worked on at once."""
 
-    parts: list[list[int]]
-    units: list[Units | None]  # those parts as one, where that is always the same
-    shaped: list[int]  # groups that may have parameters of their own
-    columns: list[Tensor]  # of states, for each group
-    sites: list[Tensor]
+    parts: list[Units]
+    units: Units | None  # those parts as one, where that is always the same
+    columns: Tensor  # of states
+    sites: Tensor
+    unit: int  # number of their first unit in an address, counted from 0
+    drawn: str | None  # how the kernels draw them, None if they don't
+
+    @property
+    def shaped(self) -> bool:
+        """Whether there may be parameters of theirs."""
+        return bool(JOINED.get(type(self.parts[0]), True))
+
+
+class Order(NamedTuple):
+    """What is worked on at once, and the way back to the layer's order."""
+
+    groups: list[Together]
     back: dict[int, Tensor]  # by the number of columns
-    firsts: list[int]  # numbers of the first unit of each group, from 0
     mixture: kernels.Mixture  # what the kernels draw of it
-    left: list[
-        tuple[int, str | None]
-    ]  # groups that they leave to the units, wholly or in part, and their kind
 
 
 class Mixed(Units):
@@ -129,31 +137,29 @@ class Mixed(Units):
             self._orders[device] = _order_of(self._own_parts(), device)
         return self._orders[device]
 
-    def _group(self, order: Order, k: int) -> Units:
-        """The parts of a group as one."""
-        units = self._between.get(k) or order.units[k]
-        return units or _joined([self.parts[i] for i in order.parts[k]])  # type: ignore[misc]
+    def _units(self, k: int, group: Together) -> Units:
+        """The parts of group number k as one."""
+        return self._between.get(k) or group.units or _joined(group.parts)
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor, codes: bool = False) -> Tensor:
         """A function of each part, for each column or each site; parts of one kind are one."""
-        order = self._order(x.device)
-        units = [self._group(order, k) for k in range(len(order.parts))]
-        if len(units) == len(self.parts):
+        groups, back, _ = self._order(x.device)
+        units = [self._units(k, group) for k, group in enumerate(groups)]
+        if not back:
             fields = x.split([u.code_width if codes else u.width for u in units], -1)
             return torch.cat([function(u, y) for u, y in zip(units, fields, strict=True)], -1)
-        columns = order.sites if codes else order.columns
+        columns = [group.sites if codes else group.columns for group in groups]
         pieces = [function(u, x.index_select(-1, c)) for u, c in zip(units, columns, strict=True)]
         found = torch.cat(pieces, -1)
-        return found.index_select(-1, order.back[found.shape[-1]])
+        return found.index_select(-1, back[found.shape[-1]])
 
     def potential(self, x: Tensor) -> Tensor:
-        order = self._order(x.device)
-        curved = [k for k, group in enumerate(order.parts) if type(self.parts[group[0]]) not in FLAT]
-        pieces = [self._group(order, k).potential(x.index_select(-1, order.columns[k])) for k in curved]
-        found = pieces[0] if pieces else x
-        total = found.new_zeros(*x.shape[:-1], self.n)
-        for k, piece in zip(curved, pieces, strict=True):
-            total.index_copy_(-1, order.sites[k], piece)
+        numbered = enumerate(self._order(x.device).groups)
+        curved = [(k, group) for k, group in numbered if type(group.parts[0]) not in FLAT]
+        pieces = [self._units(k, g).potential(x.index_select(-1, g.columns)) for k, g in curved]
+        total = (pieces[0] if pieces else x).new_zeros(*x.shape[:-1], self.n)
+        for (_, group), piece in zip(curved, pieces, strict=True):
+            total.index_copy_(-1, group.sites, piece)
         return total
 
     def cumulant(self, field: Tensor) -> Tensor:
@@ -170,15 +176,17 @@ class Mixed(Units):
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Draws of each group of parts, one after the other in the unit numbers of the address."""
-        order = self._order(field.device)
-        x = kernels.draw_mixture(field, order.mixture, address)
-        for k, kind in order.left:
-            units, columns = self._group(order, k), order.columns[k]
-            own, drawn = field.index_select(1, columns), x.index_select(1, columns)
-            if kind == "uniform" and isinstance(units, Inverted):
-                x.index_copy_(1, columns, units.from_uniforms(own, drawn))
-            elif kind is None or bool((drawn < 0.0).any()):  # what isn't known, and large counts
-                x.index_copy_(1, columns, units.sample(own, address.at(unit=address.unit + order.firsts[k])))
+        groups, _, mixture = self._order(field.device)
+        x = kernels.draw_mixture(field, mixture, address)
+        for k, group in enumerate(groups):
+            if group.drawn in COMPILED.values():
+                continue
+            own, drawn = (y.index_select(1, group.columns) for y in (field, x))
+            units, here = self._units(k, group), address.unit + group.unit
+            if group.drawn == "uniform" and isinstance(units, Inverted):
+                x.index_copy_(1, group.columns, units.from_uniforms(own, drawn))
+            elif group.drawn is None or bool((drawn < 0.0).any()):  # -1: of too large a variance
+                x.index_copy_(1, group.columns, units.sample(own, address.at(unit=here)))
         return x
 
     def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
@@ -221,15 +229,15 @@ class Mixed(Units):
 
     def interpolate(self, other: Mixed, beta: float | Tensor) -> Mixed:
         mixed = self.with_tensors()
-        own, others = self._order(self.bias.device), other._order(other.bias.device)
-        pairs = {k: (self._group(own, k), other._group(others, k)) for k in own.shaped}
+        own, others = (end._order(self.bias.device).groups for end in (self, other))
+        pairs = [(k, *ends) for k, ends in enumerate(zip(own, others, strict=True)) if ends[0].shaped]
         mixed._ends = self, other, beta
-        mixed._between = {k: a.interpolate(b, beta) for k, (a, b) in pairs.items()}
+        mixed._between = {k: self._units(k, a).interpolate(other._units(k, b), beta) for k, a, b in pairs}
         return mixed
 
     def shaped(self, x: Tensor) -> list[tuple[Units, Tensor]]:
-        order = self._order(x.device)
-        return [(self._group(order, k), x.index_select(-1, order.columns[k])) for k in order.shaped]
+        groups = enumerate(self._order(x.device).groups)
+        return [(self._units(k, g), x.index_select(-1, g.columns)) for k, g in groups if g.shaped]
 
     def shape_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.named_parameters() if name != "bias"}
@@ -259,39 +267,25 @@ class Mixed(Units):
 
 
 def _order_of(parts: list[Units], device: torch.device) -> Order:
-    groups: dict[Any, list[int]] = {}
+    alike: dict[Any, list[int]] = {}
     for i, p in enumerate(parts):
-        groups.setdefault((type(p), p.cardinality) if type(p) in JOINED else i, []).append(i)
+        alike.setdefault((type(p), p.cardinality) if type(p) in JOINED else i, []).append(i)
     ends = [[0, *accumulate(widths)] for widths in ([p.width for p in parts], [p.n for p in parts])]
-    places = [
-        [torch.cat([torch.arange(end[i], end[i + 1]) for i in group]) for group in groups.values()]
-        for end in ends
-    ]
-    back = {
-        end[-1]: torch.argsort(torch.cat(place)).to(device) for end, place in zip(ends, places, strict=True)
-    }
-    columns, sites = ([place.to(device) for place in each] for each in places)
-    shaped = [k for k, group in enumerate(groups.values()) if JOINED.get(type(parts[group[0]]), True)]
-    units = [
-        None if k in shaped and len(group) > 1 else _joined([parts[i] for i in group])
-        for k, group in enumerate(groups.values())
-    ]
-    kinds, firsts = [group_of(parts[group[0]]) for group in groups.values()], [0]
-    for group, own in zip(groups.values(), columns, strict=True):
-        alone = len(group) == 1
-        firsts.append(firsts[-1] + (parts[group[0]].unit_numbers if alone else -(-len(own) // 4) * 4))
-    known = [
-        kernels.Group(*kind, own, unit)
-        for kind, own, unit in zip(kinds, columns, firsts[:-1], strict=True)
-        if kind is not None
-    ]
-    mixture = kernels.Mixture(known, sum(p.width for p in parts))
-    left = [
-        (k, kind and kind[0])
-        for k, kind in enumerate(kinds)
-        if kind is None or kind[0] in ("uniform", "counts")
-    ]
-    return Order(list(groups.values()), units, shaped, columns, sites, back, firsts[:-1], mixture, left)
+    groups, known, unit = [], [], 0
+    for some in alike.values():
+        columns, sites = (torch.cat([torch.arange(end[i], end[i + 1]) for i in some]) for end in ends)
+        members, kind = [parts[i] for i in some], group_of(parts[some[0]])
+        fixed = _joined(members) if len(some) == 1 or not JOINED[type(members[0])] else None
+        drawn = None if kind is None else kind[0]
+        groups.append(Together(members, fixed, columns.to(device), sites.to(device), unit, drawn))
+        if kind is not None:
+            known.append(kernels.Group(*kind, groups[-1].columns, unit))
+        unit += members[0].unit_numbers if len(some) == 1 else -(-len(columns) // 4) * 4
+    back = {}
+    if len(groups) < len(parts):
+        places = [g.columns for g in groups], [g.sites for g in groups]
+        back = {end[-1]: torch.argsort(torch.cat(place)) for end, place in zip(ends, places, strict=True)}
+    return Order(groups, back, kernels.Mixture(known, ends[0][-1]))
 
 
 def _joined(parts: list[Units]) -> Units:
@@ -301,7 +295,7 @@ def _joined(parts: list[Units]) -> Units:
         return first
     names = JOINED[type(first)]
     joined = first.with_tensors(**{k: torch.cat([getattr(p, k) for p in parts], -1) for k in names})
-    joined.n = sum(p.n for p in parts)
+    object.__setattr__(joined, "n", sum(p.n for p in parts))  # past nn.Module, which takes its time
     return joined
 
 
