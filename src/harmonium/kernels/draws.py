@@ -15,6 +15,7 @@ from harmonium.kernels.side import chain_numbers
 from harmonium.random import Address
 
 SERIAL = 8192  # numbers in a block below which starting threads costs more than it saves
+MIXED = 2048  # numbers in a tile of mixed columns, whose rows are short
 CLAIMS = 8  # claims per thread: enough to even out threads that are held up, few enough to cost nothing
 FEW, CALL = (
     2**17,
@@ -166,5 +167,5 @@ def _plan(mixture: Mixture) -> tuple[Tensor, int]:
         columns += g.columns.tolist()
     most = max((len(g.columns) for g in mixture.groups), default=1)
     head = [len(mixture.groups), len(blocks[0]), len(blocks[1]), most]
-    height = max(1, draw_loops.TILE // max(most, 4 * len(blocks[0]), 4 * len(blocks[1])))
+    height = max(1, MIXED // max(most, 4 * len(blocks[0]), 4 * len(blocks[1])))
     return torch.tensor([*head, *groups, *blocks[0], *blocks[1], *columns]), height
