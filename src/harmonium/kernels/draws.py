@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import count_loops, draw_loops, launch, mixture_loops, reference
-from harmonium.kernels.mixture import COUNTING, Mixture
+from harmonium.kernels.mixture import COUNTING, Group, Mixture
 from harmonium.kernels.side import chain_numbers
 from harmonium.random import Address
 
@@ -33,6 +34,12 @@ _LOOPS: dict[tuple[int, torch.dtype], Callable[[Any], None]] = {
     (draw_loops.CATEGORICAL, torch.float64): draw_loops.categories64,
 }
 KINDS = {"bernoulli": draw_loops.BERNOULLI, "spin": draw_loops.SPIN, "categorical": draw_loops.CATEGORICAL}
+_MIXED: dict[torch.dtype, Callable[[Any], None]] = {
+    torch.float32: mixture_loops.mixtures32,
+    torch.float64: mixture_loops.mixtures64,
+}
+SHORT = 64  # numbers in a row up to which several are drawn at a time, once the loop for mixtures is in use
+_used: set[Callable[[Any], None]] = set()  # of the loops for mixtures
 _drawn: dict[Callable[[Any], None], int] = {}  # numbers drawn by the reference in a loop's place
 
 
@@ -58,7 +65,17 @@ def _few(loop: Callable[[Any], None], numbers: int) -> bool:
 
 
 def _draw(kind: int, address: Address, field: Tensor, out: Tensor, states: int = 1) -> None:
-    _run(_LOOPS[kind, field.dtype], kind, address, field, out, states)
+    if field.shape[1] <= SHORT and _MIXED[field.dtype] in _used:
+        _draw_in_tiles(address, field, out, _alone(kind, states, field.shape[1]))
+    else:
+        _run(_LOOPS[kind, field.dtype], kind, address, field, out, states)
+
+
+@functools.lru_cache(maxsize=64)
+def _alone(kind: int, states: int, width: int) -> Mixture:
+    """A layer of one kind as a mixture."""
+    name = next(name for name, number in mixture_loops.KINDS.items() if number == kind)
+    return Mixture([Group(name, states, torch.arange(width), 0)], width)
 
 
 def _run(  # noqa: PLR0913
@@ -139,19 +156,25 @@ def uniform(
 
 def draw_mixture(field: Tensor, mixture: Mixture, address: Address, out: Tensor) -> Tensor:
     """As ``reference.draw_mixture``."""
-    single = field.dtype is torch.float32
-    loop = mixture_loops.mixtures32 if single else mixture_loops.mixtures64
+    loop, rows = _MIXED[field.dtype], field.shape[0]
     # as many as its groups' own loops would count, so that none of them is compiled before this one
-    rows = field.shape[0]
     if _few(loop, rows * mixture.numbers + (len(mixture.groups) - 1) * CALL):
         return reference.draw_mixture(field, mixture, address, out)
+    _draw_in_tiles(address, field, out, mixture)
+    return out
+
+
+def _draw_in_tiles(address: Address, field: Tensor, out: Tensor, mixture: Mixture) -> None:
+    """Some rows at a time by the loop for mixtures, which is compiled by now or must be."""
+    loop = _MIXED[field.dtype]
     if mixture.plan is None:
-        mixture.plan, mixture.height = _plan(mixture)
+        mixture.plan = _plan(mixture)
+    plan, height = mixture.plan  # held here, since another thread may set it too
     if field.stride(1) != 1:
         field = field.contiguous()
-    what = mixture.plan.data_ptr(), mixture.plan.numel(), mixture.height, 1
-    _launch(loop, address, field, out, -(-rows // mixture.height), what)
-    return out
+    tiles = -(-field.shape[0] // height)
+    _launch(loop, address, field, out, tiles, (plan.data_ptr(), plan.numel(), height, 1))
+    _used.add(loop)
 
 
 def _plan(mixture: Mixture) -> tuple[Tensor, int]:

@@ -37,12 +37,11 @@ class Mixture:
         width: columns of the field.
         units: where the unit numbers of a row end.
         numbers: how many numbers take as long as a row.
-        plan: the groups as compiled loops read them, once one has.
+        plan: the groups as compiled loops read them and how many rows these draw at a time, once one has.
     """
 
     def __init__(self, groups: Sequence[Group], width: int) -> None:
         self.groups, self.width = tuple(groups), width
         self.units = max((g.unit + g.sites for g in groups), default=0)
         self.numbers = sum(len(g.columns) * (COUNTING if g.kind == "counts" else 1) for g in groups)
-        self.plan: Tensor | None = None
-        self.height = 1  # rows of a tile, by the plan
+        self.plan: tuple[Tensor, int] | None = None
