@@ -155,7 +155,7 @@ def test_which_loop_draws(monkeypatch):
     assert run == [two, mixed, mixed, two]
 
 
-def test_no_loop_of_a_group_compiles_before_that_of_the_mixture(monkeypatch):
+def test_the_reference_draws_the_first_few_mixtures(monkeypatch):
     monkeypatch.setattr(draws, "FEW", 2**14)
     monkeypatch.setattr(draws, "_drawn", {})
     monkeypatch.setattr(draws, "_used", set())
@@ -168,7 +168,16 @@ def test_no_loop_of_a_group_compiles_before_that_of_the_mixture(monkeypatch):
     while not run:
         assert same(kernels.draw_mixture(field, some, HERE), expected)
         calls += 1
-    assert calls > 1 and run == [mixture_loops.mixtures32]  # the first few by the reference
+    few = 2**14 // (3 * some.numbers + len(some.groups) * draws.CALL)
+    assert few > 1 and calls == few + 1 and run == [mixture_loops.mixtures32]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nothing_is_drawn_of_nothing(dtype):
+    none = torch.zeros(3, 0, dtype=dtype)
+    for some in (Mixture([], 0), Mixture([Group("spin", 1, torch.arange(0), 0)], 0)):
+        assert kernels.draw_mixture(none, some, HERE).shape == (3, 0)
+    assert kernels.draw_spin(none, HERE).shape == (3, 0)
 
 
 def test_wrong_fields_of_a_mixture_are_refused():

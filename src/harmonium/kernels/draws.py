@@ -157,7 +157,7 @@ def uniform(
 def draw_mixture(field: Tensor, mixture: Mixture, address: Address, out: Tensor) -> Tensor:
     """As ``reference.draw_mixture``."""
     loop, rows = _MIXED[field.dtype], field.shape[0]
-    # as many as its groups' own loops would count, so that none of them is compiled before this one
+    # the reference takes a call for each group
     if _few(loop, rows * mixture.numbers + (len(mixture.groups) - 1) * CALL):
         return reference.draw_mixture(field, mixture, address, out)
     _draw_in_tiles(address, field, out, mixture)
@@ -188,7 +188,7 @@ def _plan(mixture: Mixture) -> tuple[Tensor, int]:
         groups += [kind, g.size, g.sites, g.states, len(columns), 4 * len(own)]
         own += range(g.unit // 4, g.unit // 4 + -(-g.sites // 4))
         columns += g.columns.tolist()
-    most = max((len(g.columns) for g in mixture.groups), default=1)
+    most = max([1, *(len(g.columns) for g in mixture.groups)])
     head = [len(mixture.groups), len(blocks[0]), len(blocks[1]), most]
     height = max(1, MIXED // max(most, 4 * len(blocks[0]), 4 * len(blocks[1])))
     return torch.tensor([*head, *groups, *blocks[0], *blocks[1], *columns]), height

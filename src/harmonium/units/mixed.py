@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -183,8 +183,8 @@ class Mixed(Units):
                 continue
             own, drawn = (y.index_select(1, group.columns) for y in (field, x))
             units, here = self._units(k, group), address.unit + group.unit
-            if group.drawn == "uniform" and isinstance(units, Inverted):
-                x.index_copy_(1, group.columns, units.from_uniforms(own, drawn))
+            if group.drawn == "uniform":
+                x.index_copy_(1, group.columns, cast(Inverted, units).from_uniforms(own, drawn))
             elif group.drawn is None or bool((drawn < 0.0).any()):  # -1: of too large a variance
                 x.index_copy_(1, group.columns, units.sample(own, address.at(unit=here)))
         return x
