@@ -181,12 +181,15 @@ class Mixed(Units):
         for k, group in enumerate(groups):
             if group.drawn in COMPILED.values():
                 continue
-            own, drawn = (y.index_select(1, group.columns) for y in (field, x))
-            units, here = self._units(k, group), address.unit + group.unit
+            drawn = x.index_select(1, group.columns)
+            if group.drawn == "counts" and not bool((drawn < 0.0).any()):  # -1: of too large a variance
+                continue
+            units, own = self._units(k, group), field.index_select(1, group.columns)
             if group.drawn == "uniform":
-                x.index_copy_(1, group.columns, cast(Inverted, units).from_uniforms(own, drawn))
-            elif group.drawn is None or bool((drawn < 0.0).any()):  # -1: of too large a variance
-                x.index_copy_(1, group.columns, units.sample(own, address.at(unit=here)))
+                found = cast(Inverted, units).from_uniforms(own, drawn)
+            else:
+                found = units.sample(own, address.at(unit=address.unit + group.unit))
+            x.index_copy_(1, group.columns, found)
         return x
 
     def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
