@@ -33,6 +33,13 @@ def draws():
             assert torch.equal(getattr(kernels, name)(field, HERE), same)
         same = reference.draw_categorical(field, 7, HERE, torch.empty_like(field))
         assert torch.equal(kernels.draw_categorical(field, 7, HERE), same)
+        groups = [("spin", 1, 0, 2), ("categorical", 5, 2, 17), ("uniform", 1, 17, 20), ("counts", 9, 20, 23)]
+        some = kernels.Mixture(
+            [kernels.Group(kind, size, torch.arange(a, b), 8 * a) for kind, size, a, b in groups], 210
+        )
+        field, out = fine(300, 210).to(dtype), torch.zeros(300, 210, dtype=dtype)
+        same = reference.draw_mixture(field, some, HERE, out)[:, :23]
+        assert torch.equal(kernels.draw_mixture(field, some, HERE)[:, :23], same)
     for trials in (0, 9, 500):
         same = reference.draw_counts(field, trials, HERE, torch.empty_like(field))
         assert torch.equal(kernels.draw_counts(field, trials, HERE), same)

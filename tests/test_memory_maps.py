@@ -8,6 +8,7 @@ import torch
 
 import harmonium as hm
 from harmonium.learning import Batches
+from harmonium.learning.batches import CELLS
 from harmonium.models import table
 from harmonium.models.intake import rows_of
 from harmonium.models.table import Selected
@@ -93,3 +94,20 @@ def test_training_from_a_memory_map_holds_no_copy_of_it(tmp_path):
     fit(np.tile(np.eye(512, dtype=np.uint8), (20, 1)))  # loads and compiles what the next one needs
     fit(np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert held[-1] - held[1] < 160e6
+
+
+def test_states_of_a_small_table_are_made_once_where_they_stay_the_same():
+    x, made = np.arange(60, dtype=np.uint8).reshape(20, 3), []
+
+    def prepare(rows, numbers, epoch):
+        made.append(len(numbers))
+        return as_stored(rows, numbers, epoch)
+
+    anew, once = (Batches(x, 6, prepare, seed=1, fixed=fixed) for fixed in (False, True))
+    for step in range(9):  # three epochs
+        assert torch.equal(anew.batch(step).v, once.batch(step).v)
+    assert sorted(made) == [18, 18, 18, 20]
+    large = Batches(np.zeros((CELLS, 2), dtype=np.uint8), 6, prepare, fixed=True)
+    made.clear()
+    large.batch(0)
+    assert sum(made) < CELLS

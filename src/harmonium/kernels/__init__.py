@@ -20,8 +20,16 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import phases, processor
-from harmonium.kernels.drawing import draw_bernoulli, draw_categorical, draw_counts, draw_spin, uniform
+from harmonium.kernels.drawing import (
+    draw_bernoulli,
+    draw_categorical,
+    draw_counts,
+    draw_mixture,
+    draw_spin,
+    uniform,
+)
 from harmonium.kernels.launch import multiplying, on_one_thread
+from harmonium.kernels.mixture import Group, Mixture
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
 from harmonium.random import Address
@@ -30,11 +38,14 @@ if TYPE_CHECKING:
     from harmonium.kernels.updates import Update
 
 __all__ = [
+    "Group",
+    "Mixture",
     "Side",
     "centre",
     "draw_bernoulli",
     "draw_categorical",
     "draw_counts",
+    "draw_mixture",
     "draw_spin",
     "gibbs",
     "lead",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harmonium.kernels import arguments, processor, reference
+from harmonium.kernels.mixture import Mixture
 from harmonium.kernels.processor import taking_the_next
 from harmonium.random import Address
 
@@ -158,3 +159,36 @@ def draw_counts(field: Tensor, trials: int, address: Address, out: Tensor | None
     if field.dtype is not torch.float64:
         raise TypeError(f"field must be torch.float64, got {field.dtype}.")
     return _drawing(field.is_cpu).draw_counts(field, trials, address, out)
+
+
+@taking_the_next
+def draw_mixture(field: Tensor, mixture: Mixture, address: Address) -> Tensor:
+    """Draws each group of columns in its way, all in one call.
+
+    Columns of the kind "uniform" get uniforms of the field's type, whatever their field; counts are drawn in
+    float64, in a field of any type.
+
+    Args:
+        field: (rows, mixture.width), float32 or float64.
+        mixture: the groups, which hold no column twice; a column of none gets what was in memory.
+        address: as in ``draw_bernoulli``; the units of a group are counted on from its own.
+
+    Returns:
+        Tensor like the field: states, or uniforms.
+
+    Raises:
+        TypeError, ValueError: as ``draw_bernoulli``, and where the field has another width.
+
+    Example:
+        >>> from harmonium.kernels import Group, Mixture
+        >>> from harmonium.random import Address, Purpose
+        >>> groups = Group("bernoulli", 1, torch.tensor([1]), 0), Group("counts", 9, torch.tensor([0]), 4)
+        >>> field = torch.tensor([[torch.inf, -torch.inf]])
+        >>> draw_mixture(field, Mixture(groups, 2), Address(seed=1, purpose=Purpose.TRIAL))
+        tensor([[9., 0.]])
+    """
+    out = arguments.checked(field, 1, address, None)
+    if field.shape[1] != mixture.width:
+        raise ValueError(f"field must have {mixture.width} columns, got {field.shape[1]}.")
+    arguments.check_address(address, field.shape[0], mixture.units)
+    return _drawing(field.is_cpu).draw_mixture(field, mixture, address, out)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium.kernels.mixture import Group, Mixture
 from harmonium.random import Address
 
 MASK = 0xFFFFFFFF
@@ -211,3 +212,25 @@ def _counted(u: Tensor, theta: Tensor, trials: int) -> Tensor:
         weight = torch.where(on, weight * down(k), weight)
         reached, k = torch.where(on, reached - weight, reached), torch.where(on, k - 1.0, k)
     return k
+
+
+def draw_mixture(field: Tensor, mixture: Mixture, address: Address, out: Tensor) -> Tensor:
+    """Each group at its own units; "uniform" columns hold uniforms, counts are drawn in float64."""
+    for group in mixture.groups:
+        columns = group.columns.to(field.device)
+        drawn = _draw_group(group, field.index_select(1, columns), address.at(unit=address.unit + group.unit))
+        out.index_copy_(1, columns, drawn.to(field.dtype))
+    return out
+
+
+def _draw_group(group: Group, field: Tensor, address: Address) -> Tensor:
+    match group.kind:
+        case "uniform":
+            return uniform(address, (field.shape[0], field.shape[1]), field.dtype, field.device)
+        case "bernoulli":
+            return draw_bernoulli(field, address, field)
+        case "spin":
+            return draw_spin(field, address, field)
+        case "categorical":
+            return draw_categorical(field, group.size, address, field)
+    return draw_counts(field.double(), group.size, address, torch.empty_like(field, dtype=torch.float64))

@@ -30,15 +30,18 @@ class Batches:
         prepare: (rows, row numbers, epoch) to states (size, n_visible), e.g. to encode or to binarise.
         weights: weight of each row, (n_rows,), or None for equal ones.
         seed: of the orders.
+        fixed: whether `prepare` gives a row the same states in every epoch; those of a small table are then
+            made once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         x: Stored,
         size: int,
         prepare: Callable[[Tensor, np.ndarray, int], Tensor],
         weights: Tensor | None = None,
         seed: int = 0,
+        fixed: bool = False,
     ) -> None:
         self.x = x
         self.size = min(checks.positive_integer("batch_size", size), len(x))
@@ -49,6 +52,8 @@ class Batches:
         self._order: tuple[int, np.ndarray] = (-1, np.arange(len(x)))
         columns = (x.x if isinstance(x, Selected) else x).shape[1]
         self._together = max(1, CELLS // (self.size * columns))  # batches
+        self._whole = fixed and len(x) * columns <= CELLS
+        self._all: Tensor | None = None  # the states of all rows, of a small table
         self._ready: dict[int, Tensor] = {}  # the states of updates to come, by their numbers
         self._equal = torch.empty(0)  # the last weights of as many rows as there are in a batch
 
@@ -88,9 +93,17 @@ class Batches:
             epoch, place = divmod(step, self.per_epoch)
             together = min(self._together, self.per_epoch - place)
             rows = np.concatenate([self.numbers(step + k) for k in range(together)])
-            v = self.prepare(take(self.x, rows), rows, epoch)
+            v = self._prepared(rows, epoch)
             self._ready = dict(zip(range(step, step + together), v.split(self.size), strict=True))
         return self._ready.pop(step)
+
+    def _prepared(self, rows: np.ndarray, epoch: int) -> Tensor:
+        if not self._whole:
+            return self.prepare(take(self.x, rows), rows, epoch)
+        if self._all is None:
+            everything = np.arange(len(self.x))
+            self._all = self.prepare(take(self.x, everything), everything, epoch)
+        return self._all.index_select(0, torch.from_numpy(rows).to(self._all.device))
 
     def _equally(self, v: Tensor) -> Tensor:
         """The same weight for each."""

@@ -122,12 +122,11 @@ class TwoBlocks(PairwiseModel):
     def _accumulate_shape_gradient(self, v: Tensor, field: Tensor, weights: Tensor) -> None:
         """The parameters inside U (scales, thresholds) enter unit by unit: autograd is as good as any."""
         visible, hidden = self.layers
-        if not visible.shape_parameters() and not hidden.shape_parameters():
-            return
         with torch.enable_grad():
-            per_row = visible.potential(v).sum(-1) - hidden.cumulant(field).sum(-1)
-            total = (weights * per_row).sum()
-            if total.requires_grad:
+            terms = [units.potential(x).sum(-1) for units, x in visible.shaped(v)]
+            terms += [-units.cumulant(x).sum(-1) for units, x in hidden.shaped(field)]
+            total = sum((weights * term).sum() for term in terms)
+            if isinstance(total, Tensor) and total.requires_grad:
                 total.backward()
 
 

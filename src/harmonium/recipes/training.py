@@ -202,7 +202,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
         decay = WeightDecay(plan.weight_decay) if plan.weight_decay else None
         learner = Learner(
             model,
-            Batches(rows.x, plan.batch_size, rows.prepare, weights, seed),
+            Batches(rows.x, plan.batch_size, rows.prepare, weights, seed, fixed=rows.kind != "probabilities"),
             negative_phase,
             settings.optimiser_for(model, plan, optimiser),
             # the penalty first, so that the method measures both in the same way

@@ -146,11 +146,12 @@ class View:
         1).
         """
         if self.fields:
-            return self.marginal(there) - self.marginal(here)
+            before, after = self.marginal(torch.stack([here, there]))
+            return after - before
         return (there - here).squeeze(-1).double() * (self.energies[1] - self.energies[0])
 
     def marginal(self, beta: Tensor) -> Tensor:
-        """-log of the sum of exp(-E) over the summed block at β, (rows,), float64, nats."""
+        """-log of the sum of exp(-E) over the summed block at β, (..., rows, 1): (..., rows), float64."""
         own = self.segment
         assert own.summed is not None  # since it has fields
         field = torch.lerp(self.fields[0], self.fields[1], beta)

@@ -225,6 +225,10 @@ class Units(nn.Module, ABC):
         """The learnable parameters of U, all but the bias, by name."""
         return {name: p for name, p in self.named_parameters(recurse=False) if name != "bias"}
 
+    def shaped(self, x: Tensor) -> list[tuple[Units, Tensor]]:
+        """Units that have such parameters, and their columns of states or fields `x`, (batch, width)."""
+        return [(self, x)] if self.shape_parameters() else []
+
     def interpolate(self: Same, other: Same, beta: float | Tensor) -> Same:
         """Units of the same type with the potential (1-β) U + β U'; `beta` is a number or (batch, 1).
 
@@ -234,10 +238,9 @@ class Units(nn.Module, ABC):
 
     def with_tensors(self: Same, **tensors: Tensor) -> Same:
         """A shallow copy that reads these tensors in place of the parameters of the same names."""
-        clone = copy.copy(self)
-        clone._parameters = {k: p for k, p in self._parameters.items() if k not in tensors}
-        for name, value in tensors.items():
-            object.__setattr__(clone, name, value)
+        clone = object.__new__(type(self))  # steps of a path do this, and copy.copy takes ten times as long
+        left = {k: p for k, p in self._parameters.items() if k not in tensors}
+        clone.__dict__.update({**self.__dict__, "_parameters": left, **tensors})
         return clone
 
     @torch.no_grad()
@@ -305,6 +308,18 @@ class Units(nn.Module, ABC):
     def extra_repr(self) -> str:
         """What stands between the brackets of the printed units."""
         return ", ".join(str(v) for k, v in self.config().items() if k != "type")
+
+
+class Inverted(Units):
+    """Units whose draw is a function of the field and one uniform for each entry of it."""
+
+    @abstractmethod
+    def from_uniforms(self, field: Tensor, u: Tensor) -> Tensor:
+        """A state drawn from exp(I x - U(x) - Γ(I)), (batch, width), from uniforms of this shape."""
+
+    def sample(self, field: Tensor, address: Address) -> Tensor:
+        """A state made from the uniforms at the address."""
+        return self.from_uniforms(field, self._uniform(field, address))
 
 
 def layer_of_units(name: str, value: Any) -> Units:

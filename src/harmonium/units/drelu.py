@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.numerics import half_line_cumulant, half_line_mean, half_line_quantile, half_line_variance
-from harmonium.random import Address
-from harmonium.units.base import Tail, Units
+from harmonium.units.base import Inverted, Tail
 
 
-class DReLU(Units):
+class DReLU(Inverted):
     """x ∈ ℝ, U = γ₊x²/2 for x > 0, γ₋x²/2 for x < 0, plus θ|x| (Tubiana, Cocco & Monasson 2019).
 
     With g from the ReLU, one term a side:
@@ -86,8 +85,7 @@ class DReLU(Units):
         gain_left = left * (field + self.threshold)
         return torch.where(gain_right >= gain_left, right, left)
 
-    def sample(self, field: Tensor, address: Address) -> Tensor:
-        u = self._uniform(field, address)
+    def from_uniforms(self, field: Tensor, u: Tensor) -> Tensor:
         plus, minus = self._log_masses(field)
         t_plus, s_plus, t_minus, s_minus = self._sides(field)
         share, other = torch.sigmoid(plus - minus), torch.sigmoid(minus - plus)

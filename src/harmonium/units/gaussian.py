@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.numerics import HALF_LOG_TWO_PI
-from harmonium.random import Address
-from harmonium.units.base import Tail, Units
+from harmonium.units.base import Inverted, Tail
 
 
-class Gaussian(Units):
+class Gaussian(Inverted):
     """x ∈ ℝ, U = γx²/2: Γ(I) = I²/2γ + ½ log(2π/γ), mean I/γ, variance 1/γ.
 
     Learnable are `bias` and `log_precision` = log γ; `location` = bias/γ and `scale` = γ^(-1/2) describe the
@@ -65,8 +64,7 @@ class Gaussian(Units):
     def mode(self, field: Tensor) -> Tensor:
         return self.mean(field)
 
-    def sample(self, field: Tensor, address: Address) -> Tensor:
-        u = self._uniform(field, address)
+    def from_uniforms(self, field: Tensor, u: Tensor) -> Tensor:
         return self.mean(field) + torch.special.ndtri(u) * torch.exp(-0.5 * self.log_precision)
 
     def violation(self, x: Tensor) -> str | None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.random import Address
-from harmonium.units.base import Tail, Units, layer_of_units
+from harmonium.units.base import Inverted, Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
+from harmonium.units.compiled import COMPILED, group_of
 from harmonium.units.gaussian import Gaussian
 from harmonium.units.poisson import Poisson
 from harmonium.units.spin import Spin
@@ -28,15 +31,31 @@ JOINED: dict[type[Units], tuple[str, ...]] = {
     Gaussian: ("log_precision",),
 }
 
+FLAT = (Bernoulli, Categorical, Spin)  # by their very types, whose U is 0
+
+
+class Together(NamedTuple):
+    """Parts that are worked on at once."""
+
+    parts: list[Units]
+    units: Units | None  # those parts as one, where that is always the same
+    columns: Tensor  # of states
+    sites: Tensor
+    unit: int  # number of their first unit in an address, counted from 0
+    drawn: str | None  # how the kernels draw them, None if they don't
+
+    @property
+    def shaped(self) -> bool:
+        """Whether there may be parameters of theirs."""
+        return bool(JOINED.get(type(self.parts[0]), True))
+
 
 class Order(NamedTuple):
-    """Where the columns of parts that are worked on at once are, and the way back to the layer's order."""
+    """What is worked on at once, and the way back to the layer's order."""
 
-    parts: list[list[int]]
-    units: list[Units | None]  # those parts as one, where no parameter is theirs
-    columns: list[Tensor]  # of states, for each group
-    sites: list[Tensor]
+    groups: list[Together]
     back: dict[int, Tensor]  # by the number of columns
+    mixture: kernels.Mixture  # what the kernels draw of it
 
 
 class Mixed(Units):
@@ -65,21 +84,30 @@ class Mixed(Units):
             p.register_parameter("bias", None)  # from here on the layer's one bias is the only one
         self.cardinality = None
         self._orders: dict[torch.device, Order] = {}
+        self._ends: tuple[Mixed, Mixed, float | Tensor] | None = None  # where it lies between two others,
+        self._between: dict[int, Units] = {}  # and its groups there
 
-    def parts_in_order(self) -> list[Units]:
+    def _own_parts(self) -> list[Units]:
         return list(self.parts)  # type: ignore[arg-type]  # a ModuleList forgets the type of its modules
 
-    @property
+    def parts_in_order(self) -> list[Units]:
+        if self._ends is None:
+            return self._own_parts()
+        start, end, beta = self._ends
+        pairs = zip(start.parts_in_order(), end.parts_in_order(), strict=True)
+        return [a.interpolate(b, beta) for a, b in pairs]
+
+    @cached_property
     def width(self) -> int:
-        return sum(p.width for p in self.parts_in_order())
+        return sum(p.width for p in self._own_parts())
 
-    @property
+    @cached_property
     def unit_numbers(self) -> int:
-        return sum(p.unit_numbers for p in self.parts_in_order())
+        return sum(p.unit_numbers for p in self._own_parts())
 
-    @property
+    @cached_property
     def code_width(self) -> int:
-        return sum(p.code_width for p in self.parts_in_order())
+        return sum(p.code_width for p in self._own_parts())
 
     @property
     def tail(self) -> Tail:  # type: ignore[override]  # derived from the parts, a constant elsewhere
@@ -106,25 +134,33 @@ class Mixed(Units):
     def _order(self, device: torch.device) -> Order:
         """What is worked on at once, found when it is first asked for."""
         if device not in self._orders:
-            self._orders[device] = _order_of(self.parts_in_order(), device)
+            self._orders[device] = _order_of(self._own_parts(), device)
         return self._orders[device]
+
+    def _units(self, k: int, group: Together) -> Units:
+        """The parts of group number k as one."""
+        return self._between.get(k) or group.units or _joined(group.parts)
 
     def _each(self, function: Callable[[Units, Tensor], Tensor], x: Tensor, codes: bool = False) -> Tensor:
         """A function of each part, for each column or each site; parts of one kind are one."""
-        order, parts = self._order(x.device), self.parts_in_order()
-        columns = order.sites if codes else order.columns
-        if len(columns) == len(parts):
-            edges = self._edges([p.code_width if codes else p.width for p in parts])
-            return torch.cat([function(p, x[..., c]) for p, c in zip(parts, edges, strict=True)], -1)
-        pieces = [
-            function(units or _joined([parts[i] for i in group]), x.index_select(-1, c))
-            for group, units, c in zip(order.parts, order.units, columns, strict=True)
-        ]
+        groups, back, _ = self._order(x.device)
+        units = [self._units(k, group) for k, group in enumerate(groups)]
+        if not back:
+            fields = x.split([u.code_width if codes else u.width for u in units], -1)
+            return torch.cat([function(u, y) for u, y in zip(units, fields, strict=True)], -1)
+        columns = [group.sites if codes else group.columns for group in groups]
+        pieces = [function(u, x.index_select(-1, c)) for u, c in zip(units, columns, strict=True)]
         found = torch.cat(pieces, -1)
-        return found.index_select(-1, order.back[found.shape[-1]])
+        return found.index_select(-1, back[found.shape[-1]])
 
     def potential(self, x: Tensor) -> Tensor:
-        return self._each(lambda p, y: p.potential(y), x)
+        numbered = enumerate(self._order(x.device).groups)
+        curved = [(k, group) for k, group in numbered if type(group.parts[0]) not in FLAT]
+        pieces = [self._units(k, g).potential(x.index_select(-1, g.columns)) for k, g in curved]
+        total = (pieces[0] if pieces else x).new_zeros(*x.shape[:-1], self.n)
+        for (_, group), piece in zip(curved, pieces, strict=True):
+            total.index_copy_(-1, group.sites, piece)
+        return total
 
     def cumulant(self, field: Tensor) -> Tensor:
         return self._each(lambda p, y: p.cumulant(y), field)
@@ -140,14 +176,21 @@ class Mixed(Units):
 
     def sample(self, field: Tensor, address: Address) -> Tensor:
         """Draws of each group of parts, one after the other in the unit numbers of the address."""
-        unit = address.unit
-
-        def draw(units: Units, part: Tensor) -> Tensor:
-            nonlocal unit
-            here, unit = unit, unit + units.unit_numbers
-            return units.sample(part, address.at(unit=here))
-
-        return self._each(draw, field)
+        groups, _, mixture = self._order(field.device)
+        x = kernels.draw_mixture(field, mixture, address)
+        for k, group in enumerate(groups):
+            if group.drawn in COMPILED.values():
+                continue
+            drawn = x.index_select(1, group.columns)
+            if group.drawn == "counts" and not bool((drawn < 0.0).any()):  # -1: of too large a variance
+                continue
+            units, own = self._units(k, group), field.index_select(1, group.columns)
+            if group.drawn == "uniform":
+                found = cast(Inverted, units).from_uniforms(own, drawn)
+            else:
+                found = units.sample(own, address.at(unit=address.unit + group.unit))
+            x.index_copy_(1, group.columns, found)
+        return x
 
     def _first_problem(self, find: Callable[[Units, Tensor], str | None], x: Tensor) -> str | None:
         for p, c in zip(self.parts_in_order(), self.columns(), strict=True):
@@ -189,11 +232,15 @@ class Mixed(Units):
 
     def interpolate(self, other: Mixed, beta: float | Tensor) -> Mixed:
         mixed = self.with_tensors()
-        mixed._modules = dict(self._modules)
-        mixed._modules["parts"] = nn.ModuleList(
-            a.interpolate(b, beta) for a, b in zip(self.parts_in_order(), other.parts_in_order(), strict=True)
-        )
+        own, others = (end._order(self.bias.device).groups for end in (self, other))
+        pairs = [(k, *ends) for k, ends in enumerate(zip(own, others, strict=True)) if ends[0].shaped]
+        mixed._ends = self, other, beta
+        mixed._between = {k: self._units(k, a).interpolate(other._units(k, b), beta) for k, a, b in pairs}
         return mixed
+
+    def shaped(self, x: Tensor) -> list[tuple[Units, Tensor]]:
+        groups = enumerate(self._order(x.device).groups)
+        return [(self._units(k, g), x.index_select(-1, g.columns)) for k, g in groups if g.shaped]
 
     def shape_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.named_parameters() if name != "bias"}
@@ -223,23 +270,25 @@ class Mixed(Units):
 
 
 def _order_of(parts: list[Units], device: torch.device) -> Order:
-    groups: dict[Any, list[int]] = {}
+    alike: dict[Any, list[int]] = {}
     for i, p in enumerate(parts):
-        groups.setdefault((type(p), p.cardinality) if type(p) in JOINED else i, []).append(i)
+        alike.setdefault((type(p), p.cardinality) if type(p) in JOINED else i, []).append(i)
     ends = [[0, *accumulate(widths)] for widths in ([p.width for p in parts], [p.n for p in parts])]
-    places = [
-        [torch.cat([torch.arange(end[i], end[i + 1]) for i in group]) for group in groups.values()]
-        for end in ends
-    ]
-    back = {
-        end[-1]: torch.argsort(torch.cat(place)).to(device) for end, place in zip(ends, places, strict=True)
-    }
-    columns, sites = ([place.to(device) for place in each] for each in places)
-    units = [
-        None if JOINED.get(type(parts[group[0]]), (None,)) else _joined([parts[i] for i in group])
-        for group in groups.values()
-    ]
-    return Order(list(groups.values()), units, columns, sites, back)
+    groups, known, unit = [], [], 0
+    for some in alike.values():
+        columns, sites = (torch.cat([torch.arange(end[i], end[i + 1]) for i in some]) for end in ends)
+        members, kind = [parts[i] for i in some], group_of(parts[some[0]])
+        fixed = _joined(members) if len(some) == 1 or not JOINED[type(members[0])] else None
+        drawn = None if kind is None else kind[0]
+        groups.append(Together(members, fixed, columns.to(device), sites.to(device), unit, drawn))
+        if kind is not None:
+            known.append(kernels.Group(*kind, groups[-1].columns, unit))
+        unit += members[0].unit_numbers if len(some) == 1 else -(-len(columns) // 4) * 4
+    back = {}
+    if len(groups) < len(parts):
+        places = [g.columns for g in groups], [g.sites for g in groups]
+        back = {end[-1]: torch.argsort(torch.cat(place)) for end, place in zip(ends, places, strict=True)}
+    return Order(groups, back, kernels.Mixture(known, ends[0][-1]))
 
 
 def _joined(parts: list[Units]) -> Units:
@@ -249,7 +298,7 @@ def _joined(parts: list[Units]) -> Units:
         return first
     names = JOINED[type(first)]
     joined = first.with_tensors(**{k: torch.cat([getattr(p, k) for p in parts], -1) for k in names})
-    joined.n = sum(p.n for p in parts)
+    object.__setattr__(joined, "n", sum(p.n for p in parts))  # past nn.Module, which takes its time
     return joined
 
 

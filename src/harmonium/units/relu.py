@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from harmonium.numerics import half_line_cumulant, half_line_mean, half_line_quantile, half_line_variance
-from harmonium.random import Address
-from harmonium.units.base import Tail, Units
+from harmonium.units.base import Inverted, Tail
 
 
-class ReLU(Units):
+class ReLU(Inverted):
     """x ≥ 0, U = γx²/2.
 
     With t = I/√γ and g(t) = log ∫₀^∞ exp(tz - z²/2) dz
@@ -55,8 +54,7 @@ class ReLU(Units):
     def mode(self, field: Tensor) -> Tensor:
         return field.clamp(min=0.0) / self.precision
 
-    def sample(self, field: Tensor, address: Address) -> Tensor:
-        u = self._uniform(field, address)
+    def from_uniforms(self, field: Tensor, u: Tensor) -> Tensor:
         return half_line_quantile(u, field * self._width_of_bell) * self._width_of_bell
 
     def violation(self, x: Tensor) -> str | None:
