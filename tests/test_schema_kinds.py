@@ -57,6 +57,27 @@ def test_kinds_of_whole_numbers():
         assert type(found) is kind, (found, kind)
 
 
+def test_one_far_cell_does_not_outweigh_all_others():
+    """The scatter of its loss would leave in doubt that a Poisson law, or a straight line, is wrong."""
+    r = np.random.default_rng(0)
+    prices = np.round(np.exp(r.normal(11.5, 0.4, 50)))
+    prices[7] = 1.5e6
+    assert type(kind_of(facts_of(pd.Series(prices.astype(int))))) is kinds.Number
+    places = np.exp(r.normal(8.5, 1.2, 400))
+    places[:2] = 0.0, 3e6
+    number = kinds.Number().fitted(facts_of(pd.Series(places)))
+    assert number.map == "power" and number.power < 0.2
+    gain = held_out(number.t(), places) - held_out(Map("power", power=0.0, unit=places.std()), places)
+    assert number.unit < 10_000 < places.std() and np.median(gain) > 0.5  # which bends small places as well
+
+
+@pytest.mark.parametrize("rows", [3, 6, 9])
+def test_few_large_whole_numbers_are_numbers(rows):
+    wages = np.array([52_000, 81_500, 40_250, 46_000, 120_000, 61_300, 58_000, 39_900, 75_000])[:rows]
+    for x, kind in ((wages, kinds.Number), (wages - 60_000, kinds.Number), (np.arange(rows), kinds.Count)):
+        assert type(kind_of(facts_of(pd.Series(x)))) is kind
+
+
 # -- wrong tables ----------------------------------------------------------------------------------------
 
 GOOD = {"y": [0, 1] * 15}
