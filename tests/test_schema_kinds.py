@@ -138,6 +138,25 @@ def test_text_that_looks_like_numbers_or_dates_may_be_categories():
             hm.Schema.of(frame, kinds={"x": kinds.Number()})
 
 
+def test_words_that_look_empty_are_told():
+    frame = pd.DataFrame(
+        {**GOOD, "a": ["   ", "no "] * 15, "b": ["NA", ".", "p"] * 10, "c": ["none", "No"] * 15}
+    )
+    schema = hm.Schema.of(frame)
+    assert schema.warnings == (
+        "X: of columns 'a' ('   ') and 'b' ('.' and 'NA') cells that look empty are learned as words: if"
+        " nothing is known there, leave them empty (NaN), else say what the column is (kinds=).",
+    )
+    asked = {"a": kinds.Binary(), "b": kinds.Category()}
+    assert not hm.Schema.of(frame, kinds=asked).warnings
+    assert schema.warnings[0] in hm.fit(frame, steps=1).warnings
+
+
+def test_a_table_whose_columns_are_all_left_out_is_refused():
+    with pytest.raises(ValueError, match="^X must have a column that isn't left out, got y left out.$"):
+        hm.Schema.of(pd.DataFrame(GOOD), leave_out=["y"])
+
+
 def test_all_wrong_columns_are_named_in_one_sentence():
     wrong = {key: WRONG[key][0] for key in ("names", "empty", "infinite")}
     frame = pd.DataFrame({**GOOD, **wrong, "blank": [None] * 30})

@@ -94,6 +94,10 @@ class Schema:
                 too many categories, or a name that another has; or there is no row or no column.
         """
         columns, warnings = columns_of(table_of(frame, name), dict(kinds or {}), leave_out, name, first)
+        if not columns:
+            raise ValueError(
+                f"{name} must have a column that isn't left out, got {listed(leave_out)} left out."
+            )
         found = cls(columns, leave_out, warnings)
         if not found.columns:
             raise ValueError(f"{name} must have a column that varies, got none.")

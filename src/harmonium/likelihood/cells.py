@@ -181,7 +181,6 @@ class States(NamedTuple):
         given = None if self.given is None else some(self.given, columns)
         return States((some(self.blocks[0], columns),), some(self.fields), given)
 
-
     def first(self, columns: slice) -> States:
         """Those of one draw, of many rows an even choice."""
         rows = self.blocks[0].shape[1]
