@@ -131,6 +131,13 @@ REFUSED = {
     "beyond squares": (REAL * 1e200, r"must hold numbers up to 1e\+150, got"),
     "below squares": (REAL * 1e-200, "must hold numbers that differ by 1e-150 at least"),
     "money": ([f"${v:.2f}" for v in REAL], r"holds numbers as text with a sign, such as '\$"),
+    "units": ([f"{v:.2f} kg" for v in REAL], r"holds numbers as text with a unit, such as '-?\d"),
+    "debts": ([f"({v:.2f})" if v > 0 else f"{-v:.2f}" for v in REAL], "holds numbers as text with a sign"),
+    "minus of print": (
+        [f"{v:.2f}".replace("-", "\u2212") for v in REAL],
+        "holds numbers as text with a sign",
+    ),
+    "rooms": ([f"{k}{'ab'[k % 2]}" for k in range(ROWS)], "holds another text in each of 40 rows"),
     "shares": ([f"{v} %" for v in range(ROWS)], "holds numbers as text with a sign, such as '0 %'"),
 }
 

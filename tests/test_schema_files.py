@@ -69,6 +69,8 @@ def test_identifiers_of_files_are_left_out_where_asked(tmp_path, no_report, caps
         ("a;b\n1.234,5;x\n3;y\n", [1234.5, 3.0], "have a decimal comma"),
         ('a,b\n"1,234",x\n"12,000,000",y\n', [1234.0, 12e6], "have commas between thousands"),
         ("a;b\n1 234;x\n56;y\n", [1234.0, 56.0], "blanks or apostrophes between thousands"),
+        ("a,b\n\u22121.5,x\n7,y\n", [-1.5, 7.0], "have a minus sign of print"),
+        ("a;b\n\u22121.234,5;x\n3;y\n", [-1234.5, 3.0], "have a decimal comma"),
         ("a,b\n?,x\n7,y\n", [NAN, 7.0], None),
         (",a,b\n0,5,x\n1,6,y\n", [5, 6], "which numbers the rows, was not read"),
     ],

@@ -23,6 +23,9 @@ GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
 DIGITS = re.compile(r"[0-9]+")
 CODE = re.compile(r"0\d+")  # which no number is written as
 SIGN = re.compile("[%‰$€£¥]")  # of a share or a currency
+MINUS = "\u2212"  # of print
+BRACKETS = re.compile(r"\((.*)\)")  # of what somebody owes
+NO_DIGITS = str.maketrans("", "", "0123456789.,")
 LEVELS = 20  # different texts that may be categories although they are numbers with a sign
 _TIME = r"\d{1,2}:\d{2}(:\d{2}.*)?( ?[AaPp][Mm])?"
 _MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
@@ -197,12 +200,12 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             row,
             "read the file with pandas' decimal=',' or thousands=',' as it is meant",
         )
-    signed = len(other) == len(values) > LEVELS
-    unsigned = [SIGN.sub("", value, count=1) for value in values] if signed else []
-    if unsigned and all(map(GROUPED.fullmatch, unsigned)):
+    bare = _bare(values) if other and len(values) > LEVELS else []
+    if bare and all(map(GROUPED.fullmatch, bare)):
+        what = "unit" if other[0][-1].isalpha() else "sign"
         raise Refused(
-            f"holds numbers as text with a sign, such as {values[0]!r}",
-            remedy="take the sign away (frame[column].str.replace) and make numbers of the rest"
+            f"holds numbers as text with a {what}, such as {other[0]!r}",
+            remedy="take it away (frame[column].str.replace) and make numbers of the rest"
             " (pandas.to_numeric)",
         )
     if not other and any("." in value for value in values):
@@ -216,6 +219,14 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             f"leave the cell empty where nothing is known (na_values={other[0]!r} tells pandas so), say that"
             f" these are categories (kinds=), or {LEAVE_OUT}",
         )
+
+
+def _bare(values: list[str]) -> list[str]:
+    """Texts without what may stand at a number: a sign, brackets of a negative one, a unit that all have."""
+    ends = {value[len(value.rstrip(value.translate(NO_DIGITS))) :] for value in values}
+    unit = ends.pop() if len(ends) == 1 else ""
+    bare = [SIGN.sub("", value.removesuffix(unit), count=1).replace(MINUS, "-") for value in values]
+    return [BRACKETS.sub(r"-\1", value.strip()) for value in bare]
 
 
 def numbers_of(column: pd.Series) -> np.ndarray:

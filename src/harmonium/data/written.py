@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harmonium.columns.facts import MINUS
 from harmonium.columns.frames import listed
 from harmonium.data.values import DataError
 
@@ -25,6 +26,7 @@ WAYS = {
 """How a number may be written: a pattern, and what to replace so that Python reads it."""
 
 
+PRINTED = "a minus sign of print"
 MARK = r"[-\u2013\u2014.*?#_/]+"
 """What stands in tables where a number is missing, besides what pandas knows: no letter or digit in it."""
 
@@ -94,12 +96,14 @@ def written_numbers(
     """
     found, notes = {}, []
     for k, label in enumerate(names):
-        column = frame.iloc[:, k]
-        how = None if label in text else _way(path, label, _cells(column) or [], separator)
+        cells = [] if label in text else _cells(frame.iloc[:, k]) or []
+        how = _way(path, label, [cell.replace(MINUS, "-") for cell in cells], separator)
+        if how is None and any(MINUS in cell for cell in cells):
+            how = PRINTED if all(re.fullmatch(PLAIN, cell.replace(MINUS, "-")) for cell in cells) else None
         if how is None:
             continue
-        replaced = column
-        for sign, by in WAYS[how][1].items():
+        replaced = frame.iloc[:, k]
+        for sign, by in {MINUS: "-", **WAYS.get(how, ("", {}))[1]}.items():
             replaced = replaced.str.replace(sign, by, regex=False)
         found[k] = replaced.astype(float)
         notes.append(f"{path.name}: the numbers of column {label!r} have {how}, and were read as such.")
