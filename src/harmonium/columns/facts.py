@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harmonium.columns.base import LEAVE_OUT, Refused
-from harmonium.columns.storage import LARGEST, WHOLE, is_plain, plain
+from harmonium.columns.storage import LARGEST, WHOLE, as_written, is_plain, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,8 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
 
     column = looked_up(column)
     dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        _refuse_lacking(dtype)
     if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
         return _of_numbers(column)
     if isinstance(dtype, pd.CategoricalDtype):
@@ -95,6 +97,15 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         raise _dates(dtype)
     return _of_objects(column, meant)
+
+
+def _refuse_lacking(dtype: pd.ArrowDtype) -> None:
+    try:
+        dtype.type  # noqa: B018  # what pandas doesn't know it refuses here
+    except NotImplementedError:
+        raise Refused(
+            f"is of Arrow's type {dtype.pyarrow_dtype}, which pandas lacks", remedy="cast it to a usual one"
+        ) from None
 
 
 def _of_objects(column: pd.Series, meant: bool) -> Facts:
@@ -285,7 +296,8 @@ def _of_numbers(column: pd.Series) -> Facts:
     whole = bool((different == np.floor(different)).all())
     values = None
     if len(different) <= MOST:
-        values = tuple(map(int, different.tolist()) if whole else different.tolist())
+        values = tuple(map(int if whole else as_written, different.tolist()))
+        values = values if len(set(values)) == len(values) else tuple(different.tolist())
     few = x if len(x) <= SAMPLE else x[np.linspace(0, len(x) - 1, SAMPLE).astype(np.int64)]
     return Facts(
         family="number",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,8 @@ class Storage:
         if isinstance(column.dtype, pd.ArrowDtype):  # whose own name may be that of another dtype
             return cls(f"{ARROW}{column.dtype.pyarrow_dtype}")
         if not isinstance(column.dtype, pd.CategoricalDtype):
-            return cls(str(column.dtype))
+            places = _places(column) if column.dtype == object else None
+            return cls(str(column.dtype) if places is None else f"object of Decimal, {places} places")
         categories = column.cat.categories
         return cls("category", tuple(plain(categories)), str(categories.dtype), bool(column.cat.ordered))
 
@@ -58,6 +60,11 @@ class Storage:
             return pd.Series(known, name=name)
         missing, dtype = pd.isna(values), self.dtype
         numpy = np.dtype(dtype) if dtype in NUMPY else None
+        if of_decimal := OF_DECIMAL.fullmatch(dtype):
+            made = [
+                None if m else Decimal(f"{v:.{of_decimal[1]}f}") for v, m in zip(values, missing, strict=True)
+            ]
+            return pd.Series(made, name=name, dtype=object)
         values = _within(dtype.removeprefix(ARROW).lower(), values)
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
@@ -99,6 +106,16 @@ FLOATS = {
 ARROW = "arrow:"
 DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (\d+)\)")
 
+OF_DECIMAL = re.compile(r"object of Decimal, (\d+) places")
+
+
+def _places(column: pd.Series) -> int | None:
+    """With how many decimals Python's Decimals are written, None where some cell is another thing."""
+    cells = column.dropna()
+    if not len(cells) or not all(isinstance(cell, Decimal) and cell.is_finite() for cell in cells):
+        return None
+    return max(max(0, -int(cell.as_tuple().exponent)) for cell in cells)
+
 
 def _within(dtype: str, values: np.ndarray) -> np.ndarray:
     """Numbers with those beyond what a type of numpy, pandas or Arrow holds, or a table may, at its end."""
@@ -130,6 +147,20 @@ def _arrow(name: str) -> Any:
 def plain(values: Any) -> list[Any]:
     """Values as Python's own: text, numbers, True and False."""
     return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def as_written(value: Any) -> Any:
+    """A number by the digits that write it down, so that 0.1 is one whether float32, float64 or Decimal holds
+    it; anything else as it is.
+
+    >>> as_written(float(np.float32(0.1)))
+    0.1
+    """
+    value = float(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, float) or not abs(value) < FLOATS["float32"]:
+        return value
+    narrow = np.float32(value)
+    return float(str(narrow)) if float(narrow) == value else value
 
 
 def is_plain(value: Any) -> bool:
