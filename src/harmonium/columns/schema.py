@@ -124,8 +124,10 @@ class Schema:
         return tuple(self._columns.values())
 
     def of_text(self) -> tuple[str, ...]:
-        """Names of the columns whose values are text."""
-        return tuple(name for name, column in self._columns.items() if column.kind.is_text())
+        """Names of the columns that a file is read as text in: those whose values are text, and those left
+        out, which are to come back as they were, as 0012 does.
+        """
+        return (*(name for name, column in self._columns.items() if column.kind.is_text()), *self.left_out)
 
     def __len__(self) -> int:
         return len(self._columns)
