@@ -105,6 +105,7 @@ WRONG = {
         ["a", 1, 2.5] * 10,
         r"must hold values of one type, got text \('a'\) and numbers \(1\) in row 1",
     ),
+    "lists among words": (["a", "b", ["c"]] * 10, r"must hold values of one type, got text"),
     "lists": ([[1], [2]] * 15, "must hold text, numbers or True and False, got list in row 0"),
     "complex": ([1j, 2j] * 15, "holds complex numbers"),
     "decimal commas": (["1,5", "2,75", "3"] * 10, "holds numbers as text, with decimal commas"),
@@ -150,6 +151,15 @@ def test_words_that_look_empty_are_told():
     asked = {"a": kinds.Binary(), "b": kinds.Category()}
     assert not hm.Schema.of(frame, kinds=asked).warnings
     assert schema.warnings[0] in hm.fit(frame, steps=1).warnings
+
+
+def test_warnings_follow_what_a_schema_is_changed_to():
+    frame = pd.DataFrame({**GOOD, "a": ["?", "no"] * 15, "b": ["here"] * 30, "c": ["now"] * 30})
+    schema = hm.Schema.of(frame)
+    assert ["look empty" in said for said in schema.warnings] == [True, False]
+    assert "'b' ('here') and 'c'" in schema.warnings[1]
+    schema["a"], schema["b"] = kinds.Binary(), kinds.Category(("here", "there"))
+    assert schema.warnings == ("X: column 'c' is constant ('now'), and needs no unit.",)
 
 
 def test_a_table_whose_columns_are_all_left_out_is_refused():

@@ -11,6 +11,7 @@ import harmonium as hm
 import registry
 from harmonium.cli import main
 from harmonium.likelihood import rows
+from harmonium.reports import table as page_of_a_table
 from harmonium.reports.pairs import BINS, mutual_information
 from harmonium.reports.table import pairs_section
 from test_report import checked
@@ -135,6 +136,12 @@ def test_a_page_on_a_table_tells_what_the_library_says(model, tmp_path, monkeypa
     cell = hm.surprise(model, table).top(1).iloc[0]
     assert f"row {cell['row']}, {cell['column']}" in said and "0.8% empty" in said
     assert found.save(tmp_path / "r.html").read_text(encoding="utf-8") == found.html
+
+
+def test_in_a_wide_table_fewer_rows_are_looked_through(model, monkeypatch):
+    table, columns = table_of(), len(model.schema.columns)
+    monkeypatch.setattr(page_of_a_table, "LOOKED", 7 * columns)
+    assert "The most surprising cells of 7 rows" in " ".join(checked(hm.report(model, table).html).texts)
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.tensor, lambda x: pd.DataFrame(x, columns=list("abc"))])

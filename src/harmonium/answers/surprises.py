@@ -63,6 +63,8 @@ def conditional(
     rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     single = not isinstance(columns, (list, tuple))
+    if not single and not columns:
+        raise ValueError("columns: expected one or more, got none.")
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
     whole = states.clone()
     for site in asked.values():  # for one column any value will do, since the ratio of two is the same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -183,7 +184,13 @@ def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy(), plain(column.cat.categories)
-    codes, values = pd.factorize(looked_up(column))
+    column = looked_up(column)
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError:  # of what can't be compared
+        row = next(row for row, cell in enumerate(column) if not isinstance(cell, Hashable))
+        cell = type(column.iloc[row]).__name__
+        raise Refused(f"must hold text, numbers or True and False, got {cell}", row) from None
     return codes, plain(values)
 
 

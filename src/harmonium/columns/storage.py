@@ -48,8 +48,8 @@ class Storage:
         return cls("category", tuple(plain(categories)), str(categories.dtype), bool(column.cat.ordered))
 
     def series(self, values: np.ndarray, name: Any) -> pd.Series:
-        """A column of this dtype; where cells are empty and the dtype has no room for that, pandas' usual
-        wider one.
+        """A column of this dtype; where cells are empty, or given in fractions, and the dtype has no room for
+        that, pandas' usual wider one.
         """
         import pandas as pd
 
@@ -68,6 +68,8 @@ class Storage:
         values = _within(dtype.removeprefix(ARROW).lower(), values)
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
+        if values.dtype.kind == "f" and WHOLES.fullmatch(dtype) and bool((values % 1 > 0).any()):
+            dtype = "float64" if numpy is not None else f"{ARROW}double" if dtype[0] == "a" else "Float64"
         of_arrow = dtype.startswith(ARROW)
         target = pd.ArrowDtype(_arrow(dtype.removeprefix(ARROW))) if of_arrow else dtype
         if values.dtype == object and dtype != "object":
@@ -104,6 +106,7 @@ FLOATS = {
 }
 """The largest number of each type, as numpy, pandas and Arrow name it, that a column may hold."""
 ARROW = "arrow:"
+WHOLES = re.compile(r"(arrow:)?[Uu]?[Ii]nt\d+")
 DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (\d+)\)")
 
 OF_DECIMAL = re.compile(r"object of Decimal, (\d+) places")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def columns_of(
             columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
     if refused:
         raise ValueError(_sentence(refused, name, first))
-    return columns, [f"{name}: {said}" for said in _warnings(columns, known, len(frame))]
+    return columns, warnings_of(columns, known, len(frame), name)
 
 
 def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
@@ -93,10 +93,11 @@ def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
     return f"{said[:-1]}; {number} can't be learned as {they}: {', '.join(told)}."
 
 
-def _warnings(columns: Sequence[Column], known: Mapping[str, Kind], rows: int) -> list[str]:
-    """One sentence on all columns of which the same is to be said."""
+def warnings_of(columns: Sequence[Column], known: Collection[str], rows: int, name: str) -> list[str]:
+    """One sentence on all columns of which the same is to be said; those that are `known` are meant so."""
     told = [c for c in columns if str(c.name) not in known]
-    return [*_like_empty(told), *_constant(columns), *_like_names(told, rows)]
+    said = [*_like_empty(told), *_constant(columns), *_like_names(told, rows)]
+    return [f"{name}: {sentence}" for sentence in said]
 
 
 def _like_empty(columns: Sequence[Column]) -> list[str]:

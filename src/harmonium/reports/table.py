@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLES = 2000  # drawn to compare with the table
-ROWS = 1000  # of the table in which surprising cells are looked for, and
-CELLS = 20  # so many of them shown
+ROWS, LOOKED = 1000, 20_000  # rows, and cells of a wide table, in which surprising cells are looked for,
+CELLS = 20  # and so many of them shown
 WORST = 8  # pairs named
 COUNTED = 20_000  # rows of the table in which pairs are counted
 PAIRED = 60  # columns up to which all pairs are compared
@@ -159,7 +159,7 @@ def pairs_section(table: pd.DataFrame, drawn: pd.DataFrame) -> tuple[pd.DataFram
 
 
 def _surprising(model: EnergyModel, X: Any, each: RowEstimates, seed: int) -> Section:
-    looked = min(ROWS, len(each.value))
+    looked = min(ROWS, -(-LOOKED // len(model.visible_space.variables())), len(each.value))
     found = surprise_of(model, _first(X, looked), each.head(looked), seed=seed)
     text = (
         f"The most surprising cells of {looked:,} rows, each given the rest of its row: the values that stand"
