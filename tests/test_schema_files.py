@@ -84,6 +84,16 @@ def test_numbers_are_read_as_people_write_them(tmp_path, text, values, note):
     assert note is None or any(note in said for said in notes)
 
 
+def test_fit_says_how_a_file_was_read(tmp_path, no_report, capsys):
+    r = np.random.default_rng(0)
+    lines = [f"{x:.2f};{c}".replace(".", ",") for x, c in zip(r.normal(size=60), "pq" * 30, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["a;b", *lines, ""]))
+    asked = ["fit", str(tmp_path / "x.csv"), "--out", str(tmp_path / "r"), "--steps", "2", "--hidden", "2"]
+    assert main(asked) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == 1 and "column 'a' have a decimal comma, and were read as such." in notes[0]
+
+
 def test_a_comma_that_may_be_either_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a;b\n1,234;x\n5,678;y\n")
     with pytest.raises(ValueError, match="must say what its commas mean, got '1,234' in column 'a'"):

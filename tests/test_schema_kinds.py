@@ -153,6 +153,15 @@ def test_words_that_look_empty_are_told():
     assert schema.warnings[0] in hm.fit(frame, steps=1).warnings
 
 
+def test_words_that_differ_in_blanks_or_capitals_alone_are_told():
+    frame = pd.DataFrame({**GOOD, "a": ["No", "No ", "Yes"] * 10, "b": ["Rome", "ROME", "Oslo"] * 10})
+    assert hm.Schema.of(frame).warnings == (
+        "X: columns 'a' ('No' and 'No ') and 'b' ('ROME' and 'Rome'): words that differ in blanks or in"
+        " capitals alone are learned as different ones; where they are the same, write them the same.",
+    )
+    assert not hm.Schema.of(frame, kinds={"a": kinds.Category(), "b": kinds.Category()}).warnings
+
+
 def test_warnings_follow_what_a_schema_is_changed_to():
     frame = pd.DataFrame({**GOOD, "a": ["?", "no"] * 15, "b": ["here"] * 30, "c": ["now"] * 30})
     schema = hm.Schema.of(frame)

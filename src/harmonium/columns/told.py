@@ -96,7 +96,7 @@ def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
 def warnings_of(columns: Sequence[Column], known: Collection[str], rows: int, name: str) -> list[str]:
     """One sentence on all columns of which the same is to be said; those that are `known` are meant so."""
     told = [c for c in columns if str(c.name) not in known]
-    said = [*_like_empty(told), *_constant(columns), *_like_names(told, rows)]
+    said = [*_like_empty(told), *_like_another(told), *_constant(columns), *_like_names(told, rows)]
     return [f"{name}: {sentence}" for sentence in said]
 
 
@@ -111,6 +111,24 @@ def _like_empty(columns: Sequence[Column]) -> list[str]:
     return [
         f"of column{'s' * (len(found) > 1)} {listed(found)} cells that look empty are learned as words: if"
         " nothing is known there, leave them empty (NaN), else say what the column is (kinds=)."
+    ]
+
+
+def _like_another(columns: Sequence[Column]) -> list[str]:
+    found = []
+    for c in columns:
+        values = c.kind.values or () if isinstance(c.kind, (Binary, Category)) else ()
+        first: dict[str, str] = {}
+        pairs = [
+            (first.setdefault(" ".join(v.split()).casefold(), v), v) for v in values if isinstance(v, str)
+        ]
+        alike = next(((one, other) for one, other in pairs if one != other), None)
+        found += [f"{str(c.name)!r} ({alike[0]!r} and {alike[1]!r})"] if alike else []
+    if not found:
+        return []
+    return [
+        f"column{'s' * (len(found) > 1)} {listed(found)}: words that differ in blanks or in capitals alone"
+        " are learned as different ones; where they are the same, write them the same."
     ]
 
 
