@@ -292,6 +292,7 @@ ANSWERS = {
     "impute by a model with NaN": lambda p: hm.impute(broken(), with_cell(NAN)),
     "impute with 0 draws": lambda p: hm.impute(rbm(), with_cell(NAN), draws=0),
     "conditional of no column": lambda p: hm.conditional(rbm(), with_cell(NAN), ["x"]),
+    "conditional of nothing": lambda p: hm.conditional(rbm(), with_cell(NAN), []),
     "surprise of text": lambda p: hm.surprise(rbm(), "x"),
     "surprise of a model with NaN": lambda p: hm.surprise(broken(), ROWS),
     "report on no model": lambda p: hm.report("m", ROWS),

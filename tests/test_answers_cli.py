@@ -82,6 +82,22 @@ def test_text_of_a_file_stays_text_where_it_looks_like_numbers(ask, place, tmp_p
         assert (found.iloc[1:].to_numpy() == later.iloc[1:].to_numpy()).all()
 
 
+def test_columns_that_are_left_out_come_back_as_they_were(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    r = np.random.default_rng(1)
+    table = pd.DataFrame({"x": r.normal(size=20).round(2), "c": r.choice(["p", "q"], 20)})
+    schema = hm.Schema.of(table.assign(number=1, code="a"), leave_out=["number", "code"])
+    model = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    model.schema = schema
+    hm.save(model, "m.safetensors")
+    rows = ["1,01,0.5,p", ",007,,q", "3,,1.25,", "40,12,,p"]
+    (tmp_path / "gaps.csv").write_text("\n".join(["number,code,x,c", *rows, ""]))
+    assert main(["impute", "m.safetensors", "gaps.csv", "-o", "filled.csv"]) == 0, capsys.readouterr().err
+    found = (tmp_path / "filled.csv").read_text().split()
+    assert [line.rsplit(",", 2)[0] for line in found] == ["number,code", "1,01", ",007", "3,", "40,12"]
+    assert not pd.read_csv("filled.csv")[["x", "c"]].isna().any(axis=None)
+
+
 def test_guesses_are_written_with_their_uncertainty(ask, place):
     status, out, _ = ask("impute", "gaps.csv", "-o", "f.csv", "--uncertainty", "u.csv")
     model, gaps = of_library(place, "gaps.csv")

@@ -35,6 +35,11 @@ FRAMES = {
         k=pd.array(pa.array(WORDS).dictionary_encode()),
         s=pd.array(WORDS.tolist(), dtype="string[pyarrow]"),
     ),
+    "decimals": base(
+        d=[None if k % 6 == 0 else decimal.Decimal(f"{v:.2f}") for k, v in enumerate(REAL)],
+        l=[[None, decimal.Decimal("0.10"), decimal.Decimal("0.35")][k % 3] for k in range(ROWS)],
+        f=np.array([0.1, 0.2, np.nan, 0.35], np.float32)[np.arange(ROWS) % 4],
+    ),
     "unused levels": base(e=pd.Categorical(WORDS, ["z", "q", "p", "s"], ordered=True)),
     "whole labels": base().set_axis([3, "c"], axis=1),
     "two rows of labels": base().set_axis(pd.MultiIndex.from_tuples([("a", "x"), ("a", "c")]), axis=1),
@@ -77,6 +82,25 @@ def test_every_question_is_answered(case):
         for name in learned:
             known = gaps[name].notna()
             assert not whole[name].isna().any() and whole[name][known].tolist() == gaps[name][known].tolist()
+
+
+def test_decimals_stay_decimals_in_every_make_and_a_number_is_one_however_it_is_held():
+    frame = FRAMES["decimals"]
+    schema = hm.Schema.of(frame)
+    assert schema["l"].values == (0.1, 0.35) and schema["f"].values == (0.1, 0.2, 0.35)
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    filled, drawn = hm.impute(rbm, frame), hm.sample(rbm, 5, given={"f": 0.2, "l": decimal.Decimal("0.1")})
+    for cell in (*filled["d"], *filled["l"], *drawn["d"]):
+        assert isinstance(cell, decimal.Decimal) and cell.as_tuple().exponent == -2
+    assert (drawn["f"] == np.float32(0.2)).all() and set(drawn["l"]) == {decimal.Decimal("0.1")}
+    table = pa.Table.from_pandas(frame)
+    assert hm.impute(rbm, table).schema.field("d").type == table.schema.field("d").type
+    view = pd.DataFrame({"x": REAL, "v": pd.array(WORDS.tolist(), "string")})
+    if hasattr(pa, "string_view"):
+        view["v"] = pd.Series(pd.arrays.ArrowExtensionArray(pa.array(WORDS.tolist()).cast(pa.string_view())))
+        with pytest.raises(ValueError, match="column 'v' is of Arrow's type string_view, which pandas lacks"):
+            hm.Schema.of(view)
 
 
 def emptied(frame, gone):
@@ -131,6 +155,13 @@ REFUSED = {
     "beyond squares": (REAL * 1e200, r"must hold numbers up to 1e\+150, got"),
     "below squares": (REAL * 1e-200, "must hold numbers that differ by 1e-150 at least"),
     "money": ([f"${v:.2f}" for v in REAL], r"holds numbers as text with a sign, such as '\$"),
+    "units": ([f"{v:.2f} kg" for v in REAL], r"holds numbers as text with a unit, such as '-?\d"),
+    "debts": ([f"({v:.2f})" if v > 0 else f"{-v:.2f}" for v in REAL], "holds numbers as text with a sign"),
+    "minus of print": (
+        [f"{v:.2f}".replace("-", "\u2212") for v in REAL],
+        "holds numbers as text with a sign",
+    ),
+    "rooms": ([f"{k}{'ab'[k % 2]}" for k in range(ROWS)], "holds another text in each of 40 rows"),
     "shares": ([f"{v} %" for v in range(ROWS)], "holds numbers as text with a sign, such as '0 %'"),
 }
 

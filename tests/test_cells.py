@@ -9,6 +9,7 @@ import torch
 
 import harmonium as hm
 import registry
+from harmonium.likelihood import cells as cells_module
 from harmonium.likelihood.cells import cells, log_probabilities_of_cells
 from harmonium.random import Address, Purpose
 
@@ -88,6 +89,21 @@ def test_cells_of_rows_with_gaps_average_over_what_is_free() -> None:
             assert torch.allclose(cell.probabilities[row], exact, atol=4.5 * 0.5 / (draws / 4) ** 0.5)
     other = log_probabilities_of_cells(model, v, seed=1)
     assert torch.equal(torch.isnan(other), torch.isnan(v))
+
+
+def test_whole_rows_need_no_draws_where_others_have_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row gets what it gets alone; 7 whole rows beside one with a gap are seen once, not 32 times."""
+    model = hm.RBM(hm.Mixed(hm.Bernoulli(3), hm.Gaussian(1)), hm.Bernoulli(4), dtype=torch.float64, seed=0)
+    registry.scatter(model, 5)
+    v = rows_of(model, 8)
+    v[4, 1] = torch.nan
+    whole = ~torch.isnan(v).any(1)
+    states, seen = cells_module._states, []
+    monkeypatch.setattr(cells_module, "_states", lambda *a: seen.append(states(*a)) or seen[-1])
+    mixed = log_probabilities_of_cells(model, v)
+    assert sorted(s.blocks[0].shape[:2].numel() for s in seen) == [7, 32]
+    assert torch.allclose(mixed[whole], log_probabilities_of_cells(model, v[whole]), rtol=1e-6)
+    assert torch.equal(torch.isnan(mixed), torch.isnan(v))
 
 
 def test_hidden_units_that_cannot_be_summed_out_are_drawn() -> None:

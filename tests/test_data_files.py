@@ -271,6 +271,36 @@ def test_codes_keep_their_zeros_and_none_among_words_is_a_word(tmp_path):
     ]
 
 
+MARKED = """dose,paid,gate,level,hall,alley,zip
+.,"1,200",*,0,-,NA,01
+3.5,-,7,+,a,gravel,.
+4,"3,400",12,-,b,n/a,02
+"""
+
+
+def test_marks_among_numbers_are_empty_cells_and_so_are_words_such_as_na(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(MARKED)
+    content = data.read(path)
+    numbers = {"dose": [np.nan, 3.5, 4], "paid": [1200, np.nan, 3400], "gate": [np.nan, 7, 12]}
+    for name, cells in numbers.items():
+        assert np.array_equal(content.frame[name], cells, equal_nan=True)
+    words = {"level": ["0", "+", "-"], "hall": ["-", "a", "b"], "alley": [None, "gravel", None]}
+    for name, cells in {**words, "zip": ["01", None, "02"]}.items():
+        assert content.frame[name].astype(object).where(content.frame[name].notna(), None).tolist() == cells
+    assert [note.removeprefix("x.csv: ") for note in content.notes] == [
+        ". among the numbers of columns 'dose' and 'zip' was read as an empty cell.",
+        "- among the numbers of column 'paid' was read as an empty cell.",
+        "* among the numbers of column 'gate' was read as an empty cell.",
+        "the numbers of column 'paid' have commas between thousands, and were read as such.",
+        "NA among the words of column 'alley' was read as an empty cell.",
+        "n/a among the words of column 'alley' was read as an empty cell.",
+        "the whole numbers of column 'zip' begin with zeros, and were read as text.",
+    ]
+    later = data.read(path, text=("dose", "alley"))
+    assert later.frame["dose"].tolist() == [".", "3.5", "4"] and later.frame["gate"].isna()[0]
+
+
 def test_columns_that_a_schema_knows_as_text_are_text_however_they_look(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text('a,b,c,d\n"1,200",01,01,None\n"3,400",02,None,None\n')

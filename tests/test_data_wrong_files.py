@@ -1,5 +1,6 @@
 """Files that can't be read as rows: each is refused in one sentence, whatever is wrong with it."""
 
+import gzip
 import io
 import warnings
 
@@ -88,6 +89,18 @@ def test_text_in_another_encoding_is_refused(tmp_path):
     assert "its text must be in UTF-8, got the byte 0xe9: save it" in refusal(
         data.load_rows, tmp_path / "x.csv"
     )
+
+
+def test_packed_files_are_to_be_unpacked(tmp_path):
+    packed = gzip.compress(b"a,b\n1,2\n")
+    for name, content, words in (
+        ("x.csv.gz", packed, "got the ending '.gz'; unpack it first."),
+        ("x.csv", packed, "can't be read as .csv: it is compressed: unpack it first."),
+        ("y.csv", b"PK\x03\x04\x14\xff\xfe\n", "it is an archive or a spreadsheet"),
+        ("x.dat", b"1 2\n", "a table of numbers in text can be named .csv."),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert words in refusal(data.load_rows, tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,25 @@ def test_a_table_with_gaps_gives_each_row_its_own(model):
     assert (one["kind"] == "red").all() and (one["age"] == 33.0).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "wider"),
+    [
+        ("int64", "float64"),
+        ("UInt8", "Float64"),
+        ("int16[pyarrow]", "double[pyarrow]"),
+        ("float32", "float32"),
+    ],
+)
+def test_a_fraction_given_in_a_column_of_whole_numbers_is_not_cut_off(dtype, wider):
+    table = pd.DataFrame({"weight": np.arange(80, 160).astype(int), "kids": 1}).astype({"weight": dtype})
+    schema = hm.Schema.of(table.assign(kids=TABLE["kids"]), kinds={"weight": hm.columns.Number()})
+    rbm = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    rbm.schema = schema
+    drawn = hm.sample(rbm, 2, given={"weight": 100.25})["weight"]
+    assert drawn.tolist() == [100.25, 100.25] and drawn.dtype == wider
+    assert hm.sample(rbm, 2, given={"weight": 100})["weight"].dtype == dtype
+
+
 def test_nothing_known_is_nothing_given(model):
     free = hm.sample(model, 3, given={"age": None, "kind": NAN}, sweeps=20)
     assert not free.isna().any().any()
@@ -63,6 +82,10 @@ def test_nothing_known_is_nothing_given(model):
         ({"kind": "pink"}, r"given: column 'kind' .*'pink'"),
         ({"smoker": "perhaps"}, r"given: column 'smoker' .*'perhaps'"),
         ({"kids": -1}, r"given: column 'kids' .*-1"),
+        (
+            {"kind": ["red", "blue", "red"]},
+            r"given: column 'kind' must hold text, numbers .* got list in row 0",
+        ),
         ({"kids": 1.5}, r"given: column 'kids' .*1\.5"),
         ({"age": "old"}, r"given: column 'age' .*'old'"),
         ({"age": float("inf")}, r"given: column 'age' .*inf"),

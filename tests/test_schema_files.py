@@ -69,6 +69,8 @@ def test_identifiers_of_files_are_left_out_where_asked(tmp_path, no_report, caps
         ("a;b\n1.234,5;x\n3;y\n", [1234.5, 3.0], "have a decimal comma"),
         ('a,b\n"1,234",x\n"12,000,000",y\n', [1234.0, 12e6], "have commas between thousands"),
         ("a;b\n1 234;x\n56;y\n", [1234.0, 56.0], "blanks or apostrophes between thousands"),
+        ("a,b\n\u22121.5,x\n7,y\n", [-1.5, 7.0], "have a minus sign of print"),
+        ("a;b\n\u22121.234,5;x\n3;y\n", [-1234.5, 3.0], "have a decimal comma"),
         ("a,b\n?,x\n7,y\n", [NAN, 7.0], None),
         (",a,b\n0,5,x\n1,6,y\n", [5, 6], "which numbers the rows, was not read"),
     ],
@@ -80,6 +82,16 @@ def test_numbers_are_read_as_people_write_them(tmp_path, text, values, note):
     assert np.array_equal(table.frame["a"].to_numpy(float), values, equal_nan=True)
     assert list(table.frame["b"]) == ["x", "y"]
     assert note is None or any(note in said for said in notes)
+
+
+def test_fit_says_how_a_file_was_read(tmp_path, no_report, capsys):
+    r = np.random.default_rng(0)
+    lines = [f"{x:.2f};{c}".replace(".", ",") for x, c in zip(r.normal(size=60), "pq" * 30, strict=True)]
+    (tmp_path / "x.csv").write_text("\n".join(["a;b", *lines, ""]))
+    asked = ["fit", str(tmp_path / "x.csv"), "--out", str(tmp_path / "r"), "--steps", "2", "--hidden", "2"]
+    assert main(asked) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == 1 and "column 'a' have a decimal comma, and were read as such." in notes[0]
 
 
 def test_a_comma_that_may_be_either_is_refused(tmp_path):

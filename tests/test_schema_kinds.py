@@ -57,6 +57,27 @@ def test_kinds_of_whole_numbers():
         assert type(found) is kind, (found, kind)
 
 
+def test_one_far_cell_does_not_outweigh_all_others():
+    """The scatter of its loss would leave in doubt that a Poisson law, or a straight line, is wrong."""
+    r = np.random.default_rng(0)
+    prices = np.round(np.exp(r.normal(11.5, 0.4, 50)))
+    prices[7] = 1.5e6
+    assert type(kind_of(facts_of(pd.Series(prices.astype(int))))) is kinds.Number
+    places = np.exp(r.normal(8.5, 1.2, 400))
+    places[:2] = 0.0, 3e6
+    number = kinds.Number().fitted(facts_of(pd.Series(places)))
+    assert number.map == "power" and number.power < 0.2
+    gain = held_out(number.t(), places) - held_out(Map("power", power=0.0, unit=places.std()), places)
+    assert number.unit < 10_000 < places.std() and np.median(gain) > 0.5  # which bends small places as well
+
+
+@pytest.mark.parametrize("rows", [3, 6, 9])
+def test_few_large_whole_numbers_are_numbers(rows):
+    wages = np.array([52_000, 81_500, 40_250, 46_000, 120_000, 61_300, 58_000, 39_900, 75_000])[:rows]
+    for x, kind in ((wages, kinds.Number), (wages - 60_000, kinds.Number), (np.arange(rows), kinds.Count)):
+        assert type(kind_of(facts_of(pd.Series(x)))) is kind
+
+
 # -- wrong tables ----------------------------------------------------------------------------------------
 
 GOOD = {"y": [0, 1] * 15}
@@ -84,6 +105,7 @@ WRONG = {
         ["a", 1, 2.5] * 10,
         r"must hold values of one type, got text \('a'\) and numbers \(1\) in row 1",
     ),
+    "lists among words": (["a", "b", ["c"]] * 10, r"must hold values of one type, got text"),
     "lists": ([[1], [2]] * 15, "must hold text, numbers or True and False, got list in row 0"),
     "complex": ([1j, 2j] * 15, "holds complex numbers"),
     "decimal commas": (["1,5", "2,75", "3"] * 10, "holds numbers as text, with decimal commas"),
@@ -115,6 +137,43 @@ def test_text_that_looks_like_numbers_or_dates_may_be_categories():
         assert set(schema["x"].values) == set(column)
         with pytest.raises(ValueError, match="^X: column 'x' must hold numbers"):
             hm.Schema.of(frame, kinds={"x": kinds.Number()})
+
+
+def test_words_that_look_empty_are_told():
+    frame = pd.DataFrame(
+        {**GOOD, "a": ["   ", "no "] * 15, "b": ["NA", ".", "p"] * 10, "c": ["none", "No"] * 15}
+    )
+    schema = hm.Schema.of(frame)
+    assert schema.warnings == (
+        "X: of columns 'a' ('   ') and 'b' ('.' and 'NA') cells that look empty are learned as words: if"
+        " nothing is known there, leave them empty (NaN), else say what the column is (kinds=).",
+    )
+    asked = {"a": kinds.Binary(), "b": kinds.Category()}
+    assert not hm.Schema.of(frame, kinds=asked).warnings
+    assert schema.warnings[0] in hm.fit(frame, steps=1).warnings
+
+
+def test_words_that_differ_in_blanks_or_capitals_alone_are_told():
+    frame = pd.DataFrame({**GOOD, "a": ["No", "No ", "Yes"] * 10, "b": ["Rome", "ROME", "Oslo"] * 10})
+    assert hm.Schema.of(frame).warnings == (
+        "X: columns 'a' ('No' and 'No ') and 'b' ('ROME' and 'Rome'): words that differ in blanks or in"
+        " capitals alone are learned as different ones; where they are the same, write them the same.",
+    )
+    assert not hm.Schema.of(frame, kinds={"a": kinds.Category(), "b": kinds.Category()}).warnings
+
+
+def test_warnings_follow_what_a_schema_is_changed_to():
+    frame = pd.DataFrame({**GOOD, "a": ["?", "no"] * 15, "b": ["here"] * 30, "c": ["now"] * 30})
+    schema = hm.Schema.of(frame)
+    assert ["look empty" in said for said in schema.warnings] == [True, False]
+    assert "'b' ('here') and 'c'" in schema.warnings[1]
+    schema["a"], schema["b"] = kinds.Binary(), kinds.Category(("here", "there"))
+    assert schema.warnings == ("X: column 'c' is constant ('now'), and needs no unit.",)
+
+
+def test_a_table_whose_columns_are_all_left_out_is_refused():
+    with pytest.raises(ValueError, match="^X must have a column that isn't left out, got y left out.$"):
+        hm.Schema.of(pd.DataFrame(GOOD), leave_out=["y"])
 
 
 def test_all_wrong_columns_are_named_in_one_sentence():

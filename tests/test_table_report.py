@@ -10,6 +10,8 @@ import torch
 import harmonium as hm
 import registry
 from harmonium.cli import main
+from harmonium.likelihood import rows
+from harmonium.reports import table as page_of_a_table
 from harmonium.reports.pairs import BINS, mutual_information
 from harmonium.reports.table import pairs_section
 from test_report import checked
@@ -118,10 +120,13 @@ def loads_nothing(page: str) -> None:
     assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
-def test_a_page_on_a_table_tells_what_the_library_says(model, tmp_path):
+def test_a_page_on_a_table_tells_what_the_library_says(model, tmp_path, monkeypatch):
+    estimate, made = rows._log_partition, []
+    monkeypatch.setattr(rows, "_log_partition", lambda *a: made.append(estimate(*a)) or made[-1])
     table = table_of().astype({"smoker": object})
     table.iloc[3, 1] = None
     found = hm.report(model, table, title="Persons <b>")
+    assert len(made) == 1  # for all that the page says
     loads_nothing(found.html)
     said = " ".join(checked(found.html).texts)
     for words in ("Columns", "Pairs of columns", "Surprising cells", "What the columns are", "Persons <b>"):
@@ -131,6 +136,12 @@ def test_a_page_on_a_table_tells_what_the_library_says(model, tmp_path):
     cell = hm.surprise(model, table).top(1).iloc[0]
     assert f"row {cell['row']}, {cell['column']}" in said and "0.8% empty" in said
     assert found.save(tmp_path / "r.html").read_text(encoding="utf-8") == found.html
+
+
+def test_in_a_wide_table_fewer_rows_are_looked_through(model, monkeypatch):
+    table, columns = table_of(), len(model.schema.columns)
+    monkeypatch.setattr(page_of_a_table, "LOOKED", 7 * columns)
+    assert "The most surprising cells of 7 rows" in " ".join(checked(hm.report(model, table).html).texts)
 
 
 @pytest.mark.parametrize("make", [np.asarray, torch.tensor, lambda x: pd.DataFrame(x, columns=list("abc"))])

@@ -16,7 +16,7 @@ from harmonium import checks
 from harmonium.answers.form import Form, codes_of
 from harmonium.columns import Count, Kind, Number, Schema, Whole
 from harmonium.columns.frames import listed
-from harmonium.likelihood import log_probabilities
+from harmonium.likelihood import RowEstimates, log_probabilities
 from harmonium.likelihood.cells import DRAWS, Cell, cells
 from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
@@ -63,6 +63,8 @@ def conditional(
     rows = rows_of(energy_model("model", model), X, free=True)
     form, states = Form.of(model, X, rows), rows.states()
     single = not isinstance(columns, (list, tuple))
+    if not single and not columns:
+        raise ValueError("columns: expected one or more, got none.")
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
     whole = states.clone()
     for site in asked.values():  # for one column any value will do, since the ratio of two is the same
@@ -143,6 +145,13 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
     >>> surprise(rbm, [[0.0, 1.0, 1.0]]).cells.shape
     (1, 3)
     """
+    return surprise_of(model, X, log_probabilities(model, X, seed=seed), draws=draws, seed=seed)
+
+
+def surprise_of(
+    model: EnergyModel, X: Any, found: RowEstimates, *, draws: int = DRAWS, seed: int = 0
+) -> Surprise:
+    """The same where log P of the rows is known already."""
     import pandas as pd
 
     rows = rows_of(energy_model("model", model), X, free=True)
@@ -158,7 +167,6 @@ def surprise(model: EnergyModel, X: Any, *, draws: int = DRAWS, seed: int = 0) -
         excess[:, cell.site] = -cell.known - entropy
         mode = cell.values[cell.log_p.argmax(1)]
         best[:, cell.site] = mode[:, 0] if mode.shape[1] == 1 else mode.argmax(1).double()
-    found = log_probabilities(model, X, seed=seed)
     each, over = (form.frame_of_cells(x.numpy()) for x in (bits, excess))
     values, expected = (_in_words(form, x) for x in (codes, best))
     always = torch.tensor([float(given_always(model, site)) for site in sites_of(model)])

@@ -54,6 +54,8 @@ def finish(
 def say(options: FitOptions, told: Run) -> None:
     """The summary on stdout."""
     screen.say(summary(told), options.quiet)
+    for note in told.data.read_as:
+        screen.say(f"Note: {note}", options.quiet)
     warnings = [*told.warnings, *(told.measured.test.warnings if told.measured.test else ())]
     for warning in warnings:
         screen.say(f"Warning: {warning}", options.quiet)

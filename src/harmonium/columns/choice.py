@@ -10,13 +10,14 @@ import numpy as np
 from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.discrete import Binary, Category, Constant
 from harmonium.columns.facts import DIGITS, MOST, Facts
-from harmonium.columns.maps import FOLDS, Map
+from harmonium.columns.maps import FOLDS, Map, gained
 from harmonium.columns.numeric import Count, Number, Whole
 
 FEW = 20  # different whole numbers that may be categories
 FEW_REAL = 10  # different real numbers that may be, each of which comes
 REPEATED = 10  # times on average
-FEW_CELLS = 10  # up to which nothing can be held out
+SELDOM = 2  # times on average that whole numbers come which may be categories
+FEW_CELLS = 10  # up to which another kind than the simplest must gain a nat a cell
 BOUNDED = 1000  # whole numbers that may be successes out of so many
 
 
@@ -25,8 +26,9 @@ def kind_of(facts: Facts, without: Sequence[type[Kind]] = ()) -> Kind:
 
     Two values are Binary, text and what a categorical column declares is Category. Of whole numbers that kind
     is chosen which gives held-out cells the highest probability by itself: the simplest of Count (Poisson),
-    Whole (Binomial), Category (up to 20 values) and Number (the normal distribution summed over x ± 1/2,
-    after the map that suits it), unless one is better by two standard errors. So counts that scatter more
+    Whole (Binomial), Category (up to 20 values that come twice on average) and Number (the normal
+    distribution summed over x ± 1/2, after the map that suits it), unless one is better by two standard
+    errors, no cell counting for more than ten nats. So counts that scatter more
     than Poisson's, such as visits to a doctor, become categories where they are few and a Number after a
     power map or a logarithm where they are many. Real numbers are a Number, but for ten values or fewer that
     come again and again: they are categories.
@@ -84,18 +86,17 @@ def _whole(facts: Facts, without: Sequence[type[Kind]]) -> Kind:
     for low in dict.fromkeys((min(0, int(facts.low)), int(facts.low))):
         if facts.high - low <= BOUNDED:
             candidates.append(Whole(low, int(facts.high)))
-    if facts.distinct <= FEW and facts.values is not None:
+    seldom = facts.rows < SELDOM * facts.distinct  # each value: they aren't categories
+    if facts.distinct <= FEW and facts.values is not None and not seldom:
         candidates.append(Category(facts.values, amounts=True))
     candidates = [kind for kind in candidates if type(kind) not in without]
-    if facts.distinct > FEW_REAL or not candidates:
+    if facts.distinct > FEW_REAL or seldom or not candidates:
         candidates.append(number.fitted(facts))
-    if facts.rows <= FEW_CELLS:
-        return candidates[-1] if facts.distinct > FEW_REAL else candidates[0]
     scores = [_held_out(kind, facts.numbers) for kind in candidates]
-    best = 0
+    best, least = 0, float(facts.rows <= FEW_CELLS)
     for k in range(1, len(candidates)):
-        gain = scores[k] - scores[best]
-        if float(gain.mean()) > 2.0 * float(gain.std()) / len(gain) ** 0.5:
+        gain, doubt = gained(scores[k], scores[best])
+        if gain > max(least, doubt):
             best = k
     return candidates[best]
 

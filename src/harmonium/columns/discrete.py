@@ -12,7 +12,7 @@ from harmonium import checks
 from harmonium.columns.base import Kind, Refused, got
 from harmonium.columns.facts import MOST, Facts, factor
 from harmonium.columns.frames import listed
-from harmonium.columns.storage import is_plain
+from harmonium.columns.storage import as_written, is_plain
 from harmonium.units import Bernoulli, Categorical, Spin, Units
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ def places(column: pd.Series, values: tuple[Any, ...], needs: str, other: int | 
         other: what any other value becomes; a `Refused` where there is none.
     """
     codes, found = factor(column)
-    number = {value: k for k, value in enumerate(values)}
+    key = as_written if len(set(map(as_written, values))) == len(values) else _itself
+    number = {key(value): k for k, value in enumerate(values)}
     text = isinstance(values[0], str)
-    where = [number.get(v, -1) if isinstance(v, str) == text and v == v else -1 for v in found]
+    where = [number.get(key(v), -1) if isinstance(v, str) == text and v == v else -1 for v in found]
     for k, place in enumerate(where):
         if place >= 0 or not (codes == k).any():
             continue
@@ -48,6 +49,10 @@ def places(column: pd.Series, values: tuple[Any, ...], needs: str, other: int | 
             raise got(needs, found[k], int(np.flatnonzero(codes == k)[0]))
         where[k] = other
     return np.array([*where, np.nan], dtype=float)[codes]  # code -1, an empty cell, is the last
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _labels(values: tuple[Any, ...], codes: np.ndarray) -> np.ndarray:

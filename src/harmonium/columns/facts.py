@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from harmonium.columns.base import LEAVE_OUT, Refused
-from harmonium.columns.storage import LARGEST, WHOLE, is_plain, plain
+from harmonium.columns.storage import LARGEST, WHOLE, as_written, is_plain, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,9 @@ GROUPED = re.compile(r"\s*[+-]?\d+([.,' \u00a0\u202f]\d{3})*([.,]\d+)?\s*")
 DIGITS = re.compile(r"[0-9]+")
 CODE = re.compile(r"0\d+")  # which no number is written as
 SIGN = re.compile("[%‰$€£¥]")  # of a share or a currency
+MINUS = "\u2212"  # of print
+BRACKETS = re.compile(r"\((.*)\)")  # of what somebody owes
+NO_DIGITS = str.maketrans("", "", "0123456789.,")
 LEVELS = 20  # different texts that may be categories although they are numbers with a sign
 _TIME = r"\d{1,2}:\d{2}(:\d{2}.*)?( ?[AaPp][Mm])?"
 _MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
@@ -77,6 +81,8 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
 
     column = looked_up(column)
     dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        _refuse_lacking(dtype)
     if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
         return _of_numbers(column)
     if isinstance(dtype, pd.CategoricalDtype):
@@ -92,6 +98,15 @@ def facts_of(column: pd.Series, meant: bool = False) -> Facts:
     if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         raise _dates(dtype)
     return _of_objects(column, meant)
+
+
+def _refuse_lacking(dtype: pd.ArrowDtype) -> None:
+    try:
+        dtype.type  # noqa: B018  # what pandas doesn't know it refuses here
+    except NotImplementedError:
+        raise Refused(
+            f"is of Arrow's type {dtype.pyarrow_dtype}, which pandas lacks", remedy="cast it to a usual one"
+        ) from None
 
 
 def _of_objects(column: pd.Series, meant: bool) -> Facts:
@@ -169,7 +184,13 @@ def factor(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy(), plain(column.cat.categories)
-    codes, values = pd.factorize(looked_up(column))
+    column = looked_up(column)
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError:  # of what can't be compared
+        row = next(row for row, cell in enumerate(column) if not isinstance(cell, Hashable))
+        cell = type(column.iloc[row]).__name__
+        raise Refused(f"must hold text, numbers or True and False, got {cell}", row) from None
     return codes, plain(values)
 
 
@@ -197,12 +218,12 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             row,
             "read the file with pandas' decimal=',' or thousands=',' as it is meant",
         )
-    signed = len(other) == len(values) > LEVELS
-    unsigned = [SIGN.sub("", value, count=1) for value in values] if signed else []
-    if unsigned and all(map(GROUPED.fullmatch, unsigned)):
+    bare = _bare(values) if other and len(values) > LEVELS else []
+    if bare and all(map(GROUPED.fullmatch, bare)):
+        what = "unit" if other[0][-1].isalpha() else "sign"
         raise Refused(
-            f"holds numbers as text with a sign, such as {values[0]!r}",
-            remedy="take the sign away (frame[column].str.replace) and make numbers of the rest"
+            f"holds numbers as text with a {what}, such as {other[0]!r}",
+            remedy="take it away (frame[column].str.replace) and make numbers of the rest"
             " (pandas.to_numeric)",
         )
     if not other and any("." in value for value in values):
@@ -216,6 +237,14 @@ def _refuse_numbers_as_text(codes: np.ndarray, values: list[str]) -> None:
             f"leave the cell empty where nothing is known (na_values={other[0]!r} tells pandas so), say that"
             f" these are categories (kinds=), or {LEAVE_OUT}",
         )
+
+
+def _bare(values: list[str]) -> list[str]:
+    """Texts without what may stand at a number: a sign, brackets of a negative one, a unit that all have."""
+    ends = {value[len(value.rstrip(value.translate(NO_DIGITS))) :] for value in values}
+    unit = ends.pop() if len(ends) == 1 else ""
+    bare = [SIGN.sub("", value.removesuffix(unit), count=1).replace(MINUS, "-") for value in values]
+    return [BRACKETS.sub(r"-\1", value.strip()) for value in bare]
 
 
 def numbers_of(column: pd.Series) -> np.ndarray:
@@ -274,7 +303,8 @@ def _of_numbers(column: pd.Series) -> Facts:
     whole = bool((different == np.floor(different)).all())
     values = None
     if len(different) <= MOST:
-        values = tuple(map(int, different.tolist()) if whole else different.tolist())
+        values = tuple(map(int if whole else as_written, different.tolist()))
+        values = values if len(set(values)) == len(values) else tuple(different.tolist())
     few = x if len(x) <= SAMPLE else x[np.linspace(0, len(x) - 1, SAMPLE).astype(np.int64)]
     return Facts(
         family="number",

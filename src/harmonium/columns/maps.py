@@ -19,6 +19,7 @@ FOLDS = 5
 WORTH = 0.05  # nats per cell that another map than the linear one must gain
 FEWEST = 20  # numbers for which another is tried
 FITTED = 2000  # numbers from which a power is found
+MOST_OF_A_CELL = 10.0  # nats that one cell says for or against a law
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,20 @@ def fitted(x: np.ndarray, asked: Map, name: str | None, whole: bool = False) -> 
     if len(x) < FEWEST or len(usable) < 2:
         return candidates[0]
     scores = [held_out(t, x) for t in usable]
-    gains = [score - scores[0] for score in scores]
-    best = max(range(len(usable)), key=lambda k: float(gains[k].mean()))
-    gain = float(gains[best].mean())
-    certain = gain > max(WORTH, 2.0 * float(gains[best].std()) / len(x) ** 0.5)
-    return usable[best] if certain else usable[0]
+    gains = [gained(score, scores[0]) for score in scores]
+    best = max(range(len(usable)), key=lambda k: gains[k][0])
+    gain, doubt = gains[best]
+    return usable[best] if gain > max(WORTH, doubt) else usable[0]
+
+
+def gained(scores: np.ndarray, than: np.ndarray) -> tuple[float, float]:
+    """(mean gain of held-out cells in log-density over another law, two standard errors of it), nats.
+
+    One cell counts for `MOST_OF_A_CELL` at most: the largest city costs a normal law hundreds of nats, whose
+    scatter would leave in doubt what all the other ones say.
+    """
+    gains = np.clip(scores - than, -MOST_OF_A_CELL, MOST_OF_A_CELL)
+    return float(gains.mean()), 2.0 * float(gains.std()) / len(gains) ** 0.5
 
 
 def _of(x: np.ndarray, name: str, asked: Map) -> Map:
@@ -194,8 +204,7 @@ def _of(x: np.ndarray, name: str, asked: Map) -> Map:
     if name == "linear":
         return Map()
     if name == "power":
-        unit = asked.unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
-        power = _best_power(x / unit) if asked.power is None else asked.power
+        power, unit = _bend(x, asked)
         sign = int(len(x) > 0 and x.min() >= 0.0) - int(len(x) > 0 and x.max() <= 0.0)
         return Map("power", power=power, unit=unit, sign=sign)
     if name == "log":
@@ -206,15 +215,36 @@ def _of(x: np.ndarray, name: str, asked: Map) -> Map:
     return Map("logit", asked.low, high)
 
 
-def _best_power(u: np.ndarray) -> float:
-    """The power of the largest likelihood, to a twentieth."""
-    if len(u) == 0:
-        return 1.0
-    u = u[:: max(1, len(u) // FITTED)]
+def _bend(x: np.ndarray, asked: Map) -> tuple[float, float]:
+    """(power, unit) of a power map.
+
+    The unit is the standard deviation. Where the power bends numbers as far as it can, a few of them may make
+    nearly all of that, such as the largest cities, and the others lie on a straight line: then the median is
+    tried as well.
+    """
+    unit = asked.unit or short(float(x.std()) if len(x) else 1.0, 2) or 1.0
+    if asked.power is not None:
+        return asked.power, unit
+    power, height = _best_power(x, unit)
+    if asked.unit is None and power in (0.0, 2.0):
+        smaller = short(float(np.median(np.abs(x[x != 0.0]))), 2)
+        if 0.0 < smaller < unit:
+            other, higher = _best_power(x, smaller)
+            return (other, smaller) if higher > height else (power, unit)
+    return power, unit
+
+
+def _best_power(x: np.ndarray, unit: float) -> tuple[float, float]:
+    """The power of the largest likelihood, to a twentieth; and the log-likelihood, up to a constant."""
+    if len(x) == 0:
+        return 1.0, 0.0
+    u = x[:: max(1, len(x) // FITTED)] / unit
     powers = np.arange(41) / 20
     slopes = float((np.sign(u) * np.log1p(np.abs(u))).mean())
     spread = _yeo_johnson(u, powers[:, None]).std(1)
-    return float(powers[np.argmin(np.log(np.maximum(spread, 1e-300)) - (powers - 1.0) * slopes)])
+    fits = (powers - 1.0) * slopes - np.log(np.maximum(spread, 1e-300)) - math.log(unit)
+    best = int(np.argmax(fits))
+    return float(powers[best]), float(fits[best])
 
 
 def held_out(t: Map, x: np.ndarray) -> np.ndarray:

@@ -253,5 +253,4 @@ def with_known(kind: Kind, values: np.ndarray, column: pd.Series) -> np.ndarray:
     if not isinstance(kind, (Count, Whole, Number)):
         return values
     x = numbers_of(column)
-    real = isinstance(kind, Number) and kind.decimals != 0
-    return np.where(np.isnan(x), values, x if real else np.round(x))
+    return np.where(np.isnan(x), values, x)

@@ -17,7 +17,7 @@ from harmonium.columns.base import Kind, Refused
 from harmonium.columns.column import Column, asked_for, column_of
 from harmonium.columns.frames import is_frame, labels_of, listed
 from harmonium.columns.numeric import with_known
-from harmonium.columns.told import columns_of, table_of
+from harmonium.columns.told import columns_of, table_of, warnings_of
 from harmonium.units import Mixed, Units
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Schema:
         self.left_out = tuple(left_out)
         self.warnings = tuple(warnings)
         self._fixed = False
+        self._table: tuple[frozenset[str], int, str] | None = None  # kinds asked for, rows, what it is called
 
     @classmethod
     def of(
@@ -93,8 +94,14 @@ class Schema:
                 infinite numbers, values of several types or another text in every row, numbers the rows, has
                 too many categories, or a name that another has; or there is no row or no column.
         """
-        columns, warnings = columns_of(table_of(frame, name), dict(kinds or {}), leave_out, name, first)
+        frame, kinds = table_of(frame, name), dict(kinds or {})
+        columns, warnings = columns_of(frame, kinds, leave_out, name, first)
+        if not columns:
+            raise ValueError(
+                f"{name} must have a column that isn't left out, got {listed(leave_out)} left out."
+            )
         found = cls(columns, leave_out, warnings)
+        found._table = (frozenset(kinds), len(frame), name)
         if not found.columns:
             raise ValueError(f"{name} must have a column that varies, got none.")
         return found
@@ -120,8 +127,10 @@ class Schema:
         return tuple(self._columns.values())
 
     def of_text(self) -> tuple[str, ...]:
-        """Names of the columns whose values are text."""
-        return tuple(name for name, column in self._columns.items() if column.kind.is_text())
+        """Names of the columns that a file is read as text in: those whose values are text, and those left
+        out, which are to come back as they were, as 0012 does.
+        """
+        return (*(name for name, column in self._columns.items() if column.kind.is_text()), *self.left_out)
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -155,12 +164,18 @@ class Schema:
                 f"schema: column {name!r} needs all of {type(kind).__name__}, since no data are known."
             )
         self._columns[str(name)] = replace(column, kind=kind)
+        if self._table is not None:
+            asked, rows, title = self._table
+            self._table = (asked | {str(name)}, rows, title)
+            self.warnings = tuple(warnings_of(self.entries, *self._table))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self.config() == other.config()
 
     def __copy__(self) -> Schema:
-        return Schema(self.entries, self.left_out, self.warnings)
+        found = Schema(self.entries, self.left_out, self.warnings)
+        found._table = self._table
+        return found
 
     def __deepcopy__(self, memo: Any) -> Schema:
         found = self.__copy__()  # its columns don't change

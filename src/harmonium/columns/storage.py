@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,13 +42,14 @@ class Storage:
         if isinstance(column.dtype, pd.ArrowDtype):  # whose own name may be that of another dtype
             return cls(f"{ARROW}{column.dtype.pyarrow_dtype}")
         if not isinstance(column.dtype, pd.CategoricalDtype):
-            return cls(str(column.dtype))
+            places = _places(column) if column.dtype == object else None
+            return cls(str(column.dtype) if places is None else f"object of Decimal, {places} places")
         categories = column.cat.categories
         return cls("category", tuple(plain(categories)), str(categories.dtype), bool(column.cat.ordered))
 
     def series(self, values: np.ndarray, name: Any) -> pd.Series:
-        """A column of this dtype; where cells are empty and the dtype has no room for that, pandas' usual
-        wider one.
+        """A column of this dtype; where cells are empty, or given in fractions, and the dtype has no room for
+        that, pandas' usual wider one.
         """
         import pandas as pd
 
@@ -58,9 +60,16 @@ class Storage:
             return pd.Series(known, name=name)
         missing, dtype = pd.isna(values), self.dtype
         numpy = np.dtype(dtype) if dtype in NUMPY else None
+        if of_decimal := OF_DECIMAL.fullmatch(dtype):
+            made = [
+                None if m else Decimal(f"{v:.{of_decimal[1]}f}") for v, m in zip(values, missing, strict=True)
+            ]
+            return pd.Series(made, name=name, dtype=object)
         values = _within(dtype.removeprefix(ARROW).lower(), values)
         if numpy is not None and numpy.kind in "biu" and missing.any():
             dtype = "object" if numpy.kind == "b" else "float64"
+        if values.dtype.kind == "f" and WHOLES.fullmatch(dtype) and bool((values % 1 > 0).any()):
+            dtype = "float64" if numpy is not None else f"{ARROW}double" if dtype[0] == "a" else "Float64"
         of_arrow = dtype.startswith(ARROW)
         target = pd.ArrowDtype(_arrow(dtype.removeprefix(ARROW))) if of_arrow else dtype
         if values.dtype == object and dtype != "object":
@@ -97,7 +106,18 @@ FLOATS = {
 }
 """The largest number of each type, as numpy, pandas and Arrow name it, that a column may hold."""
 ARROW = "arrow:"
+WHOLES = re.compile(r"(arrow:)?[Uu]?[Ii]nt\d+")
 DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (\d+)\)")
+
+OF_DECIMAL = re.compile(r"object of Decimal, (\d+) places")
+
+
+def _places(column: pd.Series) -> int | None:
+    """With how many decimals Python's Decimals are written, None where some cell is another thing."""
+    cells = column.dropna()
+    if not len(cells) or not all(isinstance(cell, Decimal) and cell.is_finite() for cell in cells):
+        return None
+    return max(max(0, -int(cell.as_tuple().exponent)) for cell in cells)
 
 
 def _within(dtype: str, values: np.ndarray) -> np.ndarray:
@@ -130,6 +150,20 @@ def _arrow(name: str) -> Any:
 def plain(values: Any) -> list[Any]:
     """Values as Python's own: text, numbers, True and False."""
     return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def as_written(value: Any) -> Any:
+    """A number by the digits that write it down, so that 0.1 is one whether float32, float64 or Decimal holds
+    it; anything else as it is.
+
+    >>> as_written(float(np.float32(0.1)))
+    0.1
+    """
+    value = float(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, float) or not abs(value) < FLOATS["float32"]:
+        return value
+    narrow = np.float32(value)
+    return float(str(narrow)) if float(narrow) == value else value
 
 
 def is_plain(value: Any) -> bool:

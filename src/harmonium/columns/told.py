@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from harmonium import checks
 from harmonium.columns.base import LEAVE_OUT, Kind, Refused
 from harmonium.columns.choice import kind_of
 from harmonium.columns.column import Column, asked_for
-from harmonium.columns.discrete import Binary, Constant
+from harmonium.columns.discrete import Binary, Category, Constant
 from harmonium.columns.facts import Facts, facts_of
 from harmonium.columns.frames import (
     INDEX_OF_PANDAS,
@@ -28,6 +29,9 @@ from harmonium.columns.storage import Storage
 if TYPE_CHECKING:
     import pandas as pd
 
+EMPTY = re.compile(
+    r"\s*(NA|N/A|n/a|#N/A|<NA>|nan|NaN|NULL|null|[-\u2013\u2014.*?#_/]*)\s*"
+)  # cells that say that they are
 ALL_DIFFERENT = 50  # rows from which whole numbers that never repeat may be names
 NAMED = 100  # columns that a sentence on those that can't be learned names
 NUMBERED = 10  # rows from which a column 1, 2, 3, … is taken for their numbers
@@ -69,7 +73,7 @@ def columns_of(
             columns.append(Column(_label(label), kind, Storage.used_by(column), facts))
     if refused:
         raise ValueError(_sentence(refused, name, first))
-    return columns, [f"{name}: {said}" for said in _warnings(columns, known, len(frame))]
+    return columns, warnings_of(columns, known, len(frame), name)
 
 
 def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
@@ -89,34 +93,71 @@ def _sentence(refused: Mapping[str, Refused], name: str, first: int) -> str:
     return f"{said[:-1]}; {number} can't be learned as {they}: {', '.join(told)}."
 
 
-def _warnings(columns: Sequence[Column], known: Mapping[str, Kind], rows: int) -> list[str]:
-    """One sentence on all columns of which the same is to be said."""
-    constant = [(c, c.kind.value) for c in columns if isinstance(c.kind, Constant)]
+def warnings_of(columns: Sequence[Column], known: Collection[str], rows: int, name: str) -> list[str]:
+    """One sentence on all columns of which the same is to be said; those that are `known` are meant so."""
+    told = [c for c in columns if str(c.name) not in known]
+    said = [*_like_empty(told), *_like_another(told), *_constant(columns), *_like_names(told, rows)]
+    return [f"{name}: {sentence}" for sentence in said]
+
+
+def _like_empty(columns: Sequence[Column]) -> list[str]:
+    found = []
+    for c in columns:
+        values = c.kind.values or () if isinstance(c.kind, (Binary, Category)) else ()
+        alike = [repr(value) for value in values if isinstance(value, str) and EMPTY.fullmatch(value)]
+        found += [f"{str(c.name)!r} ({listed(alike)})"] if alike else []
+    if not found:
+        return []
+    return [
+        f"of column{'s' * (len(found) > 1)} {listed(found)} cells that look empty are learned as words: if"
+        " nothing is known there, leave them empty (NaN), else say what the column is (kinds=)."
+    ]
+
+
+def _like_another(columns: Sequence[Column]) -> list[str]:
+    found = []
+    for c in columns:
+        values = c.kind.values or () if isinstance(c.kind, (Binary, Category)) else ()
+        first: dict[str, str] = {}
+        pairs = [
+            (first.setdefault(" ".join(v.split()).casefold(), v), v) for v in values if isinstance(v, str)
+        ]
+        alike = next(((one, other) for one, other in pairs if one != other), None)
+        found += [f"{str(c.name)!r} ({alike[0]!r} and {alike[1]!r})"] if alike else []
+    if not found:
+        return []
+    return [
+        f"column{'s' * (len(found) > 1)} {listed(found)}: words that differ in blanks or in capitals alone"
+        " are learned as different ones; where they are the same, write them the same."
+    ]
+
+
+def _constant(columns: Sequence[Column]) -> list[str]:
+    constant = [(str(c.name), c.kind.value) for c in columns if isinstance(c.kind, Constant)]
+    if len(constant) == 1:
+        return [f"column {constant[0][0]!r} is constant ({constant[0][1]!r}), and needs no unit."]
+    if not constant:
+        return []
+    told = listed([f"{name!r} ({value!r})" for name, value in constant])
+    return [f"{len(constant)} columns are constant, and need no units: {told}."]
+
+
+def _like_names(columns: Sequence[Column], rows: int) -> list[str]:
     names = [
         repr(str(c.name))
         for c in columns
-        if str(c.name) not in known
-        and c.facts is not None
-        and c.facts.whole
-        and c.facts.distinct == rows >= ALL_DIFFERENT
+        if c.facts is not None and c.facts.whole and c.facts.distinct == rows >= ALL_DIFFERENT
     ]
-    found = []
-    if len(constant) == 1:
-        found = [f"column {str(constant[0][0].name)!r} is constant ({constant[0][1]!r}), and needs no unit."]
-    elif constant:
-        told = listed([f"{str(c.name)!r} ({value!r})" for c, value in constant])
-        found = [f"{len(constant)} columns are constant, and need no units: {told}."]
-    if len(names) == 1:
-        found.append(
-            f"column {names[0]} holds another whole number in each of {rows:,} rows: if they name the rows,"
-            " leave it out (leave_out=, --leave-out)."
-        )
-    elif names:
-        found.append(
+    if len(names) > 1:
+        return [
             f"{len(names)} columns hold another whole number in each of {rows:,} rows: {listed(names)}; those"
             " that name the rows should be left out (leave_out=, --leave-out)."
-        )
-    return found
+        ]
+    return [
+        f"column {name} holds another whole number in each of {rows:,} rows: if they name the rows,"
+        " leave it out (leave_out=, --leave-out)."
+        for name in names
+    ]
 
 
 def _kind_of(facts: Facts, rest: Rest, place: int) -> Kind:

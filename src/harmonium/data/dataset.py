@@ -38,6 +38,7 @@ class Dataset:
         columns: their names, where known.
         labels: one array for each part where the rows have classes; never learned from.
         notes: sentences that a reader of the results should see, such as how the rows were split.
+        read_as: those of them that say what in the file was read otherwise than it is written, or not at all.
         numbers: of the rows of each part in the file, where they were split off a single table.
         frame: that whole table in its own words, where its columns have names.
         schema: whose codes the parts are, None where they are values as in the file.
@@ -52,6 +53,7 @@ class Dataset:
     columns: tuple[str, ...] | None = None
     labels: dict[str, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
+    read_as: tuple[str, ...] = ()
     numbers: dict[str, np.ndarray] | None = None
     frame: Any = None
     schema: Schema | None = None
@@ -203,6 +205,7 @@ def assemble(
         shape=tables.shape,
         columns=columns,
         notes=[*notes, *split_notes],
+        read_as=tuple(notes),
         numbers=numbers,
         frame=frame,
     )

@@ -17,6 +17,15 @@ from harmonium.data.dataset import IN_MEMORY, PARTS, WHOLE
 from harmonium.data.values import DataError
 from harmonium.models.sparse import SparseRows, sparse_rows
 
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+"""Endings of files that hold another one."""
+
+BEGINNINGS = {
+    b"\x1f\x8b": "it is compressed: unpack it first",
+    b"PK\x03\x04": "it is an archive or a spreadsheet: unpack it, or save the table as text",
+}
+"""How files begin that are no text, whatever they end in."""
+
 SPARSE = {"format", "shape", "data"}
 """Keys of an .npz that scipy.sparse.save_npz wrote."""
 
@@ -46,9 +55,10 @@ def read(path: Path, text: Collection[str] | None = None) -> Content:
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
+        remedy = "a table of numbers in text can be named .csv"
         raise DataError(
-            f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}'; a table of"
-            " numbers in text can be named .csv."
+            f"{path} must be a file {', '.join(READERS)}, got the ending '{path.suffix}';"
+            f" {'unpack it first' if path.suffix.lower() in PACKED else remedy}."
         )
     try:
         with processes.agreeing():  # the file may be missing on one machine
@@ -72,6 +82,9 @@ def _read(path: Path, reader: Callable[[Path], Answer]) -> Answer:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
+        for begin, said in BEGINNINGS.items():
+            if error.object.startswith(begin):
+                return said
         byte = error.object[error.start]
         return f"its text must be in UTF-8, got the byte 0x{byte:02x}: save it in that encoding"
     if isinstance(error, OSError) and error.strerror:

@@ -16,7 +16,7 @@ from harmonium.columns.frames import INDEX_OF_PANDAS, numbers_rows
 from harmonium.columns.frames import numbered as are_numbers
 from harmonium.data.text import as_written
 from harmonium.data.values import DataError
-from harmonium.data.written import written_numbers
+from harmonium.data.written import without_marks, written_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +52,12 @@ def read_csv(path: Path, text: Collection[str] | None = None) -> Read:
 
     It does where none of its cells is a number. Among numbers true and false count as 1 and 0. Columns whose
     numbers are written with decimal commas or separators of thousands are read as what they mean, and ? as an
-    empty cell; a note says so. What numbers or names the
+    empty cell, as one other mark among numbers is (. or * or -); notes say so. What numbers or names the
     rows in a first column without a name, as pandas and R write it, and a first line that numbers the columns
     (four or more from 0) are left out, and a note says so. Missing cells are NaN. Columns whose names are in
     `text` are read as text even where all of their cells are numbers; by default those whose whole numbers
-    begin with zeros are, and None among words is one of them, and a note says so.
+    begin with zeros are, and None among words is one of them. Notes say so, and which words were taken for
+    empty cells, such as NA.
 
     Raises:
         DataError: a cell is no number where columns have no names; names and numbers in one line; lines that
@@ -100,11 +101,12 @@ def read_csv(path: Path, text: Collection[str] | None = None) -> Read:
     frame, names, unused = _without_blank_ends(path, frame, names)
     options["na_values"] = None
     whole = partial(pd.read_csv, path, **options, dtype=str, na_filter=False)
+    frame, marked = without_marks(path, frame, names, text or ())
     frame, as_meant = written_numbers(path, frame, names, separator, text or ())
     frame, as_text = as_written(path, frame, names, text, lambda places: whole(usecols=places))
     frame.columns = list(names)
     values = _values(path, frame, names, words=True)
-    return Read(values, names, [*more, *unused, *as_meant, *as_text], frame)
+    return Read(values, names, [*more, *unused, *marked, *as_meant, *as_text], frame)
 
 
 def _to_the_last_bit(release: str) -> dict[str, Any]:

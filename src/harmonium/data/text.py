@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 NONE = "None"
 """An empty cell among numbers; among words one of them, as in none, some, marked."""
 
+TAKEN = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A")
+"""Words that pandas takes for empty cells, as they are meant nearly always."""
+AMONG = rb"(?m)(^|[,;|\t \"])(" + "|".join(TAKEN).encode() + rb")(?=[,;|\t \"\r\n]|$)"
+
 PADDED = rb"(^|[^0-9A-Za-z.+-])0[0-9]"
 
 
@@ -46,13 +50,17 @@ def as_written(
     else:
         numbers = [k for k in frame if titles[k] in asked and k not in texts]
         texts = [k for k in texts if titles[k] in asked]
-    texts = texts + numbers if _holds(path, NONE.encode()) else numbers
+    texts = texts + numbers if _holds(path, NONE.encode()) or _holds(path, AMONG) else numbers
     if not texts:
         return frame, []
     written = read(texts)
     codes, nones = [], []
+    taken: dict[str, list[str]] = {}
     for k in texts:
         known, none = frame[k].notna(), written[k] == NONE
+        for word in written[k][~known].unique() if k not in numbers else ():
+            if word in TAKEN:
+                taken.setdefault(word, []).append(titles[k])
         if k in numbers and asked is None:
             if not _are_codes(written[k][known].unique()):
                 continue
@@ -62,11 +70,13 @@ def as_written(
         elif k not in numbers:
             continue
         frame[k] = written[k].where(known | none)
-    return frame, [] if asked is not None else _notes(path, codes, nones)
+    return frame, [] if asked is not None else _notes(path, codes, nones, taken)
 
 
-def _notes(path: Path, codes: list[str], nones: list[str]) -> list[str]:
+def _notes(path: Path, codes: list[str], nones: list[str], taken: dict[str, list[str]]) -> list[str]:
     found = []
+    for word, names in taken.items():
+        found.append(f"{word} among the words of {_columns(names)} was read as an empty cell.")
     if codes:
         found.append(f"the whole numbers of {_columns(codes)} begin with zeros, and were read as text.")
     if nones:

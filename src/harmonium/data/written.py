@@ -1,12 +1,14 @@
-"""Numbers as people write them: decimal commas, separators of thousands."""
+"""Numbers as people write them: decimal commas, separators of thousands, marks for those that are missing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harmonium.columns.facts import MINUS
+from harmonium.columns.frames import listed
 from harmonium.data.values import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +26,65 @@ WAYS = {
 """How a number may be written: a pattern, and what to replace so that Python reads it."""
 
 
+PRINTED = "a minus sign of print"
+MARK = r"[-\u2013\u2014.*?#_/]+"
+"""What stands in tables where a number is missing, besides what pandas knows: no letter or digit in it."""
+
+
+def without_marks(
+    path: Path, frame: pd.DataFrame, names: Sequence[str], text: Collection[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The table with cells empty where one mark, such as . or *, stands among numbers and nothing else, but
+    for columns whose names are in `text`; and a note on each mark.
+    """
+    found: dict[int, pd.Series] = {}
+    where: dict[str, list[str]] = {}
+    for k, label in enumerate(names):
+        column = frame.iloc[:, k]
+        mark = None if label in text else _mark(_cells(column))
+        if mark is not None:
+            column = column.where(column.str.strip() != mark)
+            plain = all(re.fullmatch(PLAIN, cell) for cell in _cells(column) or ())
+            found[k] = column.astype(float) if plain else column
+            where.setdefault(mark, []).append(repr(label))
+    notes = [
+        f"{path.name}: {mark} among the numbers of column{'s' * (len(labels) > 1)} {listed(labels)} was read"
+        " as an empty cell."
+        for mark, labels in where.items()
+    ]
+    return _replaced(frame, found), notes
+
+
+def _mark(cells: list[str] | None) -> str | None:
+    """The one cell that is no number, where it is a mark and there are several numbers."""
+    ways = [PLAIN, *(pattern for pattern, _ in WAYS.values())]
+    other = {x for x in cells or () if not any(re.fullmatch(way, x) for way in ways)}
+    if len(other) != 1 or len(cells or ()) < 3:
+        return None
+    mark = other.pop()
+    return mark if re.fullmatch(MARK, mark) else None
+
+
+def _cells(column: pd.Series) -> list[str] | None:
+    """The different cells of a column of text, None where it is another."""
+    if column.dtype.kind not in "OT" and str(column.dtype) not in ("str", "string"):
+        return None
+    texts = column.dropna().unique()
+    cells = [text.strip() for text in texts if isinstance(text, str)]
+    return cells if cells and len(cells) == len(texts) else None
+
+
+def _replaced(frame: pd.DataFrame, found: Mapping[int, pd.Series]) -> pd.DataFrame:
+    """The table with other columns at some places."""
+    if not found:
+        return frame
+    import pandas as pd
+
+    whole = pd.concat([found.get(k, frame.iloc[:, k]) for k in range(frame.shape[1])], axis=1)
+    whole.columns = frame.columns
+    return whole
+
+
 def written_numbers(
     path: Path, frame: pd.DataFrame, names: Sequence[str], separator: str, text: Collection[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -34,33 +95,23 @@ def written_numbers(
         DataError: a comma may be either a decimal comma or one between thousands.
     """
     found, notes = {}, []
-    for k, (label, dtype) in enumerate(zip(names, frame.dtypes, strict=True)):
-        if label in text or dtype.kind not in "OT" and str(dtype) not in ("str", "string"):
-            continue
-        column = frame.iloc[:, k]
-        how = _way(path, label, column.dropna().unique(), separator)
+    for k, label in enumerate(names):
+        cells = [] if label in text else _cells(frame.iloc[:, k]) or []
+        how = _way(path, label, [cell.replace(MINUS, "-") for cell in cells], separator)
+        if how is None and any(MINUS in cell for cell in cells):
+            how = PRINTED if all(re.fullmatch(PLAIN, cell.replace(MINUS, "-")) for cell in cells) else None
         if how is None:
             continue
-        replaced = column
-        for sign, by in WAYS[how][1].items():
+        replaced = frame.iloc[:, k]
+        for sign, by in {MINUS: "-", **WAYS.get(how, ("", {}))[1]}.items():
             replaced = replaced.str.replace(sign, by, regex=False)
         found[k] = replaced.astype(float)
         notes.append(f"{path.name}: the numbers of column {label!r} have {how}, and were read as such.")
-    if not found:
-        return frame, []
-    import pandas as pd
-
-    columns = [found.get(k, frame.iloc[:, k]) for k in range(frame.shape[1])]
-    whole = pd.concat(columns, axis=1)
-    whole.columns = frame.columns
-    return whole, notes
+    return _replaced(frame, found), notes
 
 
-def _way(path: Path, label: str, texts: list[object], separator: str) -> str | None:
+def _way(path: Path, label: str, cells: list[str], separator: str) -> str | None:
     """In which of the ways the numbers of a column are written, None where it isn't numbers so written."""
-    cells = [text.strip() for text in texts if isinstance(text, str)]
-    if not cells or len(cells) < len(texts):
-        return None
     special = [cell for cell in cells if not re.fullmatch(PLAIN, cell)]
     fitting = [
         how for how, (pattern, _) in WAYS.items() if all(re.fullmatch(pattern, cell) for cell in special)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium import checks, processes
+from harmonium import checks, kernels, processes
 from harmonium.diagnostics.mixing import STUCK, MixingReport, autocorrelation_time, split_r_hat
 from harmonium.models import EnergyModel
 
@@ -108,7 +108,9 @@ def principal_directions(v: Tensor) -> tuple[Tensor, Tensor]:
     x = v - centre
     basis = x[: min(DIRECTIONS, *x.shape)].T.contiguous()  # some rows are a start as good as any
     for _ in range(ITERATIONS):
-        basis, _ = torch.linalg.qr(x.T @ (x @ basis))
+        product = x.T @ (x @ basis)
+        with kernels.on_one_thread():  # the same bits on any number of threads
+            basis, _ = torch.linalg.qr(product)
     return centre, basis
 
 

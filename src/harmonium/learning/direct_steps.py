@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.units import Units
 
@@ -35,6 +36,7 @@ def step_directly(
     rest[acted] -= offset[given] @ weight
     if weight.grad is not None and visible.bias.grad is not None:
         centred = weight.grad - scale * torch.outer(offset[given], plain[acted])
-        weight.grad = torch.linalg.solve(square, centred) / (scale**2 * left[acted])
+        with kernels.on_one_thread():  # the same bits on any number of threads
+            weight.grad = torch.linalg.solve(square, centred) / (scale**2 * left[acted])
         visible.bias.grad[acted] = plain[acted] / left[acted] - scale * (offset[given] @ weight.grad)
     return rest

@@ -117,11 +117,12 @@ class NaturalGradient:
         assert weight.grad is not None  # centring has just changed it
         step = operator.nearest(kernels.product(kernels.product(left, weight.grad), right))
         assert step is not None  # since the operator is made of entries
-        natural = left @ plain[0], right @ plain[1]
-        length = float((step * weight.grad).sum() + natural[0] @ plain[0] + natural[1] @ plain[1])
-        weight.grad = step
-        visible.grad = natural[0] - step @ offsets[1]
-        hidden.grad = natural[1] - step.T @ offsets[0]
+        with kernels.on_one_thread():  # whose number would be seen in the last bits
+            natural = left @ plain[0], right @ plain[1]
+            length = float((step * weight.grad).sum() + natural[0] @ plain[0] + natural[1] @ plain[1])
+            weight.grad = step
+            visible.grad = natural[0] - step @ offsets[1]
+            hidden.grad = natural[1] - step.T @ offsets[0]
         if model.matrix_and_biases() is None:
             self._other_parameters(model, offsets, plain)
         if length > LONGEST:
@@ -145,7 +146,8 @@ class NaturalGradient:
         covariance, (_, _, given, acted) = self.covariances[0], coupling
         left, square = covariance.diagonal().clone(), covariance[given, given]
         ridge = square + torch.diag(LEAST_LEFT * left[given])
-        explained = torch.linalg.solve(ridge, covariance[given, acted])
+        with kernels.on_one_thread():
+            explained = torch.linalg.solve(ridge, covariance[given, acted])
         rest = left[acted] - (covariance[given, acted] * explained).sum(0)
         left[acted] = torch.maximum(rest, LEAST_LEFT * left[acted])
         return square + torch.diag(self.damping * square.diagonal()), left

@@ -130,9 +130,9 @@ def cells(
     every = sites_of(model)
     if sites is None:
         sites = [site.number for site in every if not given_always(model, site)]
-    states = _states(model, v, checks.positive_integer("draws", draws), seed)
+    groups = _groups(model, v, checks.positive_integer("draws", draws), seed)
     for site in (every[number] for number in sites):
-        yield _cell(model, v, states, site)
+        yield _cell(model, v, groups, site)
 
 
 def log_probabilities_of_cells(model: EnergyModel, v: Tensor, *, draws: int = DRAWS, seed: int = 0) -> Tensor:
@@ -180,6 +180,28 @@ class States(NamedTuple):
             return States(tuple(map(some, self.blocks)))
         given = None if self.given is None else some(self.given, columns)
         return States((some(self.blocks[0], columns),), some(self.fields), given)
+
+    def first(self, columns: slice) -> States:
+        """Those of one draw, of many rows an even choice."""
+        rows = self.blocks[0].shape[1]
+        few = torch.linspace(0, rows - 1, min(ROWS, rows), device=self.blocks[0].device).long()
+        return self.at(slice(1), few, columns)
+
+
+class Group(NamedTuple):
+    """Rows by their numbers, and states that agree with what is known of them."""
+
+    rows: Tensor
+    states: States
+
+
+def _groups(model: EnergyModel, v: Tensor, draws: int, seed: int) -> list[Group]:
+    """The rows of which all is known, that need no draws where hidden variables are summed out, and the
+    others.
+    """
+    gaps = torch.isnan(v).any(1) if model.has_free_energy() else torch.ones(len(v), dtype=torch.bool)
+    numbers = [torch.nonzero(which).flatten() for which in (~gaps, gaps)]
+    return [Group(rows, _states(model, v[rows], draws, seed)) for rows in numbers if len(rows)]
 
 
 @torch.no_grad()
@@ -229,19 +251,18 @@ def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
 
 # ---------------------------------------------------------------- one column
 @torch.no_grad()
-def _cell(model: EnergyModel, v: Tensor, states: States, site: Site) -> Cell:
-    values, log_weights = _points(model, states, site)
-    found, known = [], []
-    width = (states.blocks[0] if states.fields is None else states.fields).shape[2]
-    size = max(1, CHUNK // (len(values) * len(states.blocks[0]) * (width + 1)))
-    for rows in torch.arange(len(v), device=v.device).split(size):
-        log_p, own = _conditional(
-            model, v[rows], states.at(slice(None), rows, site.columns), site, values, log_weights
-        )
-        found.append(log_p)
-        known.append(own)
+def _cell(model: EnergyModel, v: Tensor, groups: Sequence[Group], site: Site) -> Cell:
+    values, log_weights = _points(model, [states for _, states in groups], site)
+    found = torch.empty(len(v), len(values), dtype=torch.float64, device=v.device)
+    known = torch.empty(len(v), dtype=torch.float64, device=v.device)
+    for numbers, states in groups:
+        width = (states.blocks[0] if states.fields is None else states.fields).shape[2]
+        size = max(1, CHUNK // (len(values) * len(states.blocks[0]) * (width + 1)))
+        for some in torch.arange(len(numbers), device=v.device).split(size):
+            rows, here = numbers[some], states.at(slice(None), some, site.columns)
+            found[rows], known[rows] = _conditional(model, v[rows], here, site, values, log_weights)
     real = not model.visible_space.cardinalities and _is_real(site)
-    return Cell(site.number, site.columns, values, torch.cat(found), log_weights, torch.cat(known), real)
+    return Cell(site.number, site.columns, values, found, log_weights, known, real)
 
 
 def _is_real(site: Site) -> bool:
@@ -293,9 +314,9 @@ def _by_fields(pair: Pair, states: States, site: Site, values: Tensor) -> Tensor
 
 
 # ---------------------------------------------------------------- its points
-def _points(model: EnergyModel, states: States, site: Site) -> tuple[Tensor, Tensor]:
+def _points(model: EnergyModel, groups: Sequence[States], site: Site) -> tuple[Tensor, Tensor]:
     """(values (points, columns), log weights (points,)), float64."""
-    space, device = model.visible_space, states.blocks[0].device
+    space, device = model.visible_space, groups[0].blocks[0].device
     values: Tensor | None = None
     if space.cardinalities:
         values = torch.arange(float(space.cardinalities[site.number]))[:, None]
@@ -304,15 +325,14 @@ def _points(model: EnergyModel, states: States, site: Site) -> tuple[Tensor, Ten
     if values is not None:
         return values.to(device, torch.float64), torch.zeros(len(values), dtype=torch.float64, device=device)
     check_one_number(site)
-    low, high, deviation = _reach(model, states.visible, site)
+    low, high, deviation = _reach(model, torch.cat([states.visible for states in groups]), site)
     floor, ceiling = _bounds(space, site)
-    rows = states.blocks[0].shape[1]
-    few = torch.linspace(0, rows - 1, min(ROWS, rows), device=device).long()
-    some = states.at(slice(1), few, site.columns)
+    first = [states.first(site.columns) for states in groups]
     for _ in range(DOUBLINGS):
         low, high = max(low, floor), min(high, ceiling)
         points, log_weights = _integral(low, high, deviation) if _is_real(site) else _sum(low, high)
-        log_p = _log_weights_of(model, some, site, points.to(device)[None, :, None])
+        at = points.to(device)[None, :, None]
+        log_p = torch.cat([_log_weights_of(model, some, site, at) for some in first])
         ends = log_p[:, [0, -1]] < log_p.amax(1, keepdim=True) - NEGLIGIBLE
         lower, upper = bool(ends[:, 0].all()) or low <= floor, bool(ends[:, 1].all()) or high >= ceiling
         if lower and upper:

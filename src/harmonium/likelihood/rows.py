@@ -56,6 +56,10 @@ class RowEstimates:
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 
+    def head(self, n: int) -> RowEstimates:
+        """Those of the first n rows."""
+        return replace(self, **{name: getattr(self, name)[:n] for name in ("value", "stderr", "low", "high")})
+
     def plus(self, known: Tensor | None) -> RowEstimates:
         """The same with a known number added for each row, (rows,); None adds nothing."""
         if known is None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from harmonium import __version__
 from harmonium.answers.form import Form, codes_of
-from harmonium.answers.surprises import surprise
+from harmonium.answers.surprises import surprise_of
 from harmonium.columns.frames import as_pandas, is_frame
-from harmonium.likelihood import Estimate, log_likelihood
+from harmonium.likelihood import Estimate, RowEstimates, log_probabilities
 from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
 from harmonium.models.intake import rows_of
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLES = 2000  # drawn to compare with the table
-ROWS = 1000  # of the table in which surprising cells are looked for, and
-CELLS = 20  # so many of them shown
+ROWS, LOOKED = 1000, 20_000  # rows, and cells of a wide table, in which surprising cells are looked for,
+CELLS = 20  # and so many of them shown
 WORST = 8  # pairs named
 COUNTED = 20_000  # rows of the table in which pairs are counted
 PAIRED = 60  # columns up to which all pairs are compared
@@ -82,12 +82,13 @@ def report(
         TypeError, ValueError: as `hm.log_likelihood`.
     """
     table, drawn = _tables(energy_model("model", model), X, seed)
-    found = log_likelihood(model, X, seed=seed)
+    each = log_probabilities(model, X, seed=seed)
+    found = each.mean()
     named, of_pairs = pairs_section(table, drawn)
     sections = [
         columns_section(table, drawn),
         of_pairs,
-        _surprising(model, X, table, seed),
+        _surprising(model, X, each, seed),
         _learning(history),
         _table(model, table),
     ]
@@ -157,9 +158,9 @@ def pairs_section(table: pd.DataFrame, drawn: pd.DataFrame) -> tuple[pd.DataFram
     return pd.DataFrame(rows), Section("Pairs of columns", text, [(figure, alt)], said)
 
 
-def _surprising(model: EnergyModel, X: Any, table: pd.DataFrame, seed: int) -> Section:
-    found = surprise(model, _first(X, ROWS), seed=seed)
-    looked = min(ROWS, len(table))
+def _surprising(model: EnergyModel, X: Any, each: RowEstimates, seed: int) -> Section:
+    looked = min(ROWS, -(-LOOKED // len(model.visible_space.variables())), len(each.value))
+    found = surprise_of(model, _first(X, looked), each.head(looked), seed=seed)
     text = (
         f"The most surprising cells of {looked:,} rows, each given the rest of its row: the values that stand"
         " in the table, the darker the further −log P(cell | rest) is above what the model expects."

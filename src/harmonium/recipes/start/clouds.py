@@ -248,7 +248,8 @@ def _climb(machine: Machine, z: Tensor, with_shrink: bool = False) -> Machine:
 
 def _in_a_row(centres: Tensor, shares: Tensor, hidden: int) -> Machine | None:
     """Clouds in the order of their principal direction, one unit for each step; None for too few units."""
-    direction = torch.linalg.svd(centres - centres.mean(0))[2][0]
+    with kernels.on_one_thread():
+        direction = torch.linalg.svd(centres - centres.mean(0))[2][0]
     order = torch.argsort(centres @ direction)
     centres, shares = centres[order], shares[order]
     steps, columns = len(centres) - 1, centres.shape[1]

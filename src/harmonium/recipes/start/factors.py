@@ -108,7 +108,9 @@ def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
     root = (directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T * len(values) ** 0.5
     some = min(n, len(values))
     found = FactorAnalysis(some, svd_method="lapack").fit(np.concatenate([root, -root]))
-    loading, strength = _rotated(found.components_.T, np.maximum(found.noise_variance_, 1e-6))
+    loading, noise = found.components_.T, np.maximum(found.noise_variance_, 1e-6)
+    total = (loading**2).sum(1) + noise  # 1 but where pairs of columns didn't agree with one another
+    loading, strength = _rotated(loading / total[:, None] ** 0.5, noise / total)
     loading = loading * np.minimum(1.0, (9.0 / np.maximum(strength, 1e-12)) ** 0.5)
     noise = 1.0 - (loading**2).sum(1)  # so that the variances are those of the columns
     full = np.zeros((len(values), n))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
 from harmonium.learning.unit_scales import couple_standardised, gaussians
@@ -101,9 +102,9 @@ def regress_on_given(
     square = (shares[:, None] * u).T @ u
     least = 1e-3  # share of a column's variance that a regression leaves at least
     ridge = (least + 1.0 / len(x)) * square.diagonal().mean().clamp(min=1e-300)
-    coefficients = torch.linalg.solve(
-        square + ridge * torch.eye(len(square)).to(square), (shares[:, None] * u).T @ v
-    )
+    products = (shares[:, None] * u).T @ v
+    with kernels.on_one_thread():  # the same bits on any number of threads, here and below
+        coefficients = torch.linalg.solve(square + ridge * torch.eye(len(square)).to(square), products)
     left = shares @ (v - u @ coefficients).square()
     own = shares @ v.square()
     precision = 1.0 / torch.maximum(left, least * own).clamp(min=1e-300)
@@ -180,7 +181,9 @@ def couple_along_principal_directions(
     standardised = torch.where(scale[:, None] > 0, weight / scale[:, None], 0.0)
     noise = directions.T @ standardised
     strength = (1.0 - 1.0 / found[:n]).clamp(max=0.95).sqrt()
-    along = strength[:, None] * torch.linalg.qr(noise.T)[0].T / variance.sqrt()
+    with kernels.on_one_thread():
+        upright = torch.linalg.qr(noise.T)[0].T
+    along = strength[:, None] * upright / variance.sqrt()
     coupled = operator.nearest(weight + scale[:, None] * (directions @ (along - noise)))
     assert coupled is not None  # as before
     field = (coupled.square() @ variance).sqrt()  # standard deviation of the fields on the visible units
@@ -262,7 +265,8 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
     covariance = mean(lambda x, p: (p[:, None] * (y := centred(x) * scale)).T @ y)
     if pairs is not None:
         covariance = torch.where(pairs > 0, covariance / pairs, 0.0)
-    found, directions = torch.linalg.eigh(covariance)
+    with kernels.on_one_thread():
+        found, directions = torch.linalg.eigh(covariance)
     kept = found > (1.0 + (layer.width / rows) ** 0.5) ** 2  # the edge of noise: Marchenko & Pastur (1967)
     return centre, scale, found[kept].flip(0), directions[:, kept].flip(1)
 

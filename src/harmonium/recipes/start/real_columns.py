@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.columns.frames import listed
 from harmonium.learning import Update
 from harmonium.learning.loop import Callback
@@ -254,6 +255,7 @@ class CouplingCeiling:
         scaled = couplings.scaled
         if not self.highest**2 < float(scaled.square().sum()) < math.inf:  # NaN is for `check_finite` to tell
             return
-        u, s, v = torch.linalg.svd(scaled, full_matrices=False)
+        with kernels.on_one_thread():
+            u, s, v = torch.linalg.svd(scaled, full_matrices=False)
         if float(s[0]) > self.highest:
             couplings.take((u * s.clamp(max=self.highest)) @ v)
