@@ -28,7 +28,7 @@ from harmonium.kernels.drawing import (
     draw_spin,
     uniform,
 )
-from harmonium.kernels.launch import multiplying, on_one_thread
+from harmonium.kernels.launch import along, multiplying, on_one_thread
 from harmonium.kernels.mixture import Group, Mixture
 from harmonium.kernels.processor import taking_the_next
 from harmonium.kernels.side import Side
@@ -41,6 +41,7 @@ __all__ = [
     "Group",
     "Mixture",
     "Side",
+    "along",
     "centre",
     "draw_bernoulli",
     "draw_categorical",

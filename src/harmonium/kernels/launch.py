@@ -146,6 +146,14 @@ def on_one_thread() -> AbstractContextManager[None]:
     return _Alone() if _own_threads() is not None else contextlib.nullcontext()
 
 
+def along(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """matrix @ vector, or vector @ matrix where the vector comes first, with the same bits on any number of
+    threads: how many share such a product is seen in its sums on some processors.
+    """
+    with on_one_thread():
+        return matrix @ vector
+
+
 class _Alone(AbstractContextManager[None]):
     def __enter__(self) -> None:
         self.before = _own_threads()(1)

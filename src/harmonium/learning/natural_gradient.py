@@ -182,10 +182,10 @@ class NaturalGradient:
         field = model.field(1, (v, v.new_empty(len(v), 0)))
         hidden = model.layers[1]
         x, h = v - offsets[0], hidden.mean(field) - offsets[1]
-        spread = weights @ hidden.variance(field)
+        spread = kernels.along(weights, hidden.variance(field))
         second = [kernels.product(y, weights[:, None] * y, transposed=True) for y in (x, h)]
         second[1].diagonal().add_(spread)
-        return [*second, weights @ x, weights @ h]
+        return [*second, kernels.along(weights, x), kernels.along(weights, h)]
 
     def _shifted(
         self, moments: list[Tensor], before: tuple[Tensor, ...], now: tuple[Tensor, ...]

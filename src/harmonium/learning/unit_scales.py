@@ -25,6 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harmonium import kernels
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.units import Gaussian, Tail, Units
 from harmonium.units.mixed import parts_of
@@ -120,7 +121,7 @@ class Shape(NamedTuple):
             theta = getattr(self.units, self.name).detach().expand_as(x).clone().requires_grad_()
             energy = self.units.with_tensors(**{self.name: theta}).potential(x).sum()
             (t,) = torch.autograd.grad(energy, theta)
-        return torch.stack([weights @ y for y in (t, x, t * t, t * x, x * x)])
+        return torch.stack([kernels.along(weights, y) for y in (t, x, t * t, t * x, x * x)])
 
     def step(self, statistics: Tensor, bias_gradient: Tensor) -> tuple[Tensor, Tensor] | None:
         """(∇̃θ, what ∇̃b gains), (n,) each, from the plain gradients; None where θ is frozen."""

@@ -8,6 +8,7 @@ from functools import singledispatch
 
 import torch
 
+from harmonium import kernels
 from harmonium.likelihood.estimate import Estimate
 from harmonium.models import BlockModel, EnergyModel
 from harmonium.models.enumeration import cheapest_block, log_sum_over_states
@@ -115,7 +116,7 @@ def compiled_sum(model: BlockModel, block: int) -> float | None:
 
 
 def _energy(layer: Units, x: torch.Tensor) -> torch.Tensor:
-    return layer.potential(x).sum(-1) - x @ layer.bias.double()
+    return layer.potential(x).sum(-1) - kernels.along(x, layer.bias.double())
 
 
 def half_states(layer: Units, first: int, last: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.couplings import Coupling, Dense, Masked
 from harmonium.couplings.base import initial, small
 from harmonium.models.blocks import BlockModel, State
@@ -273,7 +273,7 @@ class _Above(BlockModel):
     def energy_without(self, block: int, state: State) -> Tensor:
         """All terms of E but those of `block`, (rows,), nats."""
         if block == 1:
-            return self._layers[0].potential(state[0]).sum(-1) - state[0] @ self._bias
+            return self._layers[0].potential(state[0]).sum(-1) - kernels.along(state[0], self._bias)
         return self._layers[1].potential(state[1]).sum(-1) - (state[1] * self._field).sum(-1)
 
 

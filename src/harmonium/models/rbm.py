@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harmonium import checks
+from harmonium import checks, kernels
 from harmonium.couplings import Coupling, Dense, Kind, Operator
 from harmonium.couplings.base import StepSize, initial, no_step, small
 from harmonium.models.blocks import Pair
@@ -94,7 +94,7 @@ class TwoBlocks(PairwiseModel):
         field = operator.quick_product(v, hidden.bias)
         weighted = hidden.mean(field).mul_(-weights[:, None])
         operator.accumulate(v, weighted)
-        _add_to_grad(visible.bias, -(weights @ v))
+        _add_to_grad(visible.bias, -kernels.along(weights, v))
         _add_to_grad(hidden.bias, weighted.sum(0))
         self._accumulate_shape_gradient(v, field, weights)
 

@@ -132,7 +132,7 @@ class Units(nn.Module, ABC):
 
     def energy(self, x: Tensor) -> Tensor:
         """U(x) - bias·x summed over the layer, (batch,), nats."""
-        return self.potential(x).sum(-1) - x @ self.bias
+        return self.potential(x).sum(-1) - kernels.along(x, self.bias)
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise a ValueError unless `x` is a (batch, width) tensor of states of these units."""
@@ -293,7 +293,7 @@ class Units(nn.Module, ABC):
         """(number of rows, sum of each column) counted with their weights, in float64: no row gets lost."""
         w = self._counts(x, weights)
         parts = zip(w.split(COUNTED), x.split(COUNTED), strict=True)
-        return w.sum(), torch.stack([a @ rows.to(w) for a, rows in parts]).sum(0)
+        return w.sum(), torch.stack([kernels.along(a, rows.to(w)) for a, rows in parts]).sum(0)
 
     def _counts(self, x: Tensor, weights: Tensor | None) -> Tensor:
         self._check_shape(x, "x")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.numerics import HALF_LOG_TWO_PI
 from harmonium.units.base import Inverted, Tail
 
@@ -77,7 +78,7 @@ class Gaussian(Inverted):
     @torch.no_grad()
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
         rows, w = self._rows_and_shares(x, weights)
-        mean = w @ rows
-        variance = w @ (rows - mean) ** 2
+        mean = kernels.along(w, rows)
+        variance = kernels.along(w, (rows - mean) ** 2)
         self.log_precision.copy_(-torch.log(variance))
         self.bias.copy_(mean / variance)

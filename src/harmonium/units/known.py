@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.units.base import Units
 from harmonium.units.mixed import parts_of
 
@@ -71,4 +72,4 @@ def known_energies(units: Units, x: Tensor) -> Tensor:
     columns = torch.cat([torch.full((p.n,), p.width // p.n) for p in parts_of(units)]).to(x.device)
     first = columns.cumsum(0) - columns
     own = units.potential(x) + units.cumulant(units.bias[None])
-    return torch.where(free[:, first], 0.0, own).sum(1) - torch.where(free, 0.0, x) @ units.bias
+    return torch.where(free[:, first], 0.0, own).sum(1) - kernels.along(torch.where(free, 0.0, x), units.bias)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harmonium import kernels
 from harmonium.numerics import half_line_cumulant, half_line_mean, half_line_quantile, half_line_variance
 from harmonium.units.base import Inverted, Tail
 
@@ -68,7 +69,7 @@ class ReLU(Inverted):
     def match(self, x: Tensor, weights: Tensor | None = None) -> None:
         # at unit scale, from a half-normal; columns wider than an exponential have their best γ at zero
         rows, w = self._rows_and_shares(x, weights)
-        scale = torch.sqrt(w @ rows**2)
+        scale = torch.sqrt(kernels.along(w, rows**2))
         self.bias.zero_()
         self.log_precision.zero_()
         super().match(rows / scale, weights)

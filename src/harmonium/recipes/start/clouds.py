@@ -229,8 +229,8 @@ def likelihood(machine: Machine, z: Tensor) -> Tensor:
     """Mean log P of rows, nats, exactly: a sum over the hidden states."""
     bias, weight, hidden, shrink = machine
     v, h = z * shrink.exp(), Bernoulli(len(hidden)).states(torch.arange(2 ** len(hidden))).double()
-    log_shares = h @ hidden + 0.5 * (bias + h @ weight.T).square().sum(1)
-    density = v @ bias + softplus(v @ weight + hidden).sum(1) - 0.5 * v.square().sum(1)
+    log_shares = kernels.along(h, hidden) + 0.5 * (bias + h @ weight.T).square().sum(1)
+    density = kernels.along(v, bias) + softplus(v @ weight + hidden).sum(1) - 0.5 * v.square().sum(1)
     return density.mean() - torch.logsumexp(log_shares, 0) + _constant(z) + shrink.sum()
 
 
@@ -261,7 +261,7 @@ def _in_a_row(centres: Tensor, shares: Tensor, hidden: int) -> Machine | None:
 
 def _drawn_apart(z: Tensor, clouds: tuple[Tensor, Tensor, Tensor], hidden: int, seed: int) -> Machine:
     centres, labels, shares = clouds
-    origin = shares @ centres
+    origin = kernels.along(shares, centres)
     about, noise = centres - origin, z - centres[labels]
     gaps = torch.pdist(about)
     factor = min(1.0, 3.0 / float(gaps.min()))

@@ -97,7 +97,7 @@ def regress_on_given(
     _, _, given, acted = coupling
     x = x.double()
     x = torch.where(torch.isnan(x), column_moments(x)[0], x)
-    mean = shares @ x
+    mean = kernels.along(shares, x)
     u, v = (x - mean)[:, given], (x - mean)[:, acted]
     square = (shares[:, None] * u).T @ u
     least = 1e-3  # share of a column's variance that a regression leaves at least
@@ -105,8 +105,8 @@ def regress_on_given(
     products = (shares[:, None] * u).T @ v
     with kernels.on_one_thread():  # the same bits on any number of threads, here and below
         coefficients = torch.linalg.solve(square + ridge * torch.eye(len(square)).to(square), products)
-    left = shares @ (v - u @ coefficients).square()
-    own = shares @ v.square()
+    left = kernels.along(shares, (v - u @ coefficients).square())
+    own = kernels.along(shares, v.square())
     precision = 1.0 / torch.maximum(left, least * own).clamp(min=1e-300)
     coupling.weight.copy_(torch.where(own > 0, coefficients * precision, 0.0))
     bias, field = visible.bias.double(), coupling.weight.double()
@@ -191,7 +191,7 @@ def couple_along_principal_directions(
     shrunk = 1.0 / (skewness.abs() * field).clamp(min=1.0)
     coupled, field = coupled * shrunk[:, None], field * shrunk
     operator.take(coupled)
-    visible.bias.sub_((coupled @ mean + 0.5 * skewness * field.square()).to(weight))
+    visible.bias.sub_((kernels.along(coupled, mean) + 0.5 * skewness * field.square()).to(weight))
     hidden.bias.sub_((centre @ coupled).to(weight))
     return found[:n]
 
@@ -248,17 +248,17 @@ def _principal_directions(layer: Units, x: Tensor, counts: Tensor) -> tuple[Tens
         return functools.reduce(torch.add, (of(some.double(), share) for some, share in parts))
 
     if bool(torch.isnan(x).any()):  # every column and every pair of columns from the rows that know them
-        share = mean(lambda x, p: p @ (~torch.isnan(x)).double())
-        centre = torch.where(share > 0, mean(lambda x, p: p @ x.nan_to_num()) / share, 0.0)
+        share = mean(lambda x, p: kernels.along(p, (~torch.isnan(x)).double()))
+        centre = torch.where(share > 0, mean(lambda x, p: kernels.along(p, x.nan_to_num())) / share, 0.0)
         pairs = mean(lambda x, p: (p[:, None] * ~torch.isnan(x)).T @ (~torch.isnan(x)).double())
         rows *= float(pairs.mean())
     else:
-        centre = mean(lambda x, p: p @ x)
+        centre = mean(lambda x, p: kernels.along(p, x))
 
     def centred(x: Tensor) -> Tensor:
         return (x - centre).nan_to_num() if pairs is not None else x - centre
 
-    own = mean(lambda x, p: p @ centred(x).square())
+    own = mean(lambda x, p: kernels.along(p, centred(x).square()))
     own = own if pairs is None else own / pairs.diagonal().clamp(min=1e-300)
     variance = torch.where(_one_hot(layer).to(x.device), centre, own)
     scale = torch.where(variance > 1e-20 * centre.square(), variance.rsqrt(), 0.0)
