@@ -62,7 +62,8 @@ __all__ = [
 
 
 NOTHING = contextlib.nullcontext()
-ROWS = 2**12  # rows summed over at a time: one after another, a million in float32 were off by 1.6 %
+ROWS = 2**12  # rows summed over at a time: one after another, a million in float32 were off by 1.6 %, and
+# by 0.01 % in matrix units
 
 
 @taking_the_next
@@ -94,16 +95,16 @@ def product(
         tensor([[2., 3.],
                 [4., 5.]])
     """
+    if transposed and len(left) > ROWS:
+        out = right.new_zeros(left.shape[1], right.shape[1], dtype=torch.float64)
+        for rows, others in zip(left.split(ROWS), right.split(ROWS), strict=True):
+            out += product(rows, others, transposed=True)
+        out = (out if bias is None else out + bias).to(right.dtype)
+        return out if add_to is None else add_to.add_(out)
     if _on_units((left,), right, add_to):
         from harmonium.kernels.matrix import products
 
         return products.product(left, right, bias, transposed=transposed, add_to=add_to)
-    if transposed and len(left) > ROWS:
-        out = right.new_zeros(left.shape[1], right.shape[1], dtype=torch.float64)
-        for rows, others in zip(left.split(ROWS), right.split(ROWS), strict=True):
-            out += rows.T @ others
-        out = (out if bias is None else out + bias).to(right.dtype)
-        return out if add_to is None else add_to.add_(out)
     left = left.T if transposed else left
     with multiplying(left.numel() * right.shape[1]):
         if add_to is not None:
