@@ -121,4 +121,6 @@ def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
 def _rotated(loading: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(L for other factors of the same law, the then diagonal LᵀΨ⁻¹L)."""
     strength, rotation = np.linalg.eigh(loading.T @ (loading / noise[:, None]))
-    return loading @ rotation, strength
+    found = loading @ rotation
+    largest = np.take_along_axis(found, np.abs(found).argmax(0)[None], 0)[0]
+    return found * np.where(largest < 0.0, -1.0, 1.0), strength  # else rounding would choose the signs
