@@ -11,8 +11,9 @@ from torch import Tensor
 
 from harmonium import checks
 from harmonium.learning.loop import Update
-from harmonium.learning.unit_scales import Scale, gaussians, real_couplings
+from harmonium.learning.unit_scales import Scale, gaussians
 from harmonium.models import EnergyModel
+from harmonium.models.real_couplings import real_couplings
 from harmonium.numerics import without_gradients
 
 

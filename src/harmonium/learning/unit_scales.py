@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from harmonium import kernels
-from harmonium.models import EnergyModel, PairwiseModel
+from harmonium.models import PairwiseModel
 from harmonium.units import Gaussian, Tail, Units
 from harmonium.units.mixed import parts_of
 
@@ -60,48 +60,6 @@ def gaussians(layer: Units) -> Iterator[Scale]:
             columns = slice(start, start + part.width)
             yield Scale(part, columns, layer.bias.detach()[columns])
         start += part.width
-
-
-class RealCouplings(NamedTuple):
-    """The couplings between the Gaussian units of two fully coupled layers.
-
-    In units of the precisions they are S = γ^(-1/2) W γ^(-1/2), and Z ends where a singular value of S is 1.
-
-    Attributes:
-        weight: W of all units of both layers, sharing memory with the model.
-        place: of the Gaussian ones in it.
-        scale: γ^(1/2) γ^(1/2), one for each.
-    """
-
-    weight: Tensor
-    place: tuple[Tensor, Tensor]
-    scale: Tensor
-
-    @property
-    def scaled(self) -> Tensor:
-        """S, over all Gaussian units of both sides."""
-        return self.weight[self.place] / self.scale
-
-    def take(self, scaled: Tensor) -> None:
-        """Set S."""
-        self.weight[self.place] = self.scale * scaled
-
-
-def real_couplings(model: EnergyModel) -> RealCouplings | None:
-    """Those of a model of two fully coupled blocks, None where there are none."""
-    machine = model.as_pairwise()
-    if machine is None or machine.pair() is None or not machine.couplings()[0].operator.full:
-        return None
-    weight = machine.couplings()[0].operator.tensors()[0].detach()
-    found = []
-    for layer in machine.layers:
-        parts = list(gaussians(layer))
-        if not parts:
-            return None
-        places = [torch.arange(p.columns.start, p.columns.stop, device=weight.device) for p in parts]
-        found.append((torch.cat(places), torch.cat([p.units.log_precision.detach() for p in parts])))
-    (rows, a), (columns, b) = found
-    return RealCouplings(weight, (rows[:, None], columns), (0.5 * (a[:, None] + b)).exp())
 
 
 LEAST_INFORMATION = 0.05  # of a log precision, and of another parameter relative to Var(T)

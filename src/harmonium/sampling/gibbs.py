@@ -14,6 +14,7 @@ from harmonium.models.blocks import Bipartite
 from harmonium.numerics import without_gradients
 from harmonium.sampling.chains import Chains, Clamp, Kernel, check_kernel
 from harmonium.sampling.graph import GraphGibbs
+from harmonium.sampling.real_blocks import RealBlocks, real_blocks
 from harmonium.units.compiled import compiled_side
 
 
@@ -22,8 +23,9 @@ class BlockGibbs:
     """One sweep over the blocks of a `BlockModel`, last to first, so that the visible units come last and
     fresh.
 
-    For an RBM: h ~ P(h | v), then v ~ P(v | h). The draws of a sweep are at the chains' address, each block
-    at its own units, so a chain is a pure function of (start, seed, time) and of the model.
+    For an RBM: h ~ P(h | v), then v ~ P(v | h), the real units of both together (`real_blocks`). The draws of
+    a sweep are at the chains' address, each block at its own units, so a chain is a pure function of (start,
+    seed, time) and of the model.
 
     Attributes:
         clamp: visible units to hold fixed, if any; the chain then has P(free | held) as its invariant
@@ -49,8 +51,9 @@ class BlockGibbs:
         part = None if self.clamp is None else model.given(self.clamp.held, self.clamp.values)
         if part is not None:
             return self._of_part(*part, chains)
+        together = real_blocks(model, self.clamp)
         for _ in range(self.sweeps):
-            chains = self._sweep(model, chains)
+            chains = self._sweep(model, chains, together)
         return chains
 
     def _of_part(self, model: BlockModel, first: int, chains: Chains) -> Chains:
@@ -62,12 +65,14 @@ class BlockGibbs:
         free, *rest = moved.state
         return Chains((torch.cat([v[:, :first], free], 1), *rest), moved.address)
 
-    def _sweep(self, model: BlockModel, chains: Chains) -> Chains:
+    def _sweep(self, model: BlockModel, chains: Chains, together: RealBlocks | None) -> Chains:
         state = list(chains.state)
         for block in reversed(range(len(state))):
             units = model.units_in(block, tuple(state))
             field = model.field(block, tuple(state))
             state[block] = units.sample(field, model.block_address(block, chains.address))
+            if block == 1 and together is not None:
+                together.redraw_(state[0], state[1], field)
             if block == 0 and self.clamp is not None:
                 state[0] = self.clamp.apply(state[0])
         return chains.moved(tuple(state))

@@ -96,26 +96,48 @@ def correlations(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
     return mean, deviation, torch.where(pairs > 0, (share * y).T @ y / pairs.clamp(min=1e-300), 0.0)
 
 
+STRONGEST = 450.0  # element of LᵀΨ⁻¹L: beyond, training would soon leave the parameters for which Z is finite
+
+
 def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
     """(loadings L of n factors, (columns, n), with LᵀΨ⁻¹L diagonal; variances of the noise, (columns,)) of a
     correlation matrix; loadings beyond the number of columns are 0.
 
-    No element of LᵀΨ⁻¹L is above 9: a step of training would soon leave the parameters for which Z is finite.
+    Where there are about as many factors as columns, equal noise of the least eigenvalue leaves nothing
+    unexplained (Tipping & Bishop 1999); factor analysis has no single answer there. No element of LᵀΨ⁻¹L is
+    above STRONGEST: more noise is given to the columns that have the least.
     """
+    values, directions = np.linalg.eigh(correlation)  # of pairs of columns: it may have negative values
+    some = min(n, len(values))
+    if n >= len(values) - 1:
+        noise = np.full(len(values), max(values[0], 1e-6))
+        loading = (directions * np.sqrt(np.maximum(values - noise, 0.0)))[:, ::-1][:, :some]
+    else:
+        loading, noise = _by_likelihood(values, directions, some)
+    loading, noise = _standardised(loading, noise)
+    loading, strength = _rotated(loading, noise)
+    while strength.max() > STRONGEST:
+        noise = np.maximum(noise, 1.3 * noise.min())
+        loading, noise = _standardised(loading, noise)
+        loading, strength = _rotated(loading, noise)
+    full = np.zeros((len(values), n))
+    full[:, :some] = loading
+    return torch.from_numpy(full), torch.from_numpy(noise)
+
+
+def _by_likelihood(values: np.ndarray, directions: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(loadings, noise) of the largest likelihood, from the eigenvectors of a correlation matrix."""
     from sklearn.decomposition import FactorAnalysis
 
-    values, directions = np.linalg.eigh(correlation)  # of pairs of columns: it may have negative values
     root = (directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T * len(values) ** 0.5
-    some = min(n, len(values))
-    found = FactorAnalysis(some, svd_method="lapack").fit(np.concatenate([root, -root]))
-    loading, noise = found.components_.T, np.maximum(found.noise_variance_, 1e-6)
-    total = (loading**2).sum(1) + noise  # 1 but where pairs of columns didn't agree with one another
-    loading, strength = _rotated(loading / total[:, None] ** 0.5, noise / total)
-    loading = loading * np.minimum(1.0, (9.0 / np.maximum(strength, 1e-12)) ** 0.5)
-    noise = 1.0 - (loading**2).sum(1)  # so that the variances are those of the columns
-    full = np.zeros((len(values), n))
-    full[:, :some] = _rotated(loading, noise)[0]
-    return torch.from_numpy(full), torch.from_numpy(noise)
+    found = FactorAnalysis(n, svd_method="lapack").fit(np.concatenate([root, -root]))
+    return found.components_.T, np.maximum(found.noise_variance_, 1e-6)
+
+
+def _standardised(loading: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with variance 1 for each column."""
+    total = (loading**2).sum(1) + noise
+    return loading / total[:, None] ** 0.5, noise / total
 
 
 def _rotated(loading: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,9 +31,10 @@ from harmonium import kernels
 from harmonium.columns.frames import listed
 from harmonium.learning import Update
 from harmonium.learning.loop import Callback
-from harmonium.learning.unit_scales import gaussians, real_couplings
+from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
 from harmonium.models.intake import Rows
+from harmonium.models.real_couplings import real_couplings
 from harmonium.numerics import column_moments
 from harmonium.recipes.split import seen_first
 from harmonium.recipes.start.initialisation import untrained
@@ -242,7 +243,7 @@ class CouplingCeiling:
     gradient may pass there where columns nearly determine one another: larger ones are set to `highest`.
     """
 
-    highest = 0.995
+    highest = 0.999
 
     def __call__(self, update: Update) -> None:
         self.apply(update.model)
