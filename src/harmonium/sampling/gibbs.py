@@ -65,7 +65,7 @@ class BlockGibbs:
         free, *rest = moved.state
         return Chains((torch.cat([v[:, :first], free], 1), *rest), moved.address)
 
-    def _sweep(self, model: BlockModel, chains: Chains, together: RealBlocks | None) -> Chains:
+    def _sweep(self, model: BlockModel, chains: Chains, together: RealBlocks | None = None) -> Chains:
         state = list(chains.state)
         for block in reversed(range(len(state))):
             units = model.units_in(block, tuple(state))
