@@ -35,7 +35,7 @@ CHAINS = 2**15  # in all, as far as the copies go
 HEATING = 100  # sweeps of each: annealed for the first half, then at the model
 ROUNDS, APART = 16, 5  # draws from each, and sweeps between two of them
 HEATING_OF_MANY = 30  # where a row has one chain, whose draws follow one another
-NUMBERS = 2**23  # drawn at a time
+NUMBERS = 2**22  # drawn at a time; twice as many are no faster
 SWEEPS = 300  # before a draw for the user
 NODES = 5  # of Gauss and Hermite, for the mean of a map of a Gaussian cell
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harmonium.models.energy import EnergyModel
-from harmonium.units import Gaussian, Units
+from harmonium.units import Units
 from harmonium.units.mixed import parts_of
 
 
@@ -65,8 +65,9 @@ def _gaussians(layer: Units) -> tuple[Tensor, Tensor] | None:
     """(Columns of the Gaussian units of a layer, their γ), None where there are none."""
     places, precisions, start = [], [], 0
     for part in parts_of(layer):
-        if isinstance(part, Gaussian):
-            places.append(torch.arange(start, start + part.width, device=part.log_precision.device))
-            precisions.append(part.precision.detach())
+        precision = part.normal_precision
+        if precision is not None:
+            places.append(torch.arange(start, start + part.width, device=precision.device))
+            precisions.append(precision.detach())
         start += part.width
     return (torch.cat(places), torch.cat(precisions)) if places else None
