@@ -10,7 +10,7 @@ from harmonium.learning import Average, Update
 from harmonium.learning.loop import check_finite
 from harmonium.models.gaussian_rest import log_sum_beside_gaussians, states_beside_gaussians
 from harmonium.recipes.model_choice import FACTORS, hidden_units
-from harmonium.recipes.start.factors import couple_as_factors
+from harmonium.recipes.start.factors import couple_as_factors, factor_analysis
 from harmonium.recipes.start.real_columns import CouplingCeiling
 
 
@@ -193,6 +193,25 @@ def test_factors_are_those_of_the_rows(gaps):
     assert covariance[6:, 6:] == pytest.approx(np.eye(2), abs=1e-9) and mean[6:] == pytest.approx(
         0.0, abs=1e-9
     )
+
+
+@pytest.mark.parametrize("n", [4, 5, 7])
+def test_factors_of_few_columns_are_their_whole_law(n):
+    place = np.arange(5)
+    correlation = 0.8 ** np.abs(place[:, None] - place)
+    loading, noise = (x.numpy() for x in factor_analysis(correlation, n))
+    assert loading.shape == (5, n)
+    assert loading @ loading.T + np.diag(noise) == pytest.approx(correlation, abs=1e-12)
+
+
+@pytest.mark.parametrize("strongest", [50.0, 450.0])
+@pytest.mark.parametrize("n", [1, 3])
+def test_factors_are_no_stronger_than_asked(n, strongest):
+    correlation = np.full((4, 4), 0.9999) + 0.0001 * np.eye(4)
+    loading, noise = (x.numpy() for x in factor_analysis(correlation, n, strongest))
+    strength = np.linalg.eigvalsh(loading.T @ (loading / noise[:, None]))
+    assert strongest / 1.4 < strength.max() <= strongest
+    assert (loading**2).sum(1) + noise == pytest.approx(1.0, abs=1e-12)
 
 
 def test_columns_that_follow_from_others_do_no_harm():

@@ -45,7 +45,8 @@ def couple_as_factors(
     if int(varies.sum()) < 2:
         return False
     columns, mean, deviation = columns[varies], mean[varies], deviation[varies]
-    loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places))
+    strongest = STRONGEST_OF_PAIRS if bool(torch.isnan(x).any()) else STRONGEST
+    loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places), strongest)
     precision = 1.0 / (noise * deviation.square())
     coupling = (precision * deviation)[:, None] * loading
     weight = operator.dense().double().cpu()
@@ -97,15 +98,18 @@ def correlations(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
 
 
 STRONGEST = 450.0  # element of LᵀΨ⁻¹L: beyond, training would soon leave the parameters for which Z is finite
+STRONGEST_OF_PAIRS = (
+    50.0  # where cells are empty: correlations are of other rows for each pair of columns then
+)
 
 
-def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
+def factor_analysis(correlation: np.ndarray, n: int, strongest: float = STRONGEST) -> tuple[Tensor, Tensor]:
     """(loadings L of n factors, (columns, n), with LᵀΨ⁻¹L diagonal; variances of the noise, (columns,)) of a
     correlation matrix; loadings beyond the number of columns are 0.
 
     Where there are about as many factors as columns, equal noise of the least eigenvalue leaves nothing
     unexplained (Tipping & Bishop 1999); factor analysis has no single answer there. No element of LᵀΨ⁻¹L is
-    above STRONGEST: more noise is given to the columns that have the least.
+    above `strongest`: more noise is given to the columns that have the least.
     """
     values, directions = np.linalg.eigh(correlation)  # of pairs of columns: it may have negative values
     some = min(n, len(values))
@@ -116,7 +120,7 @@ def factor_analysis(correlation: np.ndarray, n: int) -> tuple[Tensor, Tensor]:
         loading, noise = _by_likelihood(values, directions, some)
     loading, noise = _standardised(loading, noise)
     loading, strength = _rotated(loading, noise)
-    while strength.max() > STRONGEST:
+    while strength.max() > strongest:
         noise = np.maximum(noise, 1.3 * noise.min())
         loading, noise = _standardised(loading, noise)
         loading, strength = _rotated(loading, noise)
