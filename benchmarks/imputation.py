@@ -156,6 +156,13 @@ def measure(table: pd.DataFrame, head: Row, method: str) -> Row | None:
 
 
 def page(found: dict[str, Row]) -> str:
+    """A table for each way of taking cells out."""
+    kinds = [k for k in KINDS if any(r["kind"] == k for r in found.values())]
+    parts = [(k, {key: r for key, r in found.items() if r["kind"] == k}) for k in kinds]
+    return "\n".join(f"## Taken out: {k}\n\n{compared(rows)}\n" for k, rows in parts)
+
+
+def compared(found: dict[str, Row]) -> str:
     """A line for each method: means over all, and on how many of the tables it is the best."""
     cases = sorted({r["case"] for r in found.values()})
     methods = [m for m in [OURS, *METHODS] if any(r["method"] == m for r in found.values())]
