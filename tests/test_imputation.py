@@ -118,6 +118,34 @@ def test_expected_numbers_are_means_in_the_words_of_the_table(model, table):
     assert np.allclose(doubt["income"], drawn.std(0), rtol=0.5)
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_amounts_are_guessed_by_the_one_next_to_their_mean_and_codes_by_the_most_probable(other):
+    """P = 0.4, 0.35, 0.25 for 10, 0, 4 (in that order; half of that where there are others): mean 5, so 4."""
+    p = np.array([0.4, 0.35, 0.25])
+    frame = pd.DataFrame({"x": [NAN]})
+    for amounts, guess, doubt in ((True, 4.0, (0.4 * 100 + 0.25 * 16 - 25) ** 0.5), (False, 10.0, None)):
+        kind = hm.columns.Category((10, 0, 4), other=other, amounts=amounts)
+        schema = hm.Schema.of(pd.DataFrame({"x": [0.0, 4.0, 10.0] * 9}), kinds={"x": kind})
+        rbm = hm.RBM(schema.units(), hm.Bernoulli(1), seed=0, dtype=torch.float64)
+        with torch.no_grad():
+            rbm.weight.zero_()
+            rbm.visible.bias.copy_(torch.from_numpy(np.log(np.append(p / 2, 0.5) if other else p)))
+        rbm.schema = schema
+        filled, spread = impute(rbm, frame, uncertainty=True)
+        if amounts:
+            assert spread["x"][0] == pytest.approx(doubt)
+        if amounts or not other:
+            assert filled["x"][0] == guess
+
+
+def test_words_are_no_amounts():
+    frame = pd.DataFrame({"word": ["a", "b", "c"] * 9})
+    with pytest.raises(ValueError, match="^X: column 'word' must hold numbers to be amounts"):
+        hm.Schema.of(frame, kinds={"word": hm.columns.Category(amounts=True)})
+    with pytest.raises(ValueError, match="^values must be numbers to be amounts, got 'a' and 'b'[.]$"):
+        hm.columns.Category(("a", "b"), amounts=True)
+
+
 def test_draws_scatter_as_the_conditional_distribution_does():
     machine = hm.RBM(hm.Bernoulli(5), hm.Bernoulli(3), dtype=torch.float64, seed=0)
     registry.scatter(machine, 9)

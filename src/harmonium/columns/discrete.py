@@ -214,6 +214,8 @@ class Category(Kind):
             raise Refused(f"must hold at most {MOST} different values to be categories, got {facts.distinct}")
         if len(facts.values) + self.other < 2:
             raise Refused(f"must hold two values or more to be categories, got {facts.distinct}")
+        if self.amounts and facts.family != "number":
+            raise Refused("must hold numbers to be amounts")
         return replace(self, values=facts.values)
 
     def complete(self) -> bool:
