@@ -100,11 +100,16 @@ def warnings_of(columns: Sequence[Column], known: Collection[str], rows: int, na
     return [f"{name}: {sentence}" for sentence in said]
 
 
+def _words(column: Column) -> list[str]:
+    """Those that a column may hold."""
+    values = column.kind.values or () if isinstance(column.kind, (Binary, Category)) else ()
+    return [value for value in values if isinstance(value, str)]
+
+
 def _like_empty(columns: Sequence[Column]) -> list[str]:
     found = []
     for c in columns:
-        values = c.kind.values or () if isinstance(c.kind, (Binary, Category)) else ()
-        alike = [repr(value) for value in values if isinstance(value, str) and EMPTY.fullmatch(value)]
+        alike = [repr(word) for word in _words(c) if EMPTY.fullmatch(word)]
         found += [f"{str(c.name)!r} ({listed(alike)})"] if alike else []
     if not found:
         return []
@@ -117,11 +122,8 @@ def _like_empty(columns: Sequence[Column]) -> list[str]:
 def _like_another(columns: Sequence[Column]) -> list[str]:
     found = []
     for c in columns:
-        values = c.kind.values or () if isinstance(c.kind, (Binary, Category)) else ()
         first: dict[str, str] = {}
-        pairs = [
-            (first.setdefault(" ".join(v.split()).casefold(), v), v) for v in values if isinstance(v, str)
-        ]
+        pairs = [(first.setdefault(" ".join(w.split()).casefold(), w), w) for w in _words(c)]
         alike = next(((one, other) for one, other in pairs if one != other), None)
         found += [f"{str(c.name)!r} ({alike[0]!r} and {alike[1]!r})"] if alike else []
     if not found:
