@@ -27,11 +27,13 @@ MISSING = 3
 
 
 def command(library: str, script: str) -> list[str]:
-    """How to start benchmarks/SCRIPT in the environment that has the library. One that names the peers at
-    large imports none of its neighbours, which would take the place of libraries of their names (coverage).
+    """How to start benchmarks/SCRIPT in the environment that has the library: that of HARMONIUM_LIBRARY where
+    it can't live with the others (HARMONIUM_HYPERIMPUTE). A script of several libraries imports none of its
+    neighbours, which would take the place of libraries of their names (coverage).
     """
-    python = sys.executable if library in ("harmonium", "torch") else PEERS
-    return [python, *(["-P"] if library == "peers" else []), str(HERE / script)]
+    own = os.environ.get(f"HARMONIUM_{library.upper()}", PEERS)
+    python = sys.executable if library in ("harmonium", "torch") else own
+    return [python, *([] if script == f"_{library}_works.py" else ["-P"]), str(HERE / script)]
 
 
 class Worker:

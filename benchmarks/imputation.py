@@ -79,7 +79,7 @@ def filled_by(method: str, gaps: pd.DataFrame, seed: int) -> tuple[list[pd.DataF
     with tempfile.TemporaryDirectory() as folder:
         gaps.to_parquet(Path(folder) / "gaps.parquet")
         done = subprocess.run(
-            [*command("peers", "_imputation_works.py"), method, folder, str(DRAWS), str(seed)],
+            [*command(method, "_imputation_works.py"), method, folder, str(DRAWS), str(seed)],
             capture_output=True,
             text=True,
             check=False,
