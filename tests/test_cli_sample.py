@@ -77,8 +77,8 @@ def exact_conditional_mean(model, row):
 
 def imputed_means(model, rows, seed=0):
     """⟨v | known⟩ of 0/1 cells from the likelier values and the probabilities of the others."""
-    guess = imputation.guesses(model, rows, seed)
-    return (guess.value - guess.doubt).abs()
+    guess, doubt = imputation.impute(model, rows, uncertainty=True, seed=seed)
+    return (guess - doubt).abs()
 
 
 def test_imputed_cells_are_the_most_probable_ones_and_known_ones_stay(command, tmp_path):

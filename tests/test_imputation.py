@@ -15,6 +15,9 @@ from harmonium import plots
 from harmonium.answers import imputation
 from harmonium.answers.imputation import impute
 from harmonium.answers.surprises import conditional, surprise
+from harmonium.models import intake
+from harmonium.models import table as table_of_numbers
+from harmonium.sampling import draw
 from statistics_budget import z_threshold
 
 NAN = float("nan")
@@ -348,3 +351,31 @@ def test_uncertainty_is_that_of_the_law_that_made_the_table(model, column):
     assert abs(inside.mean() - 0.9) < z * np.sqrt(0.09 / rows)
     square = ((x - found.to_numpy(float)) / d) ** 2
     assert abs(square.mean() - 1.0) < z * square.std() / np.sqrt(rows)
+
+
+def test_rows_are_taken_some_at_a_time_and_get_the_same_answers(monkeypatch, model, table):
+    """Of a table larger than what is looked at together: no states of all rows, and the same bits."""
+    gaps, _ = emptied(table)
+    monkeypatch.setattr(imputation, "EXACT_STATES", 2)  # some rows by completions, most by chains
+    monkeypatch.setattr(imputation, "NUMBERS", 2**14)
+    alone = [*impute(model, gaps, uncertainty=True), *impute(model, gaps, draws=3)]
+    sampled = hm.sample(model, 300, given=gaps, sweeps=20, seed=2)
+    monkeypatch.setattr(table_of_numbers, "CELLS", 2**9)
+    monkeypatch.setattr(draw, "CELLS", 2**9)
+    assert hm.sample(model, 300, given=gaps, sweeps=20, seed=2).equals(sampled)
+    asked = []
+    states = intake.Rows.states
+    monkeypatch.setattr(intake.Rows, "states", lambda rows: asked.append(len(rows)) or states(rows))
+    parts = [*impute(model, gaps, uncertainty=True), *impute(model, gaps, draws=3)]
+    assert 1 < max(asked) <= 2**9 // model.visible.width
+    for whole, again in zip(alone, parts, strict=True):
+        pd.testing.assert_frame_equal(whole, again, check_exact=True)
+
+
+def test_a_filled_table_shares_nothing_with_the_one_that_came(model, table):
+    gaps, _ = emptied(table.head(20))
+    before = gaps.copy()
+    filled = impute(model, gaps)
+    filled.loc[:, "income"] = -1.0
+    filled.iloc[:, 0] = "red"
+    assert gaps.equals(before)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from harmonium.columns import Number, Schema
+from harmonium.columns.column import Column
 from harmonium.columns.frames import as_pandas, is_frame
-from harmonium.columns.storage import WHOLE
+from harmonium.columns.storage import WHOLE, WHOLES, Storage
 from harmonium.models import EnergyModel
 from harmonium.models.intake import Rows
 from harmonium.models.support import sites_of
@@ -31,6 +32,41 @@ def codes_of(model: EnergyModel, states: Tensor) -> Tensor:
         return torch.where(torch.isnan(x[:, 0]), torch.nan, x.nan_to_num().argmax(1).double())
 
     return torch.stack([code(states[:, site.columns]) for site in sites_of(model)], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A number for each empty cell of rows, which are few beside those that are known.
+
+    Attributes:
+        rows: of each site the numbers of the rows that are empty there, in order.
+        values: of each site the numbers for these, float64, NaN as long as nothing is known.
+    """
+
+    rows: tuple[np.ndarray, ...]
+    values: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, empty: np.ndarray) -> Filling:
+        """One for the cells that are `empty`, (rows, sites)."""
+        return cls.at(tuple(np.flatnonzero(column) for column in empty.T))
+
+    @classmethod
+    def at(cls, rows: tuple[np.ndarray, ...]) -> Filling:
+        """One for the cells of these rows of each site."""
+        return cls(rows, tuple(np.full(len(some), np.nan) for some in rows))
+
+    def put(self, site: int, rows: Tensor, values: Tensor) -> None:
+        """Take values for a site in some of its rows, by their numbers."""
+        places = np.searchsorted(self.rows[site], rows.cpu().numpy())
+        self.values[site][places] = values.double().cpu().numpy()
+
+    def into(self, table: np.ndarray, first: int = 0) -> np.ndarray:
+        """The numbers put into a table of the rows from number `first` on, (some rows, sites)."""
+        for site, (rows, values) in enumerate(zip(self.rows, self.values, strict=True)):
+            begin, end = np.searchsorted(rows, (first, first + len(table)))
+            table[rows[begin:end] - first, site] = values[begin:end]
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +91,23 @@ class Form:
         schema = model.schema if model.schema is not None and in_words(model.schema, X) else None
         return cls(X, model, rows, schema)
 
-    def filled(self, codes: Tensor, numbers: Tensor | None = None) -> Any:
-        """The rows with their empty cells filled from codes, (rows, sites), or where `numbers` has any, by
-        these.
-        """
+    def filled(self, codes: Filling, numbers: Filling | None = None) -> Any:
+        """The rows with their empty cells filled from codes, or where `numbers` has any, by these."""
         if self.schema is not None:
             return self._like(self._filled_table(self.schema, codes, numbers), as_they_were=True)
-        x = self._stored()
-        space = self.model.observed_space
-        values = codes.cpu().numpy()
-        if x.shape[1] != values.shape[1]:
-            values = space.encode(codes.cpu()).numpy()
-        return self._shown(np.where(np.isnan(x), values, x))
+        x, space, first = self._stored(), self.model.observed_space, 0
+        for states in self.rows.pieces():
+            here = x[first : first + len(states)]
+            values = codes.into(codes_of(self.model, states).cpu().numpy(), first)
+            if x.shape[1] != values.shape[1]:
+                values = space.encode(torch.from_numpy(values)).numpy()
+            np.copyto(here, values, where=np.isnan(here))
+            first += len(states)
+        return self._shown(x)
 
-    def of_cells(self, numbers: Tensor) -> Any:
-        """One number for each cell, (rows, sites), in the form of the rows; 0 in columns without a unit."""
-        found = numbers.cpu().numpy()
+    def of_cells(self, numbers: Filling) -> Any:
+        """A number for each cell in the form of the rows; 0 where it isn't empty."""
+        found = numbers.into(np.zeros((len(self.rows), len(numbers.rows))))
         if self.schema is not None:
             return self._like(self.frame_of_cells(found, 0.0))
         width = self._stored().shape[1]
@@ -94,32 +131,40 @@ class Form:
         }
         return pd.DataFrame(found, index=frame.index)
 
-    def _filled_table(self, schema: Schema, codes: Tensor, numbers: Tensor | None) -> pd.DataFrame:
-        frame = as_pandas(self.X).copy()
-        decoded = schema.decode(codes)
-        kinds = {str(c.name): c for c in schema.entries}
-        if numbers is not None:
-            expected = numbers.cpu().numpy()
-            for k, name in enumerate(schema.columns):
-                kind = kinds[name].kind
-                if isinstance(kind, Number):
-                    known = ~np.isnan(expected[:, k])
-                    label = decoded.columns[list(schema.names).index(name)]
-                    column = decoded[label].to_numpy(dtype=float, na_value=np.nan).copy()
-                    column[known] = kind.rounded(expected[known, k])
-                    decoded[label] = kinds[name].storage.series(column, label)
+    def _filled_table(self, schema: Schema, codes: Filling, numbers: Filling | None) -> pd.DataFrame:
+        """Column by column, so that there are never two tables beside that of the user."""
+        frame = as_pandas(self.X)
+        filled, entries = frame.copy(deep=False), {str(c.name): c for c in schema.entries}
+        sites = {name: k for k, name in enumerate(schema.columns)}
         for place, label in enumerate(frame.columns):
-            if str(label) in kinds:
-                values = decoded.iloc[:, schema.names.index(str(label))]
-                column = _filled(frame.iloc[:, place], values)
-                if column.dtype.kind == "f" and values.dtype.kind in "iu":
-                    column = column.astype(values.dtype)  # whole numbers, whose gaps had made them real
-                frame.isetitem(place, column)
-        return frame
+            column, entry, site = frame.iloc[:, place], entries.get(str(label)), sites.get(str(label))
+            if entry is not None:
+                empty = column.isna().to_numpy()
+                own = np.zeros(len(empty)) if site is None else self._codes(codes, site)
+                means = np.full(len(empty), np.nan)
+                if numbers is not None and site is not None:
+                    means[numbers.rows[site]] = numbers.values[site]
+                column = _filled(column, empty, _decoded(entry, own[empty], means[empty]))
+                column = _whole_again(column, entry.storage)
+            filled.isetitem(place, column)  # pandas copies it, at the latest when one of both is changed
+        return filled
+
+    def _codes(self, codes: Filling, site: int) -> np.ndarray:
+        """The codes of a site in all rows, (rows,), those of empty cells filled in."""
+        stored = self.rows.x
+        assert isinstance(stored, np.ndarray)  # the codes, since the table is in words
+        own = stored[:, site].astype(np.float64)
+        own[codes.rows[site]] = codes.values[site]
+        return own
 
     def _stored(self) -> np.ndarray:
-        """The numbers as they came, columns in the order of the model."""
-        return torch.cat([piece.double().cpu() for _, piece in pieces(self.rows.x)]).numpy()
+        """The numbers as they came, columns in the order of the model; a copy."""
+        found: np.ndarray | None = None
+        for numbers, piece in pieces(self.rows.x):
+            found = np.empty((len(self.rows), piece.shape[1])) if found is None else found
+            found[numbers] = piece.double().cpu().numpy()
+        assert found is not None  # there are no tables without rows
+        return found
 
     def _shown(self, x: np.ndarray) -> Any:
         """An array in the form of X, its columns back where they were."""
@@ -172,25 +217,48 @@ def _whole(values: pd.Series) -> bool:
     return bool((np.isnan(x) | ((x == np.floor(x)) & (np.abs(x) < WHOLE))).all())
 
 
-def _filled(column: pd.Series, values: pd.Series) -> pd.Series:
+def _decoded(entry: Column, codes: np.ndarray, means: np.ndarray) -> pd.Series:
+    """Some cells of a column from their codes or, of numbers, from what is expected in their own words, where
+    that isn't NaN.
+    """
+    values = entry.storage.series(entry.kind.decode(codes), entry.name)
+    known = ~np.isnan(means)
+    if not isinstance(entry.kind, Number) or not known.any():
+        return values
+    exact = values.to_numpy(dtype=float, na_value=np.nan).copy()
+    exact[known] = entry.kind.rounded(means[known])
+    return entry.storage.series(exact, entry.name)
+
+
+def _filled(column: pd.Series, empty: np.ndarray, values: pd.Series) -> pd.Series:
     """A column with its empty cells filled; the others and, where it has room for the new ones, its dtype
     stay as they are.
     """
     import pandas as pd
     from pandas.api import types
 
-    empty = column.isna().to_numpy()
     if not empty.any():
         return column
     was, new = (_holds_numbers(x) for x in (column, values))
     if was and not new:  # NaN throughout, since what is known would be words
         return values.set_axis(column.index).rename(column.name)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        more = values[empty].dropna().unique()
+        more = values.dropna().unique()
         column = column.cat.add_categories([v for v in more if v not in column.cat.categories])
-    found = values.array[empty]
-    if types.is_integer_dtype(column.dtype) and new and not _whole(values[empty]):
+    if types.is_integer_dtype(column.dtype) and new and not _whole(values):
         column = column.astype("Float64" if not hasattr(column.dtype, "pyarrow_dtype") else "double[pyarrow]")
     cells = column.array.copy()
-    cells[empty] = found if was and new else np.asarray(found, dtype=object)
+    cells[empty] = values.array if was and new else np.asarray(values.array, dtype=object)
     return pd.Series(cells, index=column.index, name=column.name).infer_objects()
+
+
+def _whole_again(column: pd.Series, storage: Storage) -> pd.Series:
+    """A column in the dtype of whole numbers that it is stored in where it holds only such, whose gaps had
+    made them real.
+    """
+    if column.dtype.kind != "f" or WHOLES.fullmatch(storage.dtype) is None:
+        return column
+    x = column.to_numpy(dtype=float, na_value=np.nan)
+    whole = storage.series(x, column.name).set_axis(column.index)
+    same = whole.dtype.kind in "iu" and np.array_equal(whole.to_numpy(dtype=float, na_value=np.nan), x)
+    return whole if same else column

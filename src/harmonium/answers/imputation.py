@@ -7,7 +7,7 @@ the draws is P(cell | all the rest of the state) where the model has it, which s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,19 @@ import torch
 from torch import Tensor
 
 from harmonium import checks
-from harmonium.answers.form import Form, codes_of
+from harmonium.answers.form import Filling, Form, codes_of
 from harmonium.columns import Category, Number, Schema
 from harmonium.columns.discrete import Binary
+from harmonium.likelihood.clamped import by_site
 from harmonium.likelihood.clamped import completions as few_completions
 from harmonium.likelihood.inputs import normalizable
 from harmonium.models import EnergyModel
-from harmonium.models.intake import observed, rows_of
+from harmonium.models.intake import Rows, rows_of
 from harmonium.models.support import Site, check_one_number, sites_of
+from harmonium.models.table import rows_at_once
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, advance, completed_states, default_kernel, initial_chains
+from harmonium.sampling.draw import together
 from harmonium.units import Tail, Units
 
 EXACT_STATES = 2**12  # completions of one row that are summed one by one; beyond, chains are run
@@ -82,31 +85,55 @@ def impute(
     if draws is not None and uncertainty:
         raise ValueError("uncertainty: expected False with draws, whose scatter tells it; got True.")
     rows = rows_of(normalizable("model", model), X, free=True)
-    form, states = Form.of(model, X, rows), rows.states()
+    form = Form.of(model, X, rows)
     if draws is not None:
-        drawn = _drawn(model, states, checks.positive_integer("draws", draws), seed)
-        return [form.filled(codes_of(model, whole)) for whole in drawn]
-    guess = guesses(model, states, seed, form.schema)
+        drawn = _drawn(model, rows, checks.positive_integer("draws", draws), seed)
+        return [form.filled(codes) for codes in drawn]
+    guess = guesses(model, rows, seed, form.schema)
     filled = form.filled(guess.value, guess.numbers)
     return (filled, form.of_cells(guess.doubt)) if uncertainty else filled
 
 
-def _drawn(model: EnergyModel, states: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
-    """The rows with their free cells drawn, as often as asked; chains for many draws run side by side."""
-    gaps = torch.isnan(observed(model, states)).any(1)
-    known = states[gaps]
-    at_once = max(1, NUMBERS // max(1, known.numel()))
+def _gaps(model: EnergyModel, rows: Rows) -> tuple[Filling, Tensor]:
+    """(room for the cells that are empty, the numbers of their rows)."""
+    starts = torch.tensor([site.start for site in sites_of(model)], device=model.device)
+    empty = torch.cat([torch.isnan(states[:, starts]) for states in rows.pieces()])
+    return Filling.of(empty.cpu().numpy()), empty.any(1).nonzero().flatten()
+
+
+def _states(rows: Rows, numbers: Tensor) -> Tensor:
+    """The states of rows by their numbers: those of all at once would be many times the table."""
+    return rows.part(numbers.cpu().numpy()).states()
+
+
+def _drawn(model: EnergyModel, rows: Rows, draws: int, seed: int) -> Iterator[Filling]:
+    """Codes drawn for the empty cells, as often as asked; chains for many draws run side by side."""
+    room, gaps = _gaps(model, rows)
+    width = model.visible_space.width
+    at_once = max(1, NUMBERS // max(1, len(gaps) * width))
     sweeps = SWEEPS if model.named_blocks else None
     for begin in range(0, draws, at_once):
-        copies = min(at_once, draws - begin)
-        rows = known.repeat(copies, 1)
-        if len(rows):
-            own = derived_seed(seed, begin)
-            rows = completed_states(model, rows, seed=own, sweeps=sweeps)
-        for drawn in rows.view(copies, *known.shape):
-            filled = states.clone()
-            filled[gaps] = drawn
-            yield filled
+        found = [Filling.at(room.rows) for _ in range(min(at_once, draws - begin))]
+        own = derived_seed(seed, begin)
+        for chains in torch.arange(len(gaps) * len(found), device=gaps.device).split(together(model)):
+            if len(chains):
+                numbers, copies = gaps[chains % len(gaps)], chains // len(gaps)
+                given = _states(rows, numbers)
+                whole = completed_states(model, given, seed=own, sweeps=sweeps, chain=int(chains[0]))
+                _put(model, found, copies, numbers, given, whole)
+        yield from found
+
+
+def _put(
+    model: EnergyModel, found: list[Filling], copies: Tensor, numbers: Tensor, given: Tensor, whole: Tensor
+) -> None:
+    codes = codes_of(model, whole)
+    for copy in range(int(copies[0]), int(copies[-1]) + 1):
+        here = (copies == copy).nonzero().flatten()
+        for site in sites_of(model):
+            free = here[torch.isnan(given[here, site.start])]
+            if len(free):
+                found[copy].put(site.number, numbers[free], codes[free, site.number])
 
 
 @dataclass(frozen=True)
@@ -114,35 +141,38 @@ class Guess:
     """What is expected of the empty cells.
 
     Attributes:
-        value: (rows, sites): codes, the most probable or the expected ones, and those of the known cells.
-        doubt: (rows, sites): the probability of another value, or the standard deviation; 0 where known.
-        numbers: (rows, sites): expected values in the words of a schema, where it has a map; NaN elsewhere.
+        value: codes, the most probable or the expected ones.
+        doubt: the probability of another value, or the standard deviation.
+        numbers: expected values in the words of a schema, where it has a map; NaN elsewhere.
     """
 
-    value: Tensor
-    doubt: Tensor
-    numbers: Tensor
+    value: Filling
+    doubt: Filling
+    numbers: Filling
 
 
 @torch.no_grad()
-def guesses(model: EnergyModel, states: Tensor, seed: int = 0, schema: Schema | None = None) -> Guess:
-    """The best guess for every free cell of rows, (rows, n_visible), NaN where free."""
+def guesses(model: EnergyModel, rows: Rows, seed: int = 0, schema: Schema | None = None) -> Guess:
+    """The best guess for every empty cell of rows."""
     every = sites_of(model)
     kinds = [None] * len(every) if schema is None else [c.kind for c in schema.entries if c.kind.width]
-    value = codes_of(model, states)
-    doubt, numbers = torch.zeros_like(value), torch.full_like(value, torch.nan)
-    gaps = torch.isnan(observed(model, states)).any(1).nonzero().flatten()
+    room, gaps = _gaps(model, rows)
+    guess = Guess(*(Filling.at(room.rows) for _ in range(3)))
+
+    def states(numbers: Tensor) -> Tensor:
+        return _states(rows, numbers)
+
     for part, drawn in completions(model, states, gaps, seed):
+        given = states(part)
         for site, kind in zip(every, kinds, strict=True):
-            k, free = site.number, torch.isnan(states[part, site.start])
+            free = torch.isnan(given[:, site.start])
             if not bool(free.any()):
                 continue
-            rows = part[free]
-            mean, spread, own = _summary(model, site, drawn.of(free, site.columns), kind)
-            value[rows, k], doubt[rows, k] = mean.to(value), spread.to(value)
-            if own is not None:
-                numbers[rows, k] = own.to(value)
-    return Guess(value, doubt, numbers)
+            found = _summary(model, site, drawn.of(free, site.columns), kind)
+            for room, numbers in zip((guess.value, guess.doubt, guess.numbers), found, strict=True):
+                if numbers is not None:
+                    room.put(site.number, part[free], numbers)
+    return guess
 
 
 # ---------------------------------------------------------------- completions of rows
@@ -167,27 +197,33 @@ class Completions:
 
 
 def completions(
-    model: EnergyModel, states: Tensor, gaps: Tensor, seed: int
+    model: EnergyModel, states: Callable[[Tensor], Tensor], gaps: Tensor, seed: int
 ) -> Iterator[tuple[Tensor, Completions]]:
     """(numbers of rows, their completions) for all rows with gaps: all there are with their probabilities, or
     draws.
 
     Args:
         model: the model.
-        states: visible states, (rows, n_visible), NaN where a cell is free.
+        states: from numbers of rows to their visible states, (some, n_visible), NaN where a cell is free.
         gaps: numbers of the rows that have free cells.
         seed: of the draws.
     """
+    width, space = model.visible_space.width, model.visible_space
+    if not len(gaps):
+        return
+    some = gaps.split(rows_at_once(width))
+    free = torch.cat([by_site(space, torch.isnan(states(part))) for part in some])
     left = torch.ones(len(gaps), dtype=torch.bool, device=gaps.device)
-    for rows, full, probabilities in few_completions(model, states[gaps], EXACT_STATES, EXACT_IN_ALL):
+    of_gaps = few_completions(model, lambda numbers: states(gaps[numbers]), free, EXACT_STATES, EXACT_IN_ALL)
+    for rows, full, probabilities in of_gaps:
         left[rows] = False
         yield gaps[rows], Completions(full, probabilities)
     drawn = gaps[left]
     plan = Chained.of(len(drawn))
-    size = max(1, NUMBERS // (plan.copies * ROUNDS * states.shape[1]))
+    size = max(1, NUMBERS // (plan.copies * ROUNDS * width))
     for number, part in enumerate(drawn.split(size)):
         if len(part):
-            yield part, _by_chains(model, states[part], plan, derived_seed(seed, number))
+            yield part, _by_chains(model, states(part), plan, derived_seed(seed, number))
 
 
 def _choices(model: EnergyModel, site: Site) -> Tensor | None:
@@ -218,18 +254,20 @@ def _by_chains(model: EnergyModel, rows: Tensor, plan: Chained, seed: int) -> Co
     start = completed_states(model, given, seed=seed, sweeps=plan.heating).to(rows)
     chains = initial_chains(model, len(given), Address(seed, Purpose.CLAMP), start)
     step = default_kernel(model, Clamp(~torch.isnan(given), given))
-    states, fields = [], []
-    for _ in range(ROUNDS):
+    states, fields = given.new_empty(ROUNDS, *given.shape), None
+    for k in range(ROUNDS):
         chains = advance(step, model, chains, plan.apart)
-        states.append(chains.visible)
+        states[k] = chains.visible
         field = model.visible_field(chains.state)
-        fields += [] if field is None else [field]
+        if field is not None:
+            fields = field.new_empty(states.shape) if fields is None else fields
+            fields[k] = field
 
-    def by_draw(found: list[Tensor]) -> Tensor:
-        return torch.stack(found).unflatten(1, (copies, len(rows))).flatten(0, 1)
+    def by_draw(found: Tensor) -> Tensor:
+        return found.unflatten(1, (copies, len(rows))).flatten(0, 1)
 
     weights = torch.full((copies * ROUNDS, len(rows)), 1.0 / (copies * ROUNDS), dtype=torch.float64)
-    return Completions(by_draw(states), weights.to(rows.device), by_draw(fields) if fields else None)
+    return Completions(by_draw(states), weights.to(rows.device), None if fields is None else by_draw(fields))
 
 
 # ---------------------------------------------------------------- one site

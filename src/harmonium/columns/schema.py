@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from harmonium import checks
@@ -299,22 +300,22 @@ class Schema:
         return frame
 
     def _codes(self, x: Any) -> np.ndarray:
-        x = np.asarray(x.detach().cpu().double() if isinstance(x, Tensor) else x, dtype=np.float64)
+        if isinstance(x, Tensor):
+            x = x.detach().cpu().to(torch.promote_types(x.dtype, torch.float32))
+        x = np.asarray(x)  # which becomes float64 column by column
         if x.ndim != 2 or x.shape[1] not in (self.width, len(self.columns)):
             raise ValueError(
                 f"x must have {self.width} columns of states or {len(self.columns)} of codes,"
                 f" got the shape {x.shape}."
             )
         if x.shape[1] == len(self.columns):
-            return x
-        pieces = []
-        for columns in self.slices().values():
-            states = x[:, columns]
-            empty = np.isnan(states[:, 0])
-            one_hot = states.shape[1] > 1
-            found = np.nan_to_num(states).argmax(1) if one_hot else states[:, 0]
-            pieces.append(np.where(empty, np.nan, found))
-        return np.stack(pieces, axis=1)
+            return x.astype(np.float64, copy=False)
+        codes = np.empty((len(x), len(self.columns)))
+        for k, columns in enumerate(self.slices().values()):
+            states = np.asarray(x[:, columns], dtype=np.float64)
+            found = np.nan_to_num(states).argmax(1) if states.shape[1] > 1 else states[:, 0]
+            codes[:, k] = np.where(np.isnan(states[:, 0]), np.nan, found)
+        return codes
 
     def log_jacobian(self, x: Any, name: str = "X") -> np.ndarray:
         """log |∂ codes / ∂ values| of each row, (rows,), nats: what log P of states gains to become that of

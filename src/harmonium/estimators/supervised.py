@@ -77,7 +77,7 @@ class _Supervised(RBMEstimator):
         sums, _ = exact_sums(self.model_, full, ~torch.isnan(full), PAIRS)
         log_p = torch.log_softmax(sums.view(len(v), -1), 1)
         left = torch.isnan(log_p).any(1).nonzero().flatten()
-        for rows, drawn in completions(self.model_, v[left], torch.arange(len(left)), self._seed):
+        for rows, drawn in completions(self.model_, v[left].__getitem__, torch.arange(len(left)), self._seed):
             parts = drawn.states.flatten(0, 1).split(self._together(len(values)))
             each = torch.cat([self._of_whole_rows(part, values) for part in parts])
             weighted = each.unflatten(0, drawn.weights.shape) + drawn.weights.log()[..., None]

@@ -170,7 +170,7 @@ class RBMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RBMEstim
         model = self.model_
         gaps = torch.isnan(states).any(1).nonzero().flatten()
         found = model.hidden_given_visible(states)
-        for rows, drawn in completions(model, states, gaps, self._seed):
+        for rows, drawn in completions(model, states.__getitem__, gaps, self._seed):
             each = model.hidden_given_visible(drawn.states.flatten(0, 1))
             weighted = each.unflatten(0, drawn.weights.shape) * drawn.weights[..., None]
             found[rows] = weighted.sum(0)

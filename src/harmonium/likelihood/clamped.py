@@ -9,7 +9,7 @@ row, or the hidden states, are few; otherwise every row gets replica exchange of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harmonium.likelihood.rows import RowEstimates, free_energies
+from harmonium.likelihood.rows import ROWS, RowEstimates, free_energies
 from harmonium.likelihood.tempered import Budget
 from harmonium.models import EnergyModel
 from harmonium.models.blocks import Pair
@@ -257,7 +257,7 @@ def _sum_completions(model: EnergyModel, v: Tensor, free: Tensor, sites: _Sites)
 
 @torch.no_grad()
 def completions(
-    model: EnergyModel, v: Tensor, most: int, in_all: int
+    model: EnergyModel, states: Callable[[Tensor], Tensor], free: Tensor, most: int, in_all: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(numbers of rows, their completions, the probabilities of these) for rows that have few.
 
@@ -266,21 +266,23 @@ def completions(
 
     Args:
         model: the model; nothing comes where it doesn't have its free energy.
-        v: visible states, (rows, n_visible), NaN where a cell is free.
+        states: from numbers of rows to their visible states, (some, n_visible), NaN where a cell is free.
+        free: whether it is, (rows, sites).
         most: completions of a row at most.
         in_all: completions of all rows at most; rows with few go first.
     """
     if not model.has_free_energy():
         return
-    sites, free = _sites(model), by_site(model.visible_space, torch.isnan(v))
-    counts = torch.where(free, sites.counts.log(), 0.0).sum(1).exp().round()
+    sites = _sites(model)
+    logs = [torch.where(some, sites.counts.log(), 0.0).sum(1) for some in free.split(ROWS)]
+    counts = torch.cat(logs).exp().round()
     order = counts.argsort(stable=True)
     few = order[(counts[order] <= most) & (counts[order].cumsum(0) <= in_all)]
     for count in counts[few].unique().long().tolist():
         equal = few[counts[few] == count]
-        for rows in equal.split(max(1, CHUNK // (count * v.shape[1]))):
-            each = torch.full((len(rows),), count, device=v.device)
-            full = _completions(v[rows], free[rows], each, sites)
+        for rows in equal.split(max(1, CHUNK // (count * model.visible_space.width))):
+            each = torch.full((len(rows),), count, device=free.device)
+            full = _completions(states(rows), free[rows], each, sites)
             energies = free_energies(model, full).view(len(rows), count).T
             yield rows, full.view(len(rows), count, -1).transpose(0, 1), torch.softmax(-energies, 0)
 

@@ -20,6 +20,8 @@ from harmonium.sampling.sites import SiteGibbs
 from harmonium.sampling.start import default_kernel, divides, initial_chains
 
 STAGES = 100  # temperatures on the way: a graph is laid out anew for each
+CELLS = 2**20  # of the visible states of chains that run together on a processor,
+CELLS_OF_GPU = 2**24  # and on a GPU, which is slow at few
 
 
 def sample(
@@ -86,24 +88,28 @@ def sample_states(
     if given is None and model.context is not None:
         raise ValueError("given: expected the context of every row: this model is of the rest given it.")
     clamp = None if given is None else clamp_from(model, given, n)
-    v = observed(model, _drawn(model, n, clamp, seed, sweeps))
+    v = observed(model, _drawn(model, n, clamp, Address(seed, Purpose.SAMPLE), sweeps))
     return v.long() if model.whole_states else v
 
 
-def completed_states(model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | None = None) -> Tensor:
-    """Rows of visible states, (rows, n_visible), with what is NaN drawn given the rest of the row."""
-    return _drawn(model, len(v), Clamp(~torch.isnan(v), v), seed, sweeps).to(v)
+def completed_states(
+    model: EnergyModel, v: Tensor, *, seed: int, sweeps: int | None = None, chain: int = 0
+) -> Tensor:
+    """Rows of visible states, (rows, n_visible), with what is NaN drawn given the rest of the row; of many
+    rows those from number `chain` on.
+    """
+    address = Address(seed, Purpose.SAMPLE, chain=chain)
+    return _drawn(model, len(v), Clamp(~torch.isnan(v), v), address, sweeps).to(v)
 
 
-def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, seed: int, sweeps: int | None) -> Tensor:
+def _drawn(model: EnergyModel, n: int, clamp: Clamp | None, address: Address, sweeps: int | None) -> Tensor:
     """`n` visible states."""
-    address = Address(seed, Purpose.SAMPLE)
     if model.normaliser is not model:
         if clamp is not None:
             raise ValueError(
                 "model: a deep belief network draws whole rows, downwards, and can't complete a part of one."
             )
-        return model.downwards(_drawn(model.normaliser, n, None, seed, sweeps), address.at(step=2**40))
+        return model.downwards(_drawn(model.normaliser, n, None, address, sweeps), address.at(step=2**40))
     if sweeps is None:
         exact = model.exact_sample(n, address, None if clamp is None else _known(clamp))
         if exact is not None:
@@ -126,14 +132,34 @@ def _divided(model: EnergyModel, n: int, sweeps: int | None, clamp: Clamp | None
     """What `_annealed` draws, each process a share of the chains; all of them where chains share what they
     adapt, or are fewer than processes.
     """
-    if processes.count() == 1 or n < processes.count() or not divides(model, clamp):
+    if not divides(model, clamp):
         with processes.repeating():
             return _annealed(model, n, sweeps, clamp, address)
-    own = processes.share(n)
-    if clamp is not None:
-        clamp = Clamp(*(x if x.ndim == 1 else x[own] for x in (clamp.held, clamp.values)))
-    drawn = _annealed(model, processes.size(own), sweeps, clamp, address.at(chain=own.start))
-    return processes.gather(drawn)
+    if processes.count() == 1 or n < processes.count():
+        with processes.repeating():
+            return _in_parts(model, slice(0, n), sweeps, clamp, address)
+    return processes.gather(_in_parts(model, processes.share(n), sweeps, clamp, address))
+
+
+def together(model: EnergyModel) -> int:
+    """How many chains run together: what a sweep needs beside their states is many times these."""
+    cells = CELLS if model.device.type == "cpu" else CELLS_OF_GPU
+    return max(1, cells // model.visible_space.width)
+
+
+def _in_parts(
+    model: EnergyModel, own: slice, sweeps: int | None, clamp: Clamp | None, address: Address
+) -> Tensor:
+    """What `_annealed` draws of some chains, which have nothing to do with each other, part by part."""
+    drawn = []
+    for start in range(own.start, own.stop, together(model)):
+        part = slice(start, min(start + together(model), own.stop))
+        held = clamp
+        if clamp is not None:
+            held = Clamp(*(x if x.ndim == 1 else x[part] for x in (clamp.held, clamp.values)))
+        here = address.at(chain=address.chain + start)
+        drawn.append(_annealed(model, processes.size(part), sweeps, held, here))
+    return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
 
 
 def _annealed(
