@@ -102,7 +102,9 @@ def main() -> None:
     late = np.diff(times)[len(times) // 2 :]
     print(f"an update: {1e3 * np.median(late):.1f} ms (median of the second half)")
     if asked.impute:
-        told(f"{asked.impute:,} filled", *measured(lambda: hm.impute(model, frame.head(asked.impute)))[1:])
+        rows = frame.head(asked.impute)
+        told(f"{asked.impute:,} filled", *measured(lambda: hm.impute(model, rows))[1:])
+        told("and drawn", *measured(lambda: hm.impute(model, rows, draws=1))[1:])
 
 
 if __name__ == "__main__":

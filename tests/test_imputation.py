@@ -12,7 +12,7 @@ import torch
 import harmonium as hm
 import registry
 from harmonium import plots
-from harmonium.answers import imputation
+from harmonium.answers import imputation, surprises
 from harmonium.answers.imputation import impute
 from harmonium.answers.surprises import conditional, surprise
 from harmonium.models import intake
@@ -379,3 +379,37 @@ def test_a_filled_table_shares_nothing_with_the_one_that_came(model, table):
     filled.loc[:, "income"] = -1.0
     filled.iloc[:, 0] = "red"
     assert gaps.equals(before)
+
+
+def test_cells_are_looked_at_some_rows_at_a_time(monkeypatch, model, table):
+    """Of whole rows the same answers, up to where the sum for an integral has its points; of others draws of
+    their own.
+    """
+    rows = table.head(90)
+    gaps, _ = emptied(rows)
+    kind, age, found = (
+        conditional(model, rows, "kind"),
+        conditional(model, rows, "age"),
+        surprise(model, rows),
+    )
+    both = conditional(model, gaps, ["kind", "age"], draws=8)
+    asked = []
+    asks = surprises.cells
+
+    def counted(model, v, *rest, **more):
+        asked.append(len(v))
+        return asks(model, v, *rest, **more)
+
+    monkeypatch.setattr(surprises, "cells", counted)
+    monkeypatch.setattr(surprises, "rows_together", lambda model, draws: 40)
+    pd.testing.assert_frame_equal(conditional(model, rows, "kind"), kind, check_exact=True)
+    assert asked == [40, 40, 10]
+    pd.testing.assert_frame_equal(conditional(model, rows, "age"), age, rtol=1e-3)
+    again = surprise(model, rows)
+    pd.testing.assert_frame_equal(again.cells, found.cells, rtol=1e-5)
+    pd.testing.assert_frame_equal(again.values, found.values)
+    pd.testing.assert_frame_equal(again.expected, found.expected, rtol=0.05)
+    parts = conditional(model, gaps, ["kind", "age"], draws=8)
+    pd.testing.assert_frame_equal(parts.head(40), conditional(model, gaps.head(40), ["kind", "age"], draws=8))
+    assert parts.index.equals(both.index) and parts.columns.equals(both.columns)
+    assert not parts.isna().any().any() and np.abs(parts - both)["kind"].to_numpy().mean() < 0.1

@@ -121,8 +121,7 @@ class Form:
 
         if self.schema is None:
             names = self.rows.columns or range(numbers.shape[1])
-            frame = as_pandas(self.X) if is_frame(self.X) else None
-            return pd.DataFrame(numbers, columns=list(names), index=None if frame is None else frame.index)
+            return pd.DataFrame(numbers, columns=list(names), index=self.index)
         frame = as_pandas(self.X)
         place = {name: k for k, name in enumerate(self.schema.columns)}
         found = {
@@ -130,6 +129,13 @@ class Form:
             for label in frame.columns
         }
         return pd.DataFrame(found, index=frame.index)
+
+    @property
+    def index(self) -> pd.Index:
+        """What the rows are called."""
+        import pandas as pd
+
+        return as_pandas(self.X).index if is_frame(self.X) else pd.RangeIndex(len(self.rows))
 
     def _filled_table(self, schema: Schema, codes: Filling, numbers: Filling | None) -> pd.DataFrame:
         """Column by column, so that there are never two tables beside that of the user."""

@@ -172,6 +172,7 @@ def guesses(model: EnergyModel, rows: Rows, seed: int = 0, schema: Schema | None
             for room, numbers in zip((guess.value, guess.doubt, guess.numbers), found, strict=True):
                 if numbers is not None:
                     room.put(site.number, part[free], numbers)
+        del drawn  # before the next are drawn
     return guess
 
 

@@ -4,7 +4,7 @@ have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,12 @@ from harmonium.answers.form import Form, codes_of
 from harmonium.columns import Count, Kind, Number, Schema, Whole
 from harmonium.columns.frames import listed
 from harmonium.likelihood import RowEstimates, log_probabilities
-from harmonium.likelihood.cells import DRAWS, Cell, cells
+from harmonium.likelihood.cells import DRAWS, Cell, cells, rows_together
 from harmonium.models import EnergyModel
 from harmonium.models.energy import energy_model
-from harmonium.models.intake import rows_of
+from harmonium.models.intake import Rows, rows_of
 from harmonium.models.support import Site, Support, given_always, sites_of
+from harmonium.random import derived_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,21 +62,39 @@ def conditional(
     import pandas as pd
 
     rows = rows_of(energy_model("model", model), X, free=True)
-    form, states = Form.of(model, X, rows), rows.states()
+    form = Form.of(model, X, rows)
     single = not isinstance(columns, (list, tuple))
     if not single and not columns:
         raise ValueError("columns: expected one or more, got none.")
     asked = {label: _site(model, form.schema, label) for label in ([columns] if single else columns)}
-    whole = states.clone()
-    for site in asked.values():  # for one column any value will do, since the ratio of two is the same
-        valid = Support(model.observed_space).valid[:, site.columns].to(whole)
-        whole[:, site.columns] = valid if len(asked) == 1 else torch.nan
-    found, kinds = {}, _kinds(form.schema, len(sites_of(model)))
-    numbers = [site.number for site in asked.values()]
-    for label, cell in zip(asked, cells(model, whole, numbers, draws=draws, seed=seed), strict=True):
-        frame = _distribution(cell, kinds[cell.site], asked[label])
-        found[label] = frame.set_axis(form.frame_of_cells(codes_of(model, states).numpy()).index, axis=0)
+    kinds, numbers = _kinds(form.schema, len(sites_of(model))), [site.number for site in asked.values()]
+    frames: dict[Any, list[pd.DataFrame]] = {label: [] for label in asked}
+    needed = _needed(model, rows.free or len(asked) > 1, draws)
+    for _, states, own in _parts(model, rows, needed, seed):
+        whole = states.clone()
+        for site in asked.values():  # for one column any value will do, since the ratio of two is the same
+            valid = Support(model.observed_space).valid[:, site.columns].to(whole)
+            whole[:, site.columns] = valid if len(asked) == 1 else torch.nan
+        for label, cell in zip(asked, cells(model, whole, numbers, draws=draws, seed=own), strict=True):
+            frames[label].append(_distribution(cell, kinds[cell.site], asked[label]))
+    found = {label: pd.concat(parts).set_axis(form.index, axis=0) for label, parts in frames.items()}
     return next(iter(found.values())) if single else pd.concat(found, axis=1)
+
+
+def _parts(model: EnergyModel, rows: Rows, draws: int, seed: int) -> Iterator[tuple[slice, Tensor, int]]:
+    """(which rows, their states, the seed of their draws): `draws` for all rows at once would be many times
+    the table.
+    """
+    size = rows_together(model, draws)
+    for k, start in enumerate(range(0, len(rows), size)):
+        part = slice(start, min(start + size, len(rows)))
+        own = rows.part(np.arange(part.start, part.stop))
+        yield part, own.states(), derived_seed(seed, k) if k else seed
+
+
+def _needed(model: EnergyModel, free: bool, draws: int) -> int:
+    """How many draws each row takes: one of whole rows where hidden variables are summed out, the row."""
+    return checks.positive_integer("draws", draws) if free or not model.has_free_energy() else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,18 +174,18 @@ def surprise_of(
     import pandas as pd
 
     rows = rows_of(energy_model("model", model), X, free=True)
-    form, states = Form.of(model, X, rows), rows.states()
-    codes = codes_of(model, states)
-    bits, excess = (torch.full(codes.shape, torch.nan, dtype=torch.float64) for _ in range(2))
-    best, kinds = codes.cpu().clone(), _kinds(form.schema, codes.shape[1])
-    for cell in cells(model, states, draws=draws, seed=seed):
-        kind = kinds[cell.site]
-        p = cell.probabilities
-        bits[:, cell.site] = -cell.known - _log_slope(kind, codes[:, cell.site])
-        entropy = -(p * torch.where(p > 0, cell.log_p, 0.0)).sum(1)
-        excess[:, cell.site] = -cell.known - entropy
-        mode = cell.values[cell.log_p.argmax(1)]
-        best[:, cell.site] = mode[:, 0] if mode.shape[1] == 1 else mode.argmax(1).double()
+    form, shape = Form.of(model, X, rows), (len(rows), len(sites_of(model)))
+    codes, bits, excess = (torch.full(shape, torch.nan, dtype=torch.float64) for _ in range(3))
+    best, kinds = codes.clone(), _kinds(form.schema, shape[1])
+    for part, states, own in _parts(model, rows, _needed(model, rows.free, draws), seed):
+        codes[part] = best[part] = codes_of(model, states).cpu()
+        for cell in cells(model, states, draws=draws, seed=own):
+            kind, p, known = kinds[cell.site], cell.probabilities, cell.known.cpu()
+            bits[part, cell.site] = -known - _log_slope(kind, codes[part, cell.site])
+            entropy = -(p * torch.where(p > 0, cell.log_p, 0.0)).sum(1)
+            excess[part, cell.site] = -known - entropy.cpu()
+            mode = cell.values[cell.log_p.argmax(1)].cpu()
+            best[part, cell.site] = mode[:, 0] if mode.shape[1] == 1 else mode.argmax(1).double()
     each, over = (form.frame_of_cells(x.numpy()) for x in (bits, excess))
     values, expected = (_in_words(form, x) for x in (codes, best))
     always = torch.tensor([float(given_always(model, site)) for site in sites_of(model)])

@@ -40,7 +40,8 @@ ROUNDS = 4  # draws from each chain
 HEATING = 200  # sweeps before the first of them, during which a chain can choose among modes
 APART = 5  # sweeps between two draws of a chain
 ROWS = 2**10  # rows whose chains run together
-CHUNK = 2**22  # numbers in a block of work
+CHUNK = 2**20  # numbers in a block of work
+NUMBERS = 2**22  # of the states that are drawn for rows which are looked at together
 NEGLIGIBLE = 30.0  # nats below the mode at which a density may end
 PER_DEVIATION = 4  # points of the sum for an integral,
 NODES = 8  # so many in a panel of it,
@@ -135,6 +136,11 @@ def cells(
         yield _cell(model, v, groups, site)
 
 
+def rows_together(model: EnergyModel, draws: int) -> int:
+    """How many rows to ask `cells` about at a time, which holds so many draws of each of them at once."""
+    return max(ROWS, NUMBERS // (draws * model.visible_space.width))
+
+
 def log_probabilities_of_cells(model: EnergyModel, v: Tensor, *, draws: int = DRAWS, seed: int = 0) -> Tensor:
     """log P(cell | known rest of its row) of every known cell, (rows, sites), nats; NaN where it is free.
 
@@ -225,7 +231,7 @@ def _completed(model: EnergyModel, v: Tensor, draws: int, seed: int) -> State:
         return (v[None],)
     copies = -(-draws // ROUNDS)
     parts = [_drawn(model, part, copies, derived_seed(seed, k)) for k, part in enumerate(v.split(ROWS))]
-    return tuple(torch.cat(blocks, 1) for blocks in zip(*parts, strict=True))
+    return parts[0] if len(parts) == 1 else tuple(torch.cat(x, 1) for x in zip(*parts, strict=True))
 
 
 def _drawn(model: EnergyModel, v: Tensor, copies: int, seed: int) -> State:
