@@ -104,7 +104,9 @@ def test_guesses_are_written_with_their_uncertainty(ask, place):
     count = int(gaps.isna().to_numpy().sum())
     assert status == 0 and f"{count} cells of" in out and "u.csv" in out
     filled, doubt = hm.impute(model, gaps, uncertainty=True)
-    assert pd.read_csv("f.csv").astype(str).equals(filled.astype(str))
+    pd.testing.assert_frame_equal(
+        pd.read_csv("f.csv"), filled, check_dtype=False, check_exact=True
+    )  # 4.0 stays 4.0
     written = pd.read_csv("u.csv")
     assert np.allclose(written, doubt) and ((written > 0) == gaps.isna()).all().all()
 
@@ -115,7 +117,7 @@ def test_several_draws_are_several_tables_and_one_is_the_first_of_them(ask, plac
     model, gaps = of_library(place, "gaps.csv")
     tables = [pd.read_csv(f"d-{k}.csv") for k in (1, 2, 3)]
     for found, expected in zip(tables, hm.impute(model, gaps, draws=3, seed=5), strict=True):
-        assert found.astype(str).equals(expected.astype(str))
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
     assert not tables[0].equals(tables[1])
     assert ask("impute", "gaps.csv", "-o", "d.csv", "--draw", "--seed", 5)[0] == 0
     assert pd.read_csv("d.csv").equals(tables[0])
@@ -237,3 +239,97 @@ def test_mistakes_get_one_sentence_and_status_two(ask, tmp_path, name, more, tol
 def test_each_command_explains_itself_with_examples(capsys, name):
     assert main([name, "--help"]) == 0
     assert f"harmonium {name} " in capsys.readouterr().out
+
+
+WRITTEN = """\
+id,kids,score,member,size,grade,seen
+7,0,1.50,true,1.0,07,2024-05-01
+8,,2.25,false,2.0,12,2024-05-02
+9,2,,true,,07,
+10,1,+3.0,,3.0,,2024-05-04
+11,,1e1,false,1.0,12,NA
+12,3,4,true,2.0,07,2024-05-06
+"""
+
+
+@pytest.fixture
+def machine_of_text(tmp_path, monkeypatch):
+    """A model of columns that had gaps when it learned, so that pandas held them as real numbers."""
+    monkeypatch.chdir(tmp_path)
+    Path("gaps.csv").write_text(WRITTEN)
+    frame = pd.read_csv("gaps.csv", dtype={"grade": object})
+    more = pd.concat([frame] * 4, ignore_index=True)
+    kinds = {"kids": hm.columns.Count(), "score": hm.columns.Number(), "size": hm.columns.Category()}
+    schema = hm.Schema.of(more, kinds=kinds, leave_out=["id", "seen"])
+    model = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    model.schema = schema
+    hm.save(model, "m.safetensors")
+    return model
+
+
+def test_only_empty_cells_of_a_file_change(machine_of_text, capsys):
+    assert main(["impute", "m.safetensors", "gaps.csv", "-o", "filled.csv"]) == 0, capsys.readouterr().err
+    before, after = (
+        [line.split(",") for line in Path(name).read_text().splitlines()]
+        for name in ("gaps.csv", "filled.csv")
+    )
+    names = before[0]
+    for old, new in zip(before, after, strict=True):
+        left_out = [names.index(name) for name in ("id", "seen")]
+        assert [new[k] for k in left_out] == [old[k] for k in left_out]
+        for k, cell in enumerate(old):
+            assert new[k] == cell if cell else (k in left_out or new[k])
+    found = dict(zip(names, zip(*after[1:], strict=True), strict=True))
+    assert all(map(str.isdecimal, found["kids"])) and set(found["member"]) == {"true", "false"}
+    assert set(found["size"]) == {"1.0", "2.0", "3.0"} and set(found["grade"]) == {"07", "12"}
+
+
+def test_whole_numbers_stay_whole_in_files_of_other_kinds(machine_of_text, capsys):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert main(["impute", "m.safetensors", "gaps.csv", "-o", "f.parquet"]) == 0, capsys.readouterr().err
+    types = {name: str(dtype) for name, dtype in pd.read_parquet("f.parquet").dtypes.items()}
+    assert (types["kids"], types["score"], types["member"]) == ("int64", "float64", "bool")
+    frame = pd.read_csv("gaps.csv", dtype={"grade": object}, true_values=["true"], parse_dates=["seen"])
+    plain = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    k = plain.column_names.index("kids")
+    plain = plain.set_column(k, "kids", plain["kids"].cast(pa.int16()))
+    pq.write_table(plain, "plain.parquet")
+    frame.astype({"kids": "Int64", "member": "boolean"}).to_parquet("typed.parquet", index=False)
+    for name, whole, yes in (("plain", pa.int16(), pa.bool_()), ("typed", pa.int64(), pa.bool_())):
+        assert main(["impute", "m.safetensors", f"{name}.parquet", "-o", "f.parquet", "--force"]) == 0
+        found = pq.read_table("f.parquet")
+        assert (found.schema.field("kids").type, found.schema.field("member").type) == (whole, yes)
+        assert found["seen"].null_count == 2 and not found["kids"].null_count
+        old, new = pd.read_parquet(f"{name}.parquet"), found.to_pandas()
+        assert (new["kids"][old["kids"].notna()] == old["kids"].dropna().astype(int)).all()
+        assert main(["impute", "m.safetensors", f"{name}.parquet", "-o", "f.csv", "--force"]) == 0
+        assert all(map(str.isdecimal, pd.read_csv("f.csv", dtype=str)["kids"]))
+
+
+def test_numbers_written_in_another_way_are_written_as_numbers(tmp_path, monkeypatch, capsys):
+    """Read once more, 1,5 beside 1.7 would be 15."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=60).round(3)
+    rows = [f"{value};{k % 3}" for k, value in enumerate(x)]
+    Path("gaps.csv").write_text(
+        "\n".join(["x;n", *(row.replace(".", ",") for row in rows), ";1", "0,5;", ""])
+    )
+    schema = hm.Schema.of(pd.DataFrame({"x": x, "n": np.arange(60.0) % 3}))
+    model = hm.RBM(schema.units(), hm.Bernoulli(2), seed=0)
+    model.schema = schema
+    hm.save(model, "m.safetensors")
+    assert main(["impute", "m.safetensors", "gaps.csv", "-o", "filled.csv"]) == 0, capsys.readouterr().err
+    found = pd.read_csv("filled.csv", dtype=str)
+    assert np.array_equal(found["x"][:60].astype(float), x) and set(found["n"]) == {"0", "1", "2"}
+
+
+def test_files_without_names_keep_their_text_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    hm.save(hm.RBM(hm.Bernoulli(3), hm.Bernoulli(2), seed=0), "m.safetensors")
+    Path("gaps.csv").write_text("0,1,1\n1,,0\n0,0,\n1.0,1,0\n")
+    assert main(["impute", "m.safetensors", "gaps.csv", "-o", "filled.csv"]) == 0, capsys.readouterr().err
+    lines = Path("filled.csv").read_text().split()
+    assert lines[0] == "0,1,1" and lines[3] == "1.0,1,0"
+    assert lines[1] in ("1,0,0", "1,1,0") and lines[2] in ("0,0,0", "0,0,1")

@@ -9,6 +9,7 @@ import numpy as np
 
 from harmonium.answers.imputation import impute
 from harmonium.cli import screen
+from harmonium.cli.as_in_file import as_in_file
 from harmonium.cli.folder import Saved, check_new_file, open_model, require_energy_model
 from harmonium.cli.output import ENDINGS, Table, write
 from harmonium.cli.rows import check, incomplete_rows
@@ -45,7 +46,9 @@ def run(
         guess, doubt = impute(saved.model, rows, uncertainty=True, seed=seed)
         filled = [guess]
     for path, table in zip(files, filled, strict=True):
-        write(path, Table(_as_stored(given, table), names, saved.shape))
+        write(
+            path, Table(as_in_file(source, given, names, _as_stored(given, table), path), names, saved.shape)
+        )
     if uncertainty is not None:
         write(uncertainty, Table(doubt, names, saved.shape))
     for note in notes:

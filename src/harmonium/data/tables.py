@@ -65,6 +65,49 @@ def read_csv(path: Path, text: Collection[str] | None = None) -> Read:
     """
     import pandas as pd
 
+    parsed = _parsed(path)
+    frame, names, notes = parsed.frame, parsed.names, parsed.notes
+    if names is None or parsed.numbered:
+        return Read(_values(path, frame, names), None, notes, None)
+    whole = partial(pd.read_csv, path, **parsed.options)
+    frame, marked = without_marks(path, frame, names, text or ())
+    frame, as_meant = written_numbers(path, frame, names, parsed.options["sep"], text or ())
+    frame, as_text = as_written(path, frame, names, text, lambda places: whole(usecols=places))
+    frame.columns = list(names)
+    values = _values(path, frame, names, words=True)
+    return Read(values, names, [*notes, *marked, *as_meant, *as_text], frame)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """The cells of a file as its text, in the rows and columns that `read_csv` gives."""
+    import pandas as pd
+
+    parsed = _parsed(path)
+    places = list(parsed.frame.columns)
+    return pd.read_csv(path, **parsed.options, usecols=places)[places]
+
+
+class _Parsed(NamedTuple):
+    """What pandas makes of a file.
+
+    Attributes:
+        frame: the columns of data, which go by their number in the file.
+        names: of the columns, None where the file has none.
+        numbered: whether these are numbers.
+        notes: for the user.
+        options: with which pandas reads all cells as text.
+    """
+
+    frame: pd.DataFrame
+    names: tuple[str, ...] | None
+    numbered: bool
+    notes: list[str]
+    options: dict[str, Any]
+
+
+def _parsed(path: Path) -> _Parsed:
+    import pandas as pd
+
     line, first, below = _first_lines(path)
     separator = _separator(first, below)
     cells = _cells(first, separator)
@@ -92,21 +135,15 @@ def read_csv(path: Path, text: Collection[str] | None = None) -> Read:
         )
     names = tuple(cells) if header else None
     notes = [f"{path.name}: the first line, which numbers the columns, was not read."] if numbered else []
-    if numbered or names is None:
-        if names:
-            frame, names, more = _without_row_names(path, frame, names)
-            notes = more + notes
-        return Read(_values(path, frame, names), None, notes, None)
-    frame, names, more = _without_row_names(path, frame, names)
-    frame, names, unused = _without_blank_ends(path, frame, names)
-    options["na_values"] = None
-    whole = partial(pd.read_csv, path, **options, dtype=str, na_filter=False)
-    frame, marked = without_marks(path, frame, names, text or ())
-    frame, as_meant = written_numbers(path, frame, names, separator, text or ())
-    frame, as_text = as_written(path, frame, names, text, lambda places: whole(usecols=places))
-    frame.columns = list(names)
-    values = _values(path, frame, names, words=True)
-    return Read(values, names, [*more, *unused, *marked, *as_meant, *as_text], frame)
+    if names is not None:
+        frame, names, more = _without_row_names(path, frame, names)
+        notes = more + notes
+    if names is not None and not numbered:
+        frame, names, more = _without_blank_ends(path, frame, names)
+        notes += more
+    return _Parsed(
+        frame, names, numbered, notes, {**options, "na_values": None, "dtype": str, "na_filter": False}
+    )
 
 
 def _to_the_last_bit(release: str) -> dict[str, Any]:
