@@ -124,7 +124,7 @@ def test_units_that_are_matched_by_themselves_name_every_constant_column():
         (hm.Gaussian(4), r"^x: 3 columns \(0, 1, 3\) are constant"),
         (
             hm.Mixed(hm.Bernoulli(1), hm.Gaussian(3)),
-            r"^x: of columns 1 to 3, 2 columns \(0, 2\) are constant",
+            r"^x: 2 columns \(1, 3\) are constant",
         ),
     ):
         with pytest.raises(ValueError, match=words):

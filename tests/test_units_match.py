@@ -127,7 +127,7 @@ def test_constant_columns_are_refused_where_the_density_has_no_bound(name, value
         units.match(torch.cat([x, torch.full((1, 2), 3.0)]).double(), torch.tensor([1.0] * 7 + [0.0]))
     mixed = hm.Mixed(hm.Spin(1), LAYERS[name]()).double()
     keys = list(mixed.state_dict())
-    with pytest.raises(ValueError, match="^" + sentence.replace("x: ", "x: of columns 1 to 2, ")):
+    with pytest.raises(ValueError, match="^" + sentence.replace("column 1", "column 2")):
         mixed.match(torch.cat([torch.ones(7, 1), x], 1))
     assert list(mixed.state_dict()) == keys
     assert all(torch.equal(p, before[k]) for k, p in units.state_dict().items())

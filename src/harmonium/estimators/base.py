@@ -127,7 +127,7 @@ class RBMEstimator(Stored, BaseEstimator):
 
     def _begin(self, X: Any, sample_weight: Any) -> np.ndarray | None:
         weights = self._weights(sample_weight, X)
-        self.columns_ = columns_of(X, weights)
+        self.columns_ = columns_of(X, weights, getattr(self, "feature_names_in_", None))
         self._seed = seed_from(self.random_state)
         self._state: dict[str, Tensor] = {}
         return weights

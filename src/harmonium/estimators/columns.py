@@ -4,6 +4,7 @@ types too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -43,8 +44,14 @@ class Columns:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray | SparseRows, weights: np.ndarray | None = None) -> Columns:
-        """As the values of these rows say, (rows, columns), rows of weight 0 aside.
+    def of(
+        cls,
+        x: np.ndarray | SparseRows,
+        weights: np.ndarray | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Columns:
+        """As the values of these rows say, (rows, columns), rows of weight 0 aside; sentences call the
+        columns by their names.
 
         >>> Columns.of(np.array([[0.0, 1.0, 7.0], [1.0, 2.0, 7.0], [1.0, 4.0, 7.0]])).kinds.tolist()
         ['binary', 'real', 'rare']
@@ -53,7 +60,8 @@ class Columns:
         x, w = x[w > 0], w[w > 0]
         most = max(FEW, SHARE * len(x)) if len(x) >= HOLD_OUT_FROM else 0
         columns = x.each_column() if isinstance(x, SparseRows) else iter(x.T)
-        read = [_read(k, column.astype(np.float64), w, most) for k, column in enumerate(columns)]
+        titles = range(x.shape[1]) if names is None or len(names) != x.shape[1] else names
+        read = [_read(t, c.astype(np.float64), w, most) for t, c in zip(titles, columns, strict=True)]
         kinds, location, scale = zip(*read, strict=True)
         return cls(np.array(kinds), np.array(location), np.array(scale))
 
@@ -137,12 +145,14 @@ class TypedColumns:
         return self.schema.log_jacobian(v)
 
 
-def columns_of(x: Any, weights: np.ndarray | None = None) -> Columns | TypedColumns:
+def columns_of(
+    x: Any, weights: np.ndarray | None = None, names: Sequence[str] | None = None
+) -> Columns | TypedColumns:
     """How the columns of an array of numbers, or of a data frame of anything, are read; rows of weight 0
     aside.
     """
     if not is_frame(x):
-        return Columns.of(x, weights)
+        return Columns.of(x, weights, names)
     return TypedColumns(Schema.of(x if weights is None else x[weights > 0]))
 
 
@@ -158,11 +168,11 @@ def has_words(x: Any) -> bool:
     return is_frame(x) and not all(pd.api.types.is_numeric_dtype(dtype) for dtype in as_pandas(x).dtypes)
 
 
-def _read(number: int, column: np.ndarray, weights: np.ndarray, most: float) -> tuple[str, float, float]:
+def _read(title: Any, column: np.ndarray, weights: np.ndarray, most: float) -> tuple[str, float, float]:
     """(kind, location, scale) of a column, of which `most` rows may differ from the rest in a rare one."""
     known = ~np.isnan(column)
     if not known.any():
-        raise ValueError(f"X must hold a number in every column, got none in column {number}.")
+        raise ValueError(f"X must hold a number in every column, got none in column {title}.")
     column, shares = column[known], weights[known] / weights[known].sum()
     if ((column == 0) | (column == 1)).all():
         alike = bool(column.min() == column.max())  # and so perhaps not of 0 and 1: others are only rare

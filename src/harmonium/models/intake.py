@@ -6,7 +6,8 @@ that is NaN is free. Columns go by their names where both the table and the mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from harmonium import checks, kernels, processes
 from harmonium.columns.frames import labels_of, listed, numbered
 from harmonium.models.energy import EnergyModel
 from harmonium.models.space import Space
-from harmonium.models.support import Support, between
+from harmonium.models.support import Support, between, sites_of
 from harmonium.models.table import (
     Selected,
     Stored,
@@ -94,6 +95,18 @@ class Rows:
         return replace(self, x=chosen)
 
 
+def titles_of(model: EnergyModel, rows: Rows, columns: Sequence[int]) -> list[str]:
+    """What the user calls columns of states, by their numbers: the columns of the table that they are of, by
+    their names where there are any; each once.
+    """
+    sites, names = sites_of(model), rows.columns
+    by_site = rows.kind == "codes" or names is not None and len(names) == len(sites)
+    if by_site:  # of a one-hot site several columns of states are one of the table
+        starts = [site.start for site in sites]
+        columns = [bisect_right(starts, column) - 1 for column in columns]
+    return [str(k) if names is None else names[k] for k in dict.fromkeys(columns)]
+
+
 def rows_of(
     model: EnergyModel,
     data: Any,
@@ -133,7 +146,7 @@ def rows_of(
     names = None if numbered(table.columns) else table.columns
     rows = Rows(table.values, kind, _preparation(model, kind, seed or 0), names, gaps, order)
     if gaps and model.context is not None:
-        _check_context(rows, model.context, name)
+        _check_context(model, rows, model.context, name)
     return rows
 
 
@@ -168,16 +181,17 @@ def _checked(
     return drawn, gaps
 
 
-def _check_context(rows: Rows, context: slice, name: str) -> None:
+def _check_context(model: EnergyModel, rows: Rows, context: slice, name: str) -> None:
     """Refuse rows whose context has free cells: nothing says what these could be."""
     start = 0
     for states in rows.pieces():
         wrong = torch.isnan(states[:, context]).any(1).nonzero().flatten().tolist()
         start += len(states)
         if wrong:
+            titles = titles_of(model, rows, range(context.start, context.stop))
             raise ValueError(
-                f"{name} must give the context (columns {context.start} to {context.stop - 1}) of every row,"
-                f" got none in row {start - len(states) + wrong[0]}."
+                f"{name} must give the context (column{'s' * (len(titles) > 1)} {listed(titles)}) of every"
+                f" row, got none in row {start - len(states) + wrong[0]}."
             )
 
 

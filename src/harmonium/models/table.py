@@ -100,7 +100,8 @@ class Table:
         """
         row, start, end = (k + self.first for k in (row, column, column + more))
         if more:
-            return f"row {row}, columns {start} to {end}"
+            names = f" ({self.columns[column]} to {self.columns[column + more]})" if self.columns else ""
+            return f"row {row}, columns {start} to {end}{names}"
         name = self.columns[column] if self.columns else str(column)
         return f"row {row}, column {start}" + (f" ({name})" if name != str(column) else "")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from harmonium import checks, kernels
 from harmonium.columns.frames import listed
 from harmonium.models import EnergyModel
-from harmonium.models.intake import Rows, rows_of
+from harmonium.models.intake import Rows, rows_of, titles_of
 from harmonium.numerics import as_often_as_they_count
 from harmonium.random import Address, Purpose
 from harmonium.units.base import Tail
@@ -92,8 +92,7 @@ def refuse_constant(model: EnergyModel, train: Rows, rows: Rows) -> None:
     if not any(real) or not any(constant := real & constant_columns(train)):
         return
     alone = train is not rows and not (constant & constant_columns(rows)).any()
-    numbers = np.flatnonzero(constant).tolist()
-    names = [rows.columns[i] for i in numbers] if rows.columns and len(rows.columns) == len(real) else numbers
+    names = titles_of(model, rows, np.flatnonzero(constant).tolist())
     which = f"column {names[0]} is" if len(names) == 1 else f"{len(names)} columns are"
     where = " in the training rows, though not in those held out" if alone else ""
     kinds = dict.fromkeys(type(part).__name__ for part in parts if part.tail is Tail.QUADRATIC)

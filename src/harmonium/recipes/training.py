@@ -216,7 +216,7 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             follows = None
         meter = Meter(learner, average, schedule, rows.states(SUBSET), valid, follows, objective)
         said = [] if model.schema is None else list(model.schema.warnings)
-        said += data_warnings(model, rows) + few_values_warning(narrow)
+        said += data_warnings(model, rows) + few_values_warning(model, rows, narrow)
         said += default_negatives.unused(asked, negatives, negative_phase, len(rows))
         said += real_columns.distance_warning(model, rows, origin)
         history = History(model, settings=_settings(plan, model, rows, valid), warnings=said)

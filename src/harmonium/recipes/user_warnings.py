@@ -7,8 +7,8 @@ import torch
 from harmonium.columns.frames import listed
 from harmonium.diagnostics.mixing import STUCK
 from harmonium.models import EnergyModel
-from harmonium.models.intake import Rows
-from harmonium.models.support import Support
+from harmonium.models.intake import Rows, titles_of
+from harmonium.models.support import sites_of
 from harmonium.recipes.run.history import History, Record
 from harmonium.recipes.split import HOLD_OUT_FROM, constant_columns
 
@@ -25,10 +25,7 @@ def empty_columns(model: EnergyModel, rows: Rows) -> list[str]:
     if not rows.free:
         return []
     known = torch.stack([(~torch.isnan(piece)).any(0) for piece in rows.pieces()]).any(0).tolist()
-    sites = Support(model.observed_space).sites(coded=False)
-    names = rows.columns or tuple(str(i) for i in range(len(sites)))
-    by_site = len(names) == len(sites)
-    empty = [names[i if by_site else first] for i, (first, _, _) in enumerate(sites) if not known[first]]
+    empty = titles_of(model, rows, [site.start for site in sites_of(model) if not known[site.start]])
     if not empty:
         return []
     which = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,6 +51,29 @@ class Variable(NamedTuple):
             if self.part is None
             else self.part.site_values()
         )
+
+
+class ConstantColumns(ValueError):
+    """Columns of rows that hold one value each, where units need a spread.
+
+    Attributes:
+        columns: their numbers.
+        units: the type of the units.
+    """
+
+    def __init__(self, columns: Sequence[int], units: str) -> None:
+        self.columns, self.units = list(columns), units
+        super().__init__(self.sentence("x", [str(k) for k in columns]))
+
+    def sentence(self, name: str, titles: Sequence[str]) -> str:
+        """What is wrong with the argument of this name, of which these are the columns."""
+        told = ", ".join(titles[:12]) + ", …" * (len(titles) > 12)
+        which = f"column {told} is" if len(titles) == 1 else f"{len(titles)} columns ({told}) are"
+        return f"{name}: {which} constant, and {self.units} units need a spread."
+
+    def after(self, start: int) -> ConstantColumns:
+        """The same where `start` columns come before."""
+        return ConstantColumns([start + k for k in self.columns], self.units)
 
 
 class Units(nn.Module, ABC):
@@ -271,9 +294,7 @@ class Units(nn.Module, ABC):
         counted = rows[w > 0]
         constant = torch.nonzero(counted.amax(0) == counted.amin(0)).flatten().tolist()
         if constant:
-            told = ", ".join(map(str, constant[:12])) + ", …" * (len(constant) > 12)
-            which = f"column {told} is" if len(constant) == 1 else f"{len(constant)} columns ({told}) are"
-            raise ValueError(f"x: {which} constant, and {type(self).__name__} units need a spread.")
+            raise ConstantColumns(constant, type(self).__name__)
         return rows, w / w.sum()
 
     @property

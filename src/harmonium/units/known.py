@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harmonium import kernels
-from harmonium.units.base import Units
+from harmonium.units.base import ConstantColumns, Units
 from harmonium.units.mixed import parts_of
 
 
@@ -44,9 +44,8 @@ def _match_site(units: Units, part: Units, i: int, here: slice, x: Tensor, weigh
     site.register_parameter("bias", nn.Parameter(units.bias[here].clone()))
     try:
         site.match(x, weights)
-    except ValueError as error:
-        told = str(error).removeprefix("x: ").replace("column 0 is", f"column {here.start} is")
-        raise ValueError(f"x: {told}") from None
+    except ConstantColumns as error:
+        raise error.after(here.start) from None
     units.bias[here] = site.bias
     for name, parameter in shapes.items():
         parameter[i : i + 1] = getattr(site, name)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from harmonium import kernels
 from harmonium.random import Address
-from harmonium.units.base import Inverted, Tail, Units, layer_of_units
+from harmonium.units.base import ConstantColumns, Inverted, Tail, Units, layer_of_units
 from harmonium.units.bernoulli import Bernoulli
 from harmonium.units.binomial import Binomial
 from harmonium.units.categorical import Categorical
@@ -253,6 +253,8 @@ class Mixed(Units):
             try:
                 p.match(x[..., c], weights)
                 self.bias[c] = p.bias
+            except ConstantColumns as error:
+                raise error.after(c.start) from None
             except ValueError as error:
                 told = str(error).removeprefix("x: ")
                 raise ValueError(f"x: of columns {c.start} to {c.stop - 1}, {told}") from None

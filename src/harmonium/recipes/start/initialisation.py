@@ -13,7 +13,7 @@ from harmonium.couplings import Operator
 from harmonium.learning import NegativePhase
 from harmonium.learning.unit_scales import couple_standardised, gaussians
 from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.models.intake import Rows
+from harmonium.models.intake import Rows, titles_of
 from harmonium.models.pairwise import DirectCoupling
 from harmonium.models.table import rows_at_once
 from harmonium.numerics import column_moments
@@ -22,7 +22,7 @@ from harmonium.recipes.split import weighed_first
 from harmonium.recipes.start.clouds import couple_to_clouds, jumps
 from harmonium.recipes.start.factors import couple_as_factors
 from harmonium.units import Units
-from harmonium.units.base import Tail
+from harmonium.units.base import ConstantColumns, Tail
 from harmonium.units.known import match_known
 from harmonium.units.mixed import parts_of
 
@@ -37,6 +37,8 @@ def start(model: EnergyModel, rows: Rows, weights: Tensor | None) -> None:
     states = states[:, : visible.width]
     try:
         match_known(visible, states, weights)
+    except ConstantColumns as error:
+        raise ValueError(error.sentence("X", titles_of(model, rows, error.columns))) from None
     except ValueError as error:
         raise ValueError(f"X: {str(error).removeprefix('x: ')}") from None
     machine = model.as_pairwise()

@@ -33,7 +33,7 @@ from harmonium.learning import Update
 from harmonium.learning.loop import Callback
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import EnergyModel, PairwiseModel
-from harmonium.models.intake import Rows
+from harmonium.models.intake import Rows, titles_of
 from harmonium.models.real_couplings import real_couplings
 from harmonium.numerics import column_moments
 from harmonium.recipes.split import seen_first
@@ -76,7 +76,8 @@ def distance_warning(model: EnergyModel, rows: Rows, origin: Tensor | None) -> l
     if not far:
         return []
     return [
-        f"X lies {distance[far].max():.0f} standard deviations from 0 in column {far[0]}"
+        f"X lies {distance[far].max():.0f} standard deviations from 0 in column"
+        f" {titles_of(model, rows, far)[0]}"
         f"{' and others' * (len(far) > 1)}, where float32 loses digits of log P: subtract the mean, or use"
         " dtype=torch.float64."
     ]
@@ -166,11 +167,15 @@ def few_valued(model: EnergyModel, rows: Rows) -> FewValued | None:
     return FewValued(values, floor) if values else None
 
 
-def few_values_warning(found: FewValued | None) -> list[str]:
+def few_values_warning(model: EnergyModel, rows: Rows, found: FewValued | None) -> list[str]:
     """One sentence that names the columns and says what to do."""
     if found is None:
         return []
-    named = [f"column {c} ({', '.join(f'{v:g}' for v in values)})" for c, values in found.values.items()]
+    titles = titles_of(model, rows, list(found.values))
+    named = [
+        f"column {title} ({', '.join(f'{v:g}' for v in values)})"
+        for title, values in zip(titles, found.values.values(), strict=True)
+    ]
     least = float(found.floor[found.floor > 0].min())
     return [
         f"X holds few values in {listed(named)}, which Gaussian units"
