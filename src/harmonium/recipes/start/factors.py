@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harmonium.learning.unit_scales import gaussians
 from harmonium.models import PairwiseModel
+from harmonium.recipes.start.factors_of_gaps import ROWS, Factors, Known, improved
 from harmonium.units import Units
 
 
@@ -40,13 +41,22 @@ def couple_as_factors(
     columns, places = _columns(visible), _columns(hidden)
     if not len(columns) or not len(places) or model.direct_couplings():
         return False
-    mean, deviation, correlation = correlations(x[:, columns.to(x.device)], weights)
+    x = x[:, columns.to(x.device)].double().cpu()
+    share = torch.ones(len(x), 1).double() if weights is None else weights.double().cpu()[:, None]
+    mean, deviation, correlation = correlations(x, share)
     varies = deviation > 1e-10 * mean.abs()
     if int(varies.sum()) < 2:
         return False
-    columns, mean, deviation = columns[varies], mean[varies], deviation[varies]
-    strongest = STRONGEST_OF_PAIRS if bool(torch.isnan(x).any()) else STRONGEST
-    loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places), strongest)
+    x, columns, mean, deviation = x[:, varies], columns[varies], mean[varies], deviation[varies]
+    loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places))
+    if bool(torch.isnan(x).any()):
+        some = slice(None, None, max(1, len(x) // ROWS))
+        y = (x[some] - mean) / deviation
+        rows = Known(y.nan_to_num(), (~torch.isnan(y)).double(), share[some])
+        centre, loading, noise = improved(rows, Factors(torch.zeros_like(mean), loading, noise))
+        spread = (loading.square().sum(1) + noise).sqrt()
+        mean, deviation = mean + deviation * centre, deviation * spread
+        loading, noise = no_stronger(loading.numpy(), noise.numpy())
     precision = 1.0 / (noise * deviation.square())
     coupling = (precision * deviation)[:, None] * loading
     weight = operator.dense().double().cpu()
@@ -81,12 +91,10 @@ def _set(layer: Units, columns: Tensor, precision: Tensor, bias: Tensor) -> None
     layer.bias[columns.to(layer.bias.device)] = bias.to(layer.bias)
 
 
-def correlations(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """(means, deviations, correlations) of columns of weighted rows, float64, each pair of columns from the
-    rows that know both; 0 for pairs that no row knows.
+def correlations(x: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(means, deviations, correlations) of columns of rows with weights, (rows, 1), each pair of columns from
+    the rows that know both; 0 for pairs that no row knows.
     """
-    x = x.double().cpu()
-    share = torch.ones(len(x), 1).double() if weights is None else weights.double().cpu()[:, None]
     known = (~torch.isnan(x)).double()
     counts = (share * known).sum(0).clamp(min=1e-300)
     mean = (share * x.nan_to_num()).sum(0) / counts
@@ -98,9 +106,6 @@ def correlations(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
 
 
 STRONGEST = 450.0  # element of LᵀΨ⁻¹L: beyond, training would soon leave the parameters for which Z is finite
-STRONGEST_OF_PAIRS = (
-    50.0  # where cells are empty: correlations are of other rows for each pair of columns then
-)
 
 
 def factor_analysis(correlation: np.ndarray, n: int, strongest: float = STRONGEST) -> tuple[Tensor, Tensor]:
@@ -108,8 +113,8 @@ def factor_analysis(correlation: np.ndarray, n: int, strongest: float = STRONGES
     correlation matrix; loadings beyond the number of columns are 0.
 
     Where there are about as many factors as columns, equal noise of the least eigenvalue leaves nothing
-    unexplained (Tipping & Bishop 1999); factor analysis has no single answer there. No element of LᵀΨ⁻¹L is
-    above `strongest`: more noise is given to the columns that have the least.
+    unexplained (Tipping & Bishop 1999); factor analysis has no single answer there. How strong they can be:
+    `no_stronger`.
     """
     values, directions = np.linalg.eigh(correlation)  # of pairs of columns: it may have negative values
     some = min(n, len(values))
@@ -118,15 +123,24 @@ def factor_analysis(correlation: np.ndarray, n: int, strongest: float = STRONGES
         loading = (directions * np.sqrt(np.maximum(values - noise, 0.0)))[:, ::-1][:, :some]
     else:
         loading, noise = _by_likelihood(values, directions, some)
+    full = np.zeros((len(values), n))
+    full[:, :some] = loading
+    return no_stronger(full, noise, strongest)
+
+
+def no_stronger(
+    loading: np.ndarray, noise: np.ndarray, strongest: float = STRONGEST
+) -> tuple[Tensor, Tensor]:
+    """The same factors of columns of variance 1, with LᵀΨ⁻¹L diagonal and no element of it above
+    `strongest`: more noise is given to the columns that have the least.
+    """
     loading, noise = _standardised(loading, noise)
     loading, strength = _rotated(loading, noise)
     while strength.max() > strongest:
         noise = np.maximum(noise, 1.3 * noise.min())
         loading, noise = _standardised(loading, noise)
         loading, strength = _rotated(loading, noise)
-    full = np.zeros((len(values), n))
-    full[:, :some] = loading
-    return torch.from_numpy(full), torch.from_numpy(noise)
+    return torch.from_numpy(loading), torch.from_numpy(noise)
 
 
 def _by_likelihood(values: np.ndarray, directions: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
