@@ -22,9 +22,7 @@ ROWS = 2000  # that show the factors, or a little more
 ROUNDS = 200  # at most
 GAIN = 1e-4  # nats per row and round, below which more rounds are no use
 LEAST_NOISE = 1e-4  # of a column's variance
-UNRELATED = (
-    0.1  # rows, made up, whose columns of variance 1 hang on no factor: for columns that few rows know
-)
+UNRELATED = 0.1  # made-up rows whose columns, of variance 1, hang on no factor: few may know a column
 
 
 class Factors(NamedTuple):
