@@ -154,6 +154,24 @@ def test_what_no_row_can_be_has_probability_zero(cls, sparse):
         )
 
 
+@pytest.mark.parametrize("cls", [RBMDensity, RBMOutlierDetector])
+def test_words_that_no_row_had_have_probability_zero(cls):
+    frame = words().dropna().assign(place="here")
+    fitted = cls(**QUICK).fit(frame)
+    known = frame.head(6)
+    others = known.copy()
+    others.iloc[1, 4], others.iloc[2, 4], others.iloc[4, 5] = "new", None, "there"
+    found = fitted.score_samples(others)
+    assert np.isneginf(found).tolist() == [False, True, False, False, True, False]
+    np.testing.assert_array_equal(found[[0, 3, 5]], fitted.score_samples(known)[[0, 3, 5]])
+    if cls is RBMOutlierDetector:
+        assert fitted.predict(others)[[1, 4]].tolist() == [-1, -1]
+    others["kind"] = others["kind"].astype(object)
+    others.iloc[5, 4] = 3.0  # a mistake, not a rare word
+    with pytest.raises(ValueError, match="column 'kind' must hold one of .*, got 3.0 in row 5"):
+        fitted.score_samples(others)
+
+
 # -- classes and numbers
 
 

@@ -65,6 +65,20 @@ def test_the_smallest_number_that_is_as_good_as_the_best_is_chosen(gains, noise,
     assert choose(lambda n: hm.RBM(hm.Bernoulli(60), hm.Bernoulli(n)), None) == (64, {})
 
 
+def test_a_trial_that_fails_leaves_the_choice_to_the_others():
+    def run(rbm, negatives, callbacks):
+        if rbm.hidden.width > 16:
+            raise FloatingPointError("training diverged.")
+        return hm.fit(rbm, rows, steps=5, callbacks=callbacks)
+
+    rows = causes(300, 16)
+    trials = Trials(run, rows_of(hm.RBM(hm.Bernoulli(16), hm.Bernoulli(1)), rows[:50], "x"))
+    number, tried = choose(lambda hidden: hm.RBM(hm.Bernoulli(16), hm.Bernoulli(hidden)), trials)
+    assert number <= 16 and set(tried) <= {8, 16} and all(math.isfinite(x) for x in tried.values())
+    assert trials.scores[32].ahead_of(trials.scores[16])[0] == -math.inf
+    assert trials.scores[16].ahead_of(trials.scores[32])[0] == math.inf
+
+
 def test_a_trial_is_judged_by_the_model_that_it_ended_with():
     x = causes(400, 24)
     for hidden in (4, 24):  # log Z summed, and measured

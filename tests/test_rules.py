@@ -52,6 +52,33 @@ def test_a_run_that_diverges_goes_back_and_ends_well():
     assert last["validation_log_likelihood"] > history.records[0]["validation_log_likelihood"] + 1.0
 
 
+class Failing:
+    """A callback by which update `step` fails so many times."""
+
+    def __init__(self, step, times):
+        self.step, self.times = step, times
+
+    def __call__(self, update):
+        if update.step == self.step and self.times:
+            self.times -= 1
+            raise FloatingPointError("training diverged.")
+
+
+def test_an_update_that_fails_goes_back_as_often_as_the_rule_says():
+    def learned(times, rules):
+        rbm = hm.RBM(hm.Bernoulli(24), hm.Bernoulli(8))
+        return hm.fit(rbm, causes(300, 24), steps=60, rules=rules, callbacks=[Failing(37, times)])
+
+    history = learned(2, (RollBack(),))
+    (first, second) = [w for w in history.warnings if w.startswith("Training diverged before update 37;")]
+    assert history.records[-1]["step"] == 60 and first != second  # by half of the learning rate
+    assert history.records[-1]["validation_log_likelihood"] > history.records[0]["validation_log_likelihood"]
+    with pytest.raises(FloatingPointError, match=r"training diverged\. The model is that of update"):
+        learned(2, (RollBack(most=1),))
+    with pytest.raises(FloatingPointError, match="training diverged"):
+        learned(1, ())
+
+
 def place_of(source):
     """Where the chains at the model are, and when."""
     if source.chains is not None:

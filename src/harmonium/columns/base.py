@@ -42,9 +42,13 @@ class Refused(ValueError):
         return self.problem if self.row is None else f"{self.problem} in row {self.row + first}"
 
 
-def got(needs: str, value: Any, row: int) -> Refused:
+class Outside(Refused):
+    """A cell that is of the column's type and none of its values: a row of it has probability 0."""
+
+
+def got(needs: str, value: Any, row: int, refused: type[Refused] = Refused) -> Refused:
     """What a cell must be, and what came."""
-    return Refused(f"{needs}, got {checks.describe(value)}", row)
+    return refused(f"{needs}, got {checks.describe(value)}", row)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harmonium import checks
-from harmonium.columns.base import Kind, Refused, got
+from harmonium.columns.base import Kind, Outside, Refused, got
 from harmonium.columns.facts import MOST, Facts, factor
 from harmonium.columns.frames import listed
 from harmonium.columns.storage import as_written, is_plain
@@ -45,8 +45,10 @@ def places(column: pd.Series, values: tuple[Any, ...], needs: str, other: int | 
     for k, place in enumerate(where):
         if place >= 0 or not (codes == k).any():
             continue
-        if other is None or isinstance(found[k], str) != text:
-            raise got(needs, found[k], int(np.flatnonzero(codes == k)[0]))
+        same = isinstance(found[k], str) == text
+        if other is None or not same:
+            row = int(np.flatnonzero(codes == k)[0])
+            raise got(needs, found[k], row, Outside if same else Refused)
         where[k] = other
     return np.array([*where, np.nan], dtype=float)[codes]  # code -1, an empty cell, is the last
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from harmonium import checks
 from harmonium.columns import maps
-from harmonium.columns.base import Kind, Refused
+from harmonium.columns.base import Kind, Outside, Refused
 from harmonium.columns.facts import Facts, numbers_of
 from harmonium.units import Binomial, Gaussian, Poisson, Units
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _must(x: np.ndarray, right: np.ndarray, needs: str) -> None:
     wrong = np.flatnonzero(~right & ~np.isnan(x))
     if len(wrong):
-        raise Refused(f"must hold {needs}, got {x[wrong[0]]:g}", int(wrong[0]))
+        raise Outside(f"must hold {needs}, got {x[wrong[0]]:g}", int(wrong[0]))
 
 
 def _finite(name: str, value: Any, **limits: Any) -> float | None:

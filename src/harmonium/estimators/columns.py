@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from harmonium.columns import Schema
+from harmonium.columns.base import Outside, Refused
+from harmonium.columns.column import Column
 from harmonium.columns.frames import as_pandas, is_frame
 from harmonium.models.sparse import SparseRows
 from harmonium.models.support import Support
@@ -91,13 +93,11 @@ class Columns:
         """Visible states as rows; where a rare column differs, by as much as such rows do on average."""
         return v * self.scale + self.location
 
-    def possible(self, states: np.ndarray | SparseRows) -> np.ndarray:
-        """Whether each row of visible states has no cell but 0 and 1, or -1 and 1, where the column is of
-        such, (rows,).
-        """
+    def possible(self, rows: np.ndarray | SparseRows) -> np.ndarray:
+        """Whether each row has no cell but 0 and 1, or -1 and 1, where the column is of such, (rows,)."""
         two, low = np.isin(self.kinds, (BINARY, SPIN)), np.where(self.kinds == SPIN, -1.0, 0.0)[None]
-        found = np.ones(len(states), bool)
-        for numbers, piece in pieces(states):
+        found = np.ones(len(rows), bool)
+        for numbers, piece in pieces(rows):
             x = piece.numpy()[:, two]
             found[numbers] = (np.isnan(x) | (x == low[:, two]) | (x == 1)).all(1)
         return found
@@ -136,18 +136,47 @@ class TypedColumns:
         """Visible states as a data frame."""
         return self.schema.decode(v)
 
-    def possible(self, states: np.ndarray | SparseRows) -> np.ndarray:
-        """Whether each row is possible: all that can be encoded are, (rows,)."""
-        return np.ones(len(states), bool)
+    def possible(self, rows: Any) -> np.ndarray:
+        """Whether each row has no cell but the values of its column, (rows,): no new word, say."""
+        frame = as_pandas(rows)
+        places = {str(label): k for k, label in enumerate(frame.columns)}
+        found = np.ones(len(frame), bool)
+        for column in self.schema.entries:
+            if str(column.name) in places:
+                found &= _possible(column, frame.iloc[:, places[str(column.name)]])
+        return found
 
     def log_density(self, v: np.ndarray) -> np.ndarray:
         """What the log density of each row has more than that of its visible states, (rows,), nats."""
         return self.schema.log_jacobian(v)
 
 
+<<<<<<< HEAD
 def columns_of(
     x: Any, weights: np.ndarray | None = None, names: Sequence[str] | None = None
 ) -> Columns | TypedColumns:
+=======
+def _possible(column: Column, cells: Any, first: int = 0) -> np.ndarray:
+    """Whether each cell of a column is one of its values, (rows,), found by halves: few aren't.
+
+    Raises:
+        ValueError: a cell, of which the first is in row `first`, isn't of the column's type.
+    """
+    try:
+        column.kind.encode(cells)
+    except Outside:
+        if len(cells) == 1:
+            return np.zeros(1, bool)
+        half = len(cells) // 2
+        parts = (cells.iloc[:half], first), (cells.iloc[half:], first + half)
+        return np.concatenate([_possible(column, *part) for part in parts])
+    except Refused as refused:
+        raise ValueError(refused.sentence("X", str(column.name), first)) from None
+    return np.ones(len(cells), bool)
+
+
+def columns_of(x: Any, weights: np.ndarray | None = None) -> Columns | TypedColumns:
+>>>>>>> outlier-33
     """How the columns of an array of numbers, or of a data frame of anything, are read; rows of weight 0
     aside.
     """

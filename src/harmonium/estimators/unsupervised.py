@@ -35,7 +35,7 @@ FEATURE_CHAINS, FEWEST_FOR_FEATURES = 128, 100  # of updates the latter: see doc
 
 class _Density(RBMEstimator):
     """Log P of what is known of rows: the density of real columns, times the probability of the others given
-    them. It is -inf where a column of two numbers holds another one.
+    them. It is -inf where a column holds what it can't, such as a word that no row learned from had.
     """
 
     log_partition_: Estimate | None
@@ -63,11 +63,13 @@ class _Density(RBMEstimator):
             return sample(self.model_, n, seed=seed).cpu().numpy()
 
     def _score_samples(self, X: Any) -> np.ndarray:
-        states = self._seen(X)
-        possible = self.columns_.possible(states)
-        found = np.full(len(states), -np.inf)
+        check_is_fitted(self, "model_")
+        rows = self._rows(X, reset=False)
+        possible = self.columns_.possible(rows)
+        found = np.full(len(possible), -np.inf)
         if possible.any():
-            found[possible] = self._log_probabilities(states[possible]).value.cpu().numpy()
+            states = self._states(rows[possible])
+            found[possible] = self._log_probabilities(states).value.cpu().numpy()
         return found
 
 

@@ -61,7 +61,11 @@ class Score(NamedTuple):
     stderr: float
 
     def ahead_of(self, other: Score) -> tuple[float, float]:
-        """(by how many nats per row this one is better, standard error), from row to row."""
+        """(by how many nats per row this one is better, standard error), from row to row; a trial that failed
+        is behind all others.
+        """
+        if -math.inf in (means := (float(self.rows.mean()), float(other.rows.mean()))):
+            return 0.0 if means[0] == means[1] else means[0] - means[1], 0.0
         gain = self.rows - other.rows
         square = gain.var() / len(gain) + self.stderr**2 + other.stderr**2
         return float(gain.mean()), float(square**0.5)
@@ -99,7 +103,10 @@ class Trials:
     def _made(self, rbm: RBM) -> Score:
         # a window of 32 looks is over within the shortest trial of a default run
         fresh, watch = copy.deepcopy(rbm), MixingWatch(every=8)
-        history = self.run(rbm, "pt" if self.tempered else None, [watch])
+        try:
+            history = self.run(rbm, "pt" if self.tempered else None, [watch])
+        except FloatingPointError:  # of many hidden units: fewer may do
+            return Score(np.full(len(self.valid), -np.inf), 0.0)
         persistent = "gibbs_steps" in history.records[-1]
         # in so short a window chains that will mix can still be at 2
         if persistent and watch.report is not None and watch.report.r_hat > 3.0:
@@ -273,7 +280,8 @@ def choose(make: Maker, trial: Trial | None) -> tuple[int, dict[int, float]]:
         best = number = 2 * best
     while number > FEWEST and not pays(best, number // 2):
         number //= 2
-    return number, {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+    scores = {hidden: float(found.rows.mean()) for hidden, found in tried.items()}
+    return number, {hidden: score for hidden, score in scores.items() if score > -math.inf}
 
 
 def prepared(

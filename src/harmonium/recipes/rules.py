@@ -40,6 +40,10 @@ class Rule:
         """What to do after a measurement, if anything."""
         return None
 
+    def rescue(self, run: Run) -> Action | None:
+        """What to do where an update has failed, after which the model is of no use; None to give it up."""
+        return None
+
     def conclude(self, run: Run) -> Action | None:
         """What to do in the end, if anything."""
         return None
@@ -135,7 +139,8 @@ class Temper(Rule):
 class RollBack(Rule):
     """Divergence: rollback to the best parameters, with half the learning rate and chains from rows.
 
-    Likelihoods of training rows rise, up to noise: a deep fall means that the chains have lost the model.
+    Likelihoods of training rows rise, up to noise: a deep fall means that the chains have lost the model. So
+    does an update that fails between two measurements.
 
     Figure: a row of spins learned at a rate twenty times too large ends at -5.72, and without this in a
     `FloatingPointError`; so do sparse counts, at -3.74, where without any rule they end at -4e14.
@@ -163,14 +168,24 @@ class RollBack(Rule):
                 " smaller learning rate or more gibbs_steps."
             )
 
+        return self._back(run, now.step, now.learning_rate)
+
+    def rescue(self, run: Run) -> Action | None:
+        if run.best is None or self.times == self.most:
+            return None
+        return self._back(run, run.reached + 1, run.schedule.learning_rate(run.reached))
+
+    def _back(self, run: Run, step: int, rate: float) -> Action:
+        assert run.best is not None  # as the rule has looked
+
         def act() -> None:
             self.times += 1
             run.roll_back()
 
         return Action(
             act,
-            f"Training diverged before update {now.step}; it went on from update {run.best.step} with the"
-            f" learning rate {0.5 * now.learning_rate:.3g}.",
+            f"Training diverged before update {step}; it went on from update {run.best.step} with the"
+            f" learning rate {0.5 * rate:.3g}.",
             warn=True,
         )
 

@@ -22,7 +22,6 @@ from harmonium.learning import (
     MeanCells,
     NegativePhase,
     WeightDecay,
-    train,
 )
 from harmonium.learning.loop import Callback, Transform, divides
 from harmonium.models import EnergyModel, Objective
@@ -42,7 +41,7 @@ from harmonium.recipes.run.likelihoods import SUBSET
 from harmonium.recipes.run.measurement import Meter
 from harmonium.recipes.settings import Settings, UserSettings
 from harmonium.recipes.split import split
-from harmonium.recipes.start import real_columns
+from harmonium.recipes.start import counts, real_columns
 from harmonium.recipes.start.initialisation import let_chains_jump, start
 from harmonium.recipes.start.real_columns import centred_rows, few_valued, few_values_warning
 from harmonium.recipes.user_warnings import data_warnings, training_warnings
@@ -237,11 +236,8 @@ def fit(  # noqa: PLR0913  # the face of the package: each setting by its name, 
             run.told += [c.record for c in (*callbacks, bar) if hasattr(c, "record")]
             run.told += [lambda record: save(record["step"])]
             last = first if run.over else plan.steps
-            limits = real_columns.limits(model, narrow)
-            try:
-                made = train(learner, last, [*limits, average, *callbacks, bar, run, interruption], first)
-            except FloatingPointError as error:
-                raise run.given_up(error) from error
+            limits = [*real_columns.limits(model, narrow), *counts.limits(model, rows)]
+            made = run.made(last, [*limits, average, *callbacks, bar, run, interruption], first)
         run.finish(made)
         history.state = run.state(origin)
     history.warnings += training_warnings(history)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from harmonium import processes, store
 from harmonium.learning import Average, Learner, NegativePhase, StopTraining, Update
-from harmonium.learning.loop import check_finite
+from harmonium.learning.loop import Callback, check_finite, train
 from harmonium.learning.state import gathered, part_of, scattered
 from harmonium.models import EnergyModel
 from harmonium.random import derived_seed
@@ -68,6 +68,7 @@ class Run:
         begin: puts a fresh model where training starts; None where the model is not to begin anew.
         told: called with each new record: checkpoints, displays.
         stopped: whether a rule has ended the run.
+        reached: updates made by now.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class Run:
         self._began = 0  # the update at which training last began
         self._restarts = 0
         self.stopped = False
+        self.reached = 0
         self._replaced = False  # whether the parameters are others than those just measured
 
     # -- the course of the run
 
     def __call__(self, update: Update) -> None:
         """After an update: look, measure when it is time, and end when it is over."""
+        self.reached = update.step
         self.meter.watch(update)
         progress = self.schedule.progress(update.step)
         if progress >= self._next or progress >= 1.0:
@@ -153,12 +156,32 @@ class Run:
         self.learner.model.load_state_dict(self.chosen.parameters)
         self.history.best_step = self.chosen.step
 
-    def given_up(self, error: FloatingPointError) -> FloatingPointError:
-        """What a run says that has diverged; the model gets the best parameters that it had, if any."""
+    def made(self, steps: int, callbacks: Sequence[Callback], first: int) -> int:
+        """Make updates first … steps-1, as `train`, with what rules do where one fails; returns how many were
+        made in all.
+        """
+        self.reached = first
+        while True:
+            try:
+                return train(self.learner, steps, callbacks, self.reached)
+            except FloatingPointError as error:
+                self._rescue(error)
+
+    def _rescue(self, error: FloatingPointError) -> None:
+        """Do what a rule would after an update that failed.
+
+        Raises:
+            FloatingPointError: no rule knows what to do; the model gets the best parameters that it had, if
+                any.
+        """
+        for rule in self.rules:
+            action = rule.rescue(self)
+            if action is not None:
+                return self._do(action)
         if self.best is None:
-            return error
+            raise error
         self.learner.model.load_state_dict(self.best.parameters)
-        return FloatingPointError(f"{error} The model is that of update {self.best.step}.")
+        raise FloatingPointError(f"{error} The model is that of update {self.best.step}.") from error
 
     # -- what rules may ask
 
