@@ -151,11 +151,6 @@ class TypedColumns:
         return self.schema.log_jacobian(v)
 
 
-<<<<<<< HEAD
-def columns_of(
-    x: Any, weights: np.ndarray | None = None, names: Sequence[str] | None = None
-) -> Columns | TypedColumns:
-=======
 def _possible(column: Column, cells: Any, first: int = 0) -> np.ndarray:
     """Whether each cell of a column is one of its values, (rows,), found by halves: few aren't.
 
@@ -175,8 +170,9 @@ def _possible(column: Column, cells: Any, first: int = 0) -> np.ndarray:
     return np.ones(len(cells), bool)
 
 
-def columns_of(x: Any, weights: np.ndarray | None = None) -> Columns | TypedColumns:
->>>>>>> outlier-33
+def columns_of(
+    x: Any, weights: np.ndarray | None = None, names: Sequence[str] | None = None
+) -> Columns | TypedColumns:
     """How the columns of an array of numbers, or of a data frame of anything, are read; rows of weight 0
     aside.
     """
