@@ -18,22 +18,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from harmonium import checks
+from harmonium.likelihood.cell_points import bounds, counts, is_real, panels, reach
 from harmonium.models import EnergyModel
 from harmonium.models.blocks import Pair
 from harmonium.models.support import Site, check_one_number, given_always, sites_of
 from harmonium.random import Address, Purpose, derived_seed
 from harmonium.sampling import Clamp, complete, completed_states, default_kernel, initial_chains
 from harmonium.sampling.gibbs import advance
-from harmonium.units import Tail, Units
 from harmonium.units.known import site_alone
-from harmonium.units.mixed import parts_of
 
 DRAWS = 32  # of what is free in a row
 ROUNDS = 4  # draws from each chain
@@ -43,10 +41,6 @@ ROWS = 2**10  # rows whose chains run together
 CHUNK = 2**20  # numbers in a block of work
 NUMBERS = 2**22  # of the states that are drawn for rows which are looked at together
 NEGLIGIBLE = 30.0  # nats below the mode at which a density may end
-PER_DEVIATION = 4  # points of the sum for an integral,
-NODES = 8  # so many in a panel of it,
-POINTS = 64, 2**12  # and in all at least and at most
-REACH = 9.0  # deviations beyond the outermost mean
 DOUBLINGS = 32  # of what is reached, where the units joined to a column have no bounds
 
 
@@ -267,12 +261,8 @@ def _cell(model: EnergyModel, v: Tensor, groups: Sequence[Group], site: Site) ->
         for some in torch.arange(len(numbers), device=v.device).split(size):
             rows, here = numbers[some], states.at(slice(None), some, site.columns)
             found[rows], known[rows] = _conditional(model, v[rows], here, site, values, log_weights)
-    real = not model.visible_space.cardinalities and _is_real(site)
+    real = not model.visible_space.cardinalities and is_real(site)
     return Cell(site.number, site.columns, values, found, log_weights, known, real)
-
-
-def _is_real(site: Site) -> bool:
-    return site.part is None or (site.part.cardinality is None and site.part.tail is not Tail.FACTORIAL)
 
 
 def _conditional(  # noqa: PLR0913  # of the rows of `_cell` some at a time
@@ -331,12 +321,12 @@ def _points(model: EnergyModel, groups: Sequence[States], site: Site) -> tuple[T
     if values is not None:
         return values.to(device, torch.float64), torch.zeros(len(values), dtype=torch.float64, device=device)
     check_one_number(site)
-    low, high, deviation = _reach(model, torch.cat([states.visible for states in groups]), site)
-    floor, ceiling = _bounds(space, site)
+    low, high, deviation = reach(model, torch.cat([states.visible for states in groups]), site)
+    floor, ceiling = bounds(space, site)
     first = [states.first(site.columns) for states in groups]
     for _ in range(DOUBLINGS):
         low, high = max(low, floor), min(high, ceiling)
-        points, log_weights = _integral(low, high, deviation) if _is_real(site) else _sum(low, high)
+        points, log_weights = panels(low, high, deviation) if is_real(site) else counts(low, high)
         at = points.to(device)[None, :, None]
         log_p = torch.cat([_log_weights_of(model, some, site, at) for some in first])
         ends = log_p[:, [0, -1]] < log_p.amax(1, keepdim=True) - NEGLIGIBLE
@@ -345,66 +335,3 @@ def _points(model: EnergyModel, groups: Sequence[States], site: Site) -> tuple[T
             break
         low, high = low - (high - low) * (not lower), high + (high - low) * (not upper)
     return points[:, None].to(device), log_weights.to(device)
-
-
-def _sum(low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Counts, each of which stands for others beside it where they are too many."""
-    step = max(1, int((high - low) / POINTS[1]))
-    points = torch.arange(math.floor(low), math.ceil(high) + 1, step, dtype=torch.float64)
-    return points, torch.full_like(points, math.log(step))
-
-
-def _integral(low: float, high: float, deviation: float) -> tuple[Tensor, Tensor]:
-    """Gauss and Legendre's points in panels; those of units with a kink at zero end there."""
-    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(NODES))
-    points, log_weights = [], []
-    for a, b in [(low, 0.0), (0.0, high)] if low < 0.0 < high else [(low, high)]:
-        number = (b - a) / deviation * PER_DEVIATION
-        panels = max(1, math.ceil(min(max(number, POINTS[0]), POINTS[1]) / NODES))
-        half = 0.5 * (b - a) / panels
-        middles = a + half * (2.0 * torch.arange(panels, dtype=torch.float64) + 1.0)
-        points.append((middles[:, None] + half * nodes).flatten())
-        log_weights.append(torch.log(half * weights).repeat(panels))
-    return torch.cat(points), torch.cat(log_weights)
-
-
-def _bounds(space: Any, site: Site) -> tuple[float, float]:
-    """Between which values a site without a last state may lie."""
-    if space.bounds is not None:
-        low, high = (float(bound[site.number]) for bound in space.bounds)
-        return low, high
-    return site.part.least if site.part is not None else -math.inf, math.inf
-
-
-def _reach(model: EnergyModel, v: Tensor, site: Site) -> tuple[float, float, float]:
-    """(low, high, deviation) of a site given anything that is joined to it, as far as that is bounded, else
-    given what the rows have.
-    """
-    column = v[:, site.start].double()
-    if site.part is None:
-        spread = float(column.max() - column.min()) or 1.0
-        return float(column.min()) - spread, float(column.max()) + spread, spread / POINTS[0]
-    fields = _fields(model, v, site)
-    full = torch.zeros(len(fields), site.part.width, dtype=torch.float64, device=v.device)
-    full[:, site.inside] = fields
-    mean, deviation = (f(full)[:, site.inside] for f in (site.part.mean, site.part.variance))
-    deviation = deviation.sqrt()
-    reach = REACH * float(deviation.max())
-    return float(mean.min()) - reach, float(mean.max()) + reach, float(deviation.min())
-
-
-def _fields(model: EnergyModel, v: Tensor, site: Site) -> Tensor:
-    """Fields on a site between which all others lie where its neighbours are bounded, (fields,)."""
-    space, pair = cast(Units, model.visible_space), model.pair()  # units, since the site has a part
-    low = high = space.bias[site.start].double()
-    own = model.field_of_given(v)
-    if own is not None:
-        low, high = (low + of(own[:, site.start].double()) for of in (torch.amin, torch.amax))
-    if pair is None or pair.hidden.tail is not Tail.BOUNDED:
-        return torch.stack([low, high])
-    start, row = 0, pair.operator.rows(slice(site.start, site.start + 1))[0].double()
-    for part in parts_of(pair.hidden):
-        weight = row[start : start + part.width].unflatten(0, (part.n, -1))
-        terms = weight @ part.site_values().to(weight).T
-        low, high, start = low + terms.amin(1).sum(), high + terms.amax(1).sum(), start + part.width
-    return torch.stack([low, high])
