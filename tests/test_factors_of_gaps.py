@@ -82,6 +82,22 @@ def test_no_round_makes_known_cells_less_probable(monkeypatch):
     assert (np.diff(values) > -1e-8).all() and values[-1] > values[0] + 10.0
 
 
+def test_other_factors_have_the_law_that_these_had_come_to():
+    """Of g with mean c and covariance S, μ + L g has mean μ + L c and covariance L S Lᵀ + Ψ."""
+    x, known, _, share = rows()
+    data, factors = given(x, known, share), begin()
+    moments, _ = factors_of_gaps._given_known(data, factors)
+    weights = (data.share / data.share.sum())[:, 0]
+    mean, second = weights @ moments.mean, torch.einsum("r,rij->ij", weights, moments.second)
+    spread = (second - torch.outer(mean, mean))[:2, :2]
+    found = factors_of_gaps._expanded(data, moments, factors)
+    assert mean[:2].abs().max() > 0.1  # else a mean that is left behind wouldn't show
+    torch.testing.assert_close(found.mean, factors.mean + factors.loading @ mean[:2])
+    expected = factors.loading @ spread @ factors.loading.T
+    torch.testing.assert_close(found.loading @ found.loading.T, expected)
+    assert found.noise is factors.noise
+
+
 def test_gaps_that_hang_on_what_is_known_leave_no_trace():
     """The law of whole rows is found, where means and correlations of the cells that are left are wrong."""
     x, known, covariance, _ = rows(n=4000)

@@ -50,13 +50,7 @@ def couple_as_factors(
     x, columns, mean, deviation = x[:, varies], columns[varies], mean[varies], deviation[varies]
     loading, noise = factor_analysis(correlation[varies][:, varies].numpy(), len(places))
     if bool(torch.isnan(x).any()):
-        some = slice(None, None, max(1, len(x) // ROWS))
-        y = (x[some] - mean) / deviation
-        rows = Known(y.nan_to_num(), (~torch.isnan(y)).double(), share[some])
-        centre, loading, noise = improved(rows, Factors(torch.zeros_like(mean), loading, noise))
-        spread = (loading.square().sum(1) + noise).sqrt()
-        mean, deviation = mean + deviation * centre, deviation * spread
-        loading, noise = no_stronger(loading.numpy(), noise.numpy())
+        mean, deviation, loading, noise = _of_known_cells(x, share, (mean, deviation), (loading, noise))
     precision = 1.0 / (noise * deviation.square())
     coupling = (precision * deviation)[:, None] * loading
     weight = operator.dense().double().cpu()
@@ -73,6 +67,20 @@ def couple_as_factors(
     _set(visible, columns, precision, precision * mean - rest)
     _set(hidden, places, 1.0 + (loading.square() / noise[:, None]).sum(0), -(mean @ coupling))
     return True
+
+
+def _of_known_cells(
+    x: Tensor, share: Tensor, scale: tuple[Tensor, Tensor], begin: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(means, deviations, loadings and noise of columns of variance 1) by EM, which begins at the (loadings,
+    noise) of columns with the `scale` (means, deviations).
+    """
+    (mean, deviation), some = scale, slice(None, None, max(1, len(x) // ROWS))
+    y = (x[some] - mean) / deviation
+    rows = Known(y.nan_to_num(), (~torch.isnan(y)).double(), share[some])
+    centre, loading, noise = improved(rows, Factors(torch.zeros_like(mean), *begin))
+    spread = (loading.square().sum(1) + noise).sqrt()
+    return mean + deviation * centre, deviation * spread, *no_stronger(loading.numpy(), noise.numpy())
 
 
 def _columns(layer: Units) -> Tensor:
