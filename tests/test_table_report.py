@@ -11,6 +11,7 @@ import harmonium as hm
 import registry
 from harmonium.cli import main
 from harmonium.likelihood import rows
+from harmonium.plots import typed
 from harmonium.reports import table as page_of_a_table
 from harmonium.reports.pairs import BINS, mutual_information
 from harmonium.reports.table import pairs_section
@@ -171,3 +172,17 @@ def test_fit_reports_on_a_typed_table_column_by_column(tmp_path, capsys):
     said = " ".join(checked(page).texts)
     assert "Pairs of columns" in said and "bars for values" in said
     assert "Data and samples" not in said and "Moments" not in said
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.0, 2.0, 1.0], ["0", "1", "2"]),
+        ([0.5, 2.0, 1.0], ["0.5", "1.0", "2.0"]),
+        ([3, 1, 2], ["1", "2", "3"]),
+    ],
+)
+def test_whole_numbers_that_gaps_made_real_are_labelled_as_whole(values, labels):
+    data = pd.DataFrame({"kids": [*values, *values]})
+    axes = typed.columns(data, data).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == labels

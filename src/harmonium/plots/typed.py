@@ -87,7 +87,10 @@ def _bars(ax: Axes, data: pd.Series, samples: pd.Series) -> None:
     at = np.arange(len(values))
     for shift, share, colour in ((-0.2, shares[0], style.DATA), (0.2, shares[1], style.MODEL)):
         ax.bar(at + shift, [share.get(v, 0.0) for v in values], 0.38, color=colour)
-    labels = [text if len(text := str(v)) < 9 else text[:8] + "…" for v in values]
+    # whole numbers, which gaps make real: 0, not 0.0
+    whole = data.dtype.kind == "f" and all(float(v).is_integer() for v in values)
+    labels = [str(int(v)) if whole else str(v) for v in values]
+    labels = [text if len(text) < 9 else text[:8] + "…" for text in labels]
     ax.set_xticks(at, labels, rotation=45 if sum(map(len, labels)) > 24 else 0, fontsize=8)
 
 
